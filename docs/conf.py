@@ -1,0 +1,60 @@
+"""Configuration of the documentation. ``make docs`` builds it; every warning is an error."""
+
+import pkgutil
+import re
+import sys
+from enum import Enum
+from importlib import import_module
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+DOCS = Path(__file__).parent
+sys.path.append(str(DOCS))  # for extensions that live here
+
+project = "dicom-proto"
+author = copyright = "dicom-proto contributors"
+release = version = distribution_version("dicom-proto")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+suppress_warnings = ["ref.python"]  # a name that a second module hands on is found twice, and either will do
+html_theme = "furo"
+html_title = f"dicom-proto {release}"
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+napoleon_google_docstring = False
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+
+
+def skip_member(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out the attributes of classes, enumerations aside: the docstring of the class describes them."""
+    is_attribute = not callable(obj) and not isinstance(obj, Enum | property | classmethod | staticmethod)
+    return True if what == "class" and is_attribute else None
+
+
+def check_api_is_complete(app: Sphinx) -> None:
+    """Warn of modules that ``api.md`` forgets, and of those that it names and that are gone."""
+    named = set(re.findall(r"automodule:: (\S+)", (DOCS / "api.md").read_text(encoding="utf-8")))
+    packages = [import_module(name) for name in ("dicom_proto", "dicom_transports")]
+    found = {
+        module.name
+        for package in packages
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.ispkg and not re.search(r"\._|\.apps\.", module.name)
+    }
+    for name in sorted(found ^ named):
+        logging.getLogger(__name__).warning("api.md and the packages differ in module %s", name)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above to the build."""
+    app.connect("autodoc-skip-member", skip_member)
+    app.connect("builder-inited", check_api_is_complete)

@@ -1,0 +1,245 @@
+"""The architecture, enforced: who may import whom, what the core may not touch, and how big things may grow."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE, TRANSPORTS = ROOT / "dicom_proto", ROOT / "transports" / "dicom_transports"
+FILES = {
+    ".".join(path.relative_to(package.parent).with_suffix("").parts): path
+    for package in (CORE, TRANSPORTS)
+    for path in sorted(package.rglob("*.py"))
+}
+
+
+class Room(NamedTuple):
+    """A folder, or named modules of it, on one floor. Modules of a room may import each other."""
+
+    floor: int
+    folder: str
+    modules: frozenset[str] | None = None  # None: all of the folder
+
+
+WORDS = frozenset(
+    {
+        "errors",
+        "buffers",
+        "limits",
+        "names",
+        "service_class",
+        "sop_class",
+        "status",
+        "_sop_class_names",
+        "_status_table",
+    }
+)
+FACE = Room(4, "dicom_proto", frozenset({"entity", "__init__"}))
+ROOMS = [
+    Room(0, "dicom_proto", WORDS),
+    Room(1, "dicom_proto.upper_layer"),
+    Room(2, "dicom_proto.dimse"),
+    Room(2, "dicom_proto", frozenset({"datasets"})),
+    Room(3, "dicom_proto.services"),
+    FACE,
+    Room(5, "dicom_transports"),
+    Room(6, "dicom_transports.apps"),
+]
+ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
+
+# Nothing in the core may do I/O, know the time, run anything beside itself or draw random numbers.
+BANNED_MODULES = {
+    *("asyncio", "concurrent", "multiprocessing", "queue", "sched", "signal", "subprocess"),
+    *("_thread", "threading", "trio"),
+    *("fcntl", "glob", "http", "mmap", "os", "pathlib", "select", "selectors", "shutil", "socket", "socketserver"),
+    *("ssl", "tempfile", "urllib"),
+    *("random", "secrets", "time", "uuid"),
+    *("importlib", "logging.config", "logging.handlers"),
+}
+ALLOWED_NAMES = {"io": {"BytesIO"}}  # of a module that also opens files
+BANNED_CALLS = {"open", "input", "print", "breakpoint", "exec", "eval", "__import__"}
+LONGEST_MODULE, LONGEST_FUNCTION = 600, 80
+
+Finding = tuple[int, str]
+
+
+def imports(tree: ast.AST) -> Iterator[Finding]:
+    """Every imported name as ``(line, dotted name)``, wherever the statement stands and whatever it is for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+
+
+def is_within(name: str, package: str) -> bool:
+    return f"{name}.".startswith(f"{package}.")
+
+
+def room_of(name: str) -> Room | None:
+    """The room that a module, or a name imported from one, belongs to: that of the innermost folder naming it."""
+    for room in sorted(ROOMS, key=lambda room: len(room.folder), reverse=True):
+        if is_within(name, room.folder):
+            module = name.removeprefix(room.folder).lstrip(".").partition(".")[0] or "__init__"
+            if room.modules is None or module in room.modules:
+                return room
+    return None
+
+
+def wrong_floors(tree: ast.AST, module: str) -> Iterator[Finding]:
+    own = room_of(module)
+    if own is None:
+        yield 1, f"{module} has no floor: give it one in ROOMS"
+        return
+    for line, name in imports(tree):
+        if name.startswith("."):
+            yield line, f"relative import {name}"
+        elif is_within(name, "dicom_proto") or is_within(name, "dicom_transports"):
+            other = room_of(name) or FACE  # a name that dicom_proto/__init__.py defines
+            if other != own and other.floor >= own.floor:
+                yield line, f"{module} (floor {own.floor}) imports {name} (floor {other.floor})"
+
+
+def wrong_adapters(tree: ast.AST, module: str) -> Iterator[Finding]:
+    """The adapters stand alone, and importing their package imports none of them."""
+    if module in ADAPTERS or module == "dicom_transports.__init__":
+        for line, name in imports(tree):
+            if any(is_within(name, adapter) for adapter in ADAPTERS - {module}):
+                yield line, f"{module} imports the adapter {name}"
+
+
+def banned_imports(tree: ast.AST, module: str) -> Iterator[Finding]:
+    if not is_within(module, "dicom_proto"):
+        return
+    for line, name in imports(tree):
+        source, _, imported = name.rpartition(".")
+        allowed = ALLOWED_NAMES.get(source or imported)
+        if any(is_within(name, banned) for banned in BANNED_MODULES) or (
+            allowed is not None and imported not in allowed
+        ):
+            yield line, f"the core imports {name}"
+
+
+def pydicom_imports(tree: ast.AST, module: str) -> Iterator[Finding]:
+    """The upper layer and DIMSE can be used without a data set library."""
+    if is_within(module, "dicom_proto.upper_layer") or is_within(module, "dicom_proto.dimse"):
+        yield from ((line, f"{module} imports {name}") for line, name in imports(tree) if is_within(name, "pydicom"))
+
+
+def banned_calls(tree: ast.AST, module: str) -> Iterator[Finding]:
+    if not is_within(module, "dicom_proto"):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BANNED_CALLS:
+            yield node.lineno, f"the core calls {node.func.id}()"
+        elif isinstance(node, ast.Attribute) and (node.attr == "basicConfig" or node.attr.endswith("Handler")):
+            yield node.lineno, f"the core sets up logging: {node.attr}"
+
+
+def asserts(tree: ast.AST, module: str) -> Iterator[Finding]:
+    """``python -O`` drops assert statements, so the core has none."""
+    if is_within(module, "dicom_proto"):
+        yield from ((node.lineno, "assert statement") for node in ast.walk(tree) if isinstance(node, ast.Assert))
+
+
+def long_functions(tree: ast.AST, module: str) -> Iterator[Finding]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > LONGEST_FUNCTION:
+                yield node.lineno, f"{module}: {node.name} has {length} lines"
+
+
+CHECKS = [wrong_floors, wrong_adapters, banned_imports, pydicom_imports, banned_calls, asserts, long_functions]
+
+
+def findings(source: str, module: str) -> list[str]:
+    """Everything that is wrong with one module, as ``line: what``."""
+    length = source.count("\n")
+    long_module = [(length, f"{module} has {length} lines")] if length > LONGEST_MODULE else []
+    tree = ast.parse(source)
+    return [
+        f"{line}: {what}" for line, what in sorted([f for check in CHECKS for f in check(tree, module)] + long_module)
+    ]
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_module_keeps_the_rules(module: str) -> None:
+    assert findings(FILES[module].read_text(encoding="utf-8"), module) == []
+
+
+def test_all_modules_were_seen() -> None:
+    assert {"dicom_proto.__init__", "dicom_proto.errors", "dicom_transports.__init__"} <= FILES.keys()
+
+
+def test_transports_folder_is_no_package() -> None:
+    assert not (TRANSPORTS.parent / "__init__.py").exists()
+
+
+def test_both_packages_are_marked_as_typed() -> None:
+    assert (CORE / "py.typed").is_file()
+    assert (TRANSPORTS / "py.typed").is_file()
+
+
+GOOD = [
+    ("dicom_proto.names", "from dicom_proto.errors import InvalidNameError"),
+    ("dicom_proto.upper_layer.pdu", "from dicom_proto.upper_layer import items\nfrom dicom_proto import errors"),
+    ("dicom_proto.dimse.connection", "import dicom_proto.upper_layer.association"),
+    ("dicom_proto.__init__", "from dicom_proto.dimse.connection import Connection"),
+    ("dicom_proto.datasets", "from io import BytesIO\nfrom logging import getLogger\nimport pydicom"),
+    ("dicom_transports.trio", "import trio\nimport socket\nfrom dicom_transports._gather import Gather\nassert trio"),
+    ("dicom_transports.apps.demo", "from dicom_transports.blocking import AE\nprint(open(AE))"),
+    ("dicom_proto.entity", "# a comment\n" * LONGEST_MODULE),
+]
+BAD = [
+    ("dicom_proto.errors", "from dicom_proto.upper_layer.pdu import Abort", "floor 1"),
+    ("dicom_proto.errors", "from dicom_proto import Connection", "floor 4"),
+    ("dicom_proto.names", "import dicom_proto", "floor 4"),
+    ("dicom_proto.upper_layer.pdu", "def f():\n    from dicom_proto.dimse import messages", "2: "),
+    ("dicom_proto.upper_layer.pdu", "if TYPE_CHECKING:\n    import dicom_proto.entity", "floor 4"),
+    ("dicom_proto.dimse.messages", "from dicom_proto import datasets", "floor 2"),
+    ("dicom_proto.datasets", "from dicom_proto.dimse.messages import CStoreRQ", "floor 2"),
+    ("dicom_proto.services.echo", "from dicom_transports.blocking import AE", "floor 5"),
+    ("dicom_transports.blocking", "import dicom_transports.apps.demo", "floor 6"),
+    ("dicom_proto.upper_layer.pdu", "from .items import Item", "relative import .items.Item"),
+    ("dicom_proto.extra", "", "has no floor"),
+    ("dicom_transports.trio", "from dicom_transports.blocking import AE", "the adapter dicom_transports.blocking.AE"),
+    ("dicom_transports.asyncio", "from dicom_transports import trio", "the adapter dicom_transports.trio"),
+    ("dicom_transports.__init__", "import dicom_transports.asyncio", "the adapter dicom_transports.asyncio"),
+    ("dicom_proto.names", "import os.path", "imports os.path"),
+    ("dicom_proto.dimse.connection", "from time import monotonic", "imports time.monotonic"),
+    ("dicom_proto.dimse.connection", "from pydicom.dataset import Dataset", "imports pydicom.dataset.Dataset"),
+    ("dicom_proto.datasets", "import io", "imports io"),
+    ("dicom_proto.datasets", "from io import open as f", "imports io.open"),
+    ("dicom_proto.entity", "from logging import handlers", "imports logging.handlers"),
+    ("dicom_proto.entity", "import logging\nlogging.StreamHandler()", "sets up logging: StreamHandler"),
+    ("dicom_proto.entity", "logging.basicConfig()", "sets up logging: basicConfig"),
+    ("dicom_proto.datasets", "data = open('file', 'rb')", "calls open()"),
+    ("dicom_proto.upper_layer.pdu", "def decode(data):\n    assert data", "2: assert statement"),
+    (
+        "dicom_transports.blocking",
+        "def f():\n" + "    pass\n" * LONGEST_FUNCTION,
+        f"f has {LONGEST_FUNCTION + 1} lines",
+    ),
+    (
+        "dicom_transports.tls",
+        "async def f():\n" + "    pass\n" * LONGEST_FUNCTION,
+        f"f has {LONGEST_FUNCTION + 1} lines",
+    ),
+    ("dicom_transports.tls", "# a comment\n" * (LONGEST_MODULE + 1), f"has {LONGEST_MODULE + 1} lines"),
+]
+
+
+@pytest.mark.parametrize(("module", "source"), GOOD)
+def test_good_source_passes(module: str, source: str) -> None:
+    assert findings(source, module) == []
+
+
+@pytest.mark.parametrize(("module", "source", "expected"), BAD)
+def test_bad_source_is_found(module: str, source: str, expected: str) -> None:
+    (finding,) = findings(source, module)
+    assert expected in finding
