@@ -1,0 +1,80 @@
+"""Every bound of the core, and every tolerance it shows to peers, each in one frozen record.
+
+A peer decides how much it sends; these numbers decide how much of it is ever kept.
+"""
+
+from attrs import field, frozen
+from attrs.validators import ge, le
+
+__all__ = ["DEFAULT_LIMITS", "DEFAULT_TOLERANCE", "Limits", "Tolerance"]
+
+# The smallest maximum length that still carries data: 6 bytes of PDV header and one even fragment (PS3.8 D.1, E.1).
+SMALLEST_MAXIMUM_LENGTH = 8
+
+
+@frozen(kw_only=True)
+class Limits:
+    """Bounds on what one association keeps, all in bytes unless a name says otherwise.
+
+    Parameters
+    ----------
+    associate_length : int
+        Longest body of an A-ASSOCIATE-RQ, -AC (PS3.8 9.3.2). 128 contexts with 30 transfer syntaxes each need 120 KiB.
+    fixed_length : int
+        Longest body of the PDUs whose length is fixed at 4 (A-ASSOCIATE-RJ, A-RELEASE-RQ/-RP, A-ABORT).
+    receive_buffer : int
+        How much received and not yet parsed data is kept before ``wants_read`` turns false.
+    send_pdu_length : int
+        Longest P-DATA-TF body (PDU length field) that is sent to a peer which states no limit, or a larger one.
+    send_queue : int
+        How much outgoing data may wait before ``write_room`` is 0.
+    command_set : int
+        Longest command set that is collected (PS3.7 6.3).
+    data_set : int
+        Longest data set that is collected in memory; data sets that are streamed have no limit.
+    operations : int
+        Most operations (count) kept outstanding in each direction, whatever window was negotiated (PS3.7 D.3.3.3).
+    """
+
+    associate_length: int = field(default=1 << 20, validator=ge(256))
+    fixed_length: int = field(default=64, validator=ge(4))
+    receive_buffer: int = field(default=1 << 20, validator=ge(1 << 10))
+    send_pdu_length: int = field(default=1 << 17, validator=[ge(SMALLEST_MAXIMUM_LENGTH), le((1 << 32) - 1)])
+    send_queue: int = field(default=1 << 21, validator=ge(1))
+    command_set: int = field(default=1 << 16, validator=ge(256))
+    data_set: int = field(default=1 << 30, validator=ge(0))
+    operations: int = field(default=64, validator=[ge(1), le(0xFFFF)])
+
+
+@frozen(kw_only=True)
+class Tolerance:
+    """Habits of real devices that break the letter of the standard and are accepted; each can be switched off.
+
+    Parameters
+    ----------
+    early_pdus : bool
+        P-DATA-TF and A-RELEASE-RQ that arrive before the association request was answered wait for the answer instead
+        of being an unexpected PDU (Table 9-10, Evt10 and Evt12 in Sta3).
+    padded_uids : bool
+        Trailing NUL or space after a UID inside an item is dropped (PS3.8 Annex F allows none).
+    even_context_ids : bool
+        A proposed presentation context with an even or zero ID is answered with result 1 (user rejection) instead of
+        being a parameter error of the whole A-ASSOCIATE-RQ (PS3.8 9.3.2.2).
+    missing_transfer_syntax : bool
+        A context result other than acceptance may leave out its transfer syntax sub-item (PS3.8 9.3.3.2).
+    blank_ae_titles : bool
+        An A-ASSOCIATE-RQ may carry AE titles of 16 spaces (PS3.8 9.3.2).
+    long_fixed_pdus : bool
+        A-ASSOCIATE-RJ, A-RELEASE-RQ/-RP and A-ABORT may be longer than 4 bytes; the rest is skipped.
+    """
+
+    early_pdus: bool = True
+    padded_uids: bool = True
+    even_context_ids: bool = True
+    missing_transfer_syntax: bool = True
+    blank_ae_titles: bool = True
+    long_fixed_pdus: bool = True
+
+
+DEFAULT_LIMITS = Limits()
+DEFAULT_TOLERANCE = Tolerance()
