@@ -1,0 +1,352 @@
+"""The upper layer of one connection: the state machine of PS3.8 9.2 without any I/O.
+
+Four kinds of method, never mixed:
+
+* what the world does to it (these carry ``now``): :meth:`Association.connection_made`,
+:meth:`~Association.receive_data`,
+  :meth:`~Association.receive_eof`, :meth:`~Association.handle_timeout`;
+* what it has for the world: :meth:`~Association.next_event`, :meth:`~Association.data_to_send`,
+  :meth:`~Association.next_deadline`, ``wants_read``, ``wants_close``;
+* what its user asks of it: :meth:`~Association.request`, :meth:`~Association.accept`, :meth:`~Association.reject`,
+  :meth:`~Association.send_fragment`, :meth:`~Association.release`, :meth:`~Association.confirm_release`,
+  :meth:`~Association.abort`;
+* getters without effects.
+
+One turn of a driver: feed what was received, drain :meth:`~Association.next_event` until it returns ``None``, drain
+:meth:`~Association.data_to_send`, wait until :meth:`~Association.next_deadline` at most.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
+from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
+from dicom_proto.upper_layer.events import ConnectionClosed, TimedOut, UpperLayerEvent
+from dicom_proto.upper_layer.machine import Machine
+from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement
+from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
+from dicom_proto.upper_layer.state_table import TABLE, Event, State
+from dicom_proto.upper_layer.timers import Timeouts, Timer
+
+__all__ = ["Association"]
+
+_log = logging.getLogger("dicom_proto.upper_layer")
+
+_CLOSED: Final = ConnectionClosed()
+_NO_LIMIT: Final = 1 << 62
+
+
+class Association(Machine):
+    """The upper layer of one connection: the requestor (``request`` first) or acceptor (``connection_made`` first).
+
+    What the peer does never raises: it becomes an event, and the PDU that PS3.8 asks for is queued. What the user
+    does wrong raises :class:`~dicom_proto.errors.LocalProtocolError` and changes nothing.
+
+    Parameters
+    ----------
+    limits : Limits
+        Bounds on what is kept and sent.
+    tolerance : Tolerance
+        Habits of peers that are accepted although they break the standard.
+    timeouts : Timeouts
+        How long each wait may last, in the unit of ``now``: seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        tolerance: Tolerance = DEFAULT_TOLERANCE,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
+    ) -> None:
+        super().__init__(limits, tolerance, timeouts)
+        self.is_attentive = True  # set to False while this side works for the peer: the idle timer does not run then
+
+    # --- what the world does to it ------------------------------------------------------------------------------------
+
+    def connection_made(self, *, now: float) -> None:
+        """Tell that the transport connection is open (Evt2 after :meth:`request`, otherwise Evt5).
+
+        Raises
+        ------
+        LocalProtocolError
+            If there is a connection already, or was one.
+        """
+        if self._started and self._state is not State.Sta4:
+            raise LocalProtocolError("an Association serves one connection: make a new one")
+        self._fire(Event.Evt2 if self._state is State.Sta4 else Event.Evt5, now)
+
+    def receive_data(self, data: Buffer, *, now: float) -> None:
+        """Take in received bytes. The block is kept, not copied, and must not change; an empty one means nothing.
+
+        Raises
+        ------
+        LocalProtocolError
+            If no connection was made, or after :meth:`receive_eof`.
+        """
+        if self.wants_close:
+            return
+        if not self._started or self._state is State.Sta4 or self._eof:
+            raise LocalProtocolError("bytes can be received only between connection_made() and receive_eof()")
+        if not self._deaf:
+            self._inbound.feed(data)
+        self._watch_idle(now, restart=True)
+
+    def receive_eof(self, *, now: float) -> None:
+        """Tell that the transport connection was closed or lost (Evt17); what was received before still counts.
+
+        Raises
+        ------
+        LocalProtocolError
+            If there was never a connection, nor an attempt at one.
+        """
+        if not self._started:
+            raise LocalProtocolError("no connection was made that could end")
+        self._eof = True
+        self._watch_idle(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let the deadlines act that have come by ``now``; calling it early does nothing."""
+        self._watch_idle(now)
+        for timer in self._timers.take_expired(now):
+            _log.debug("- %s timer expired in %s", timer.value, self._state.name)
+            if timer is not Timer.ARTIM:
+                self._events.append(TimedOut(timer=timer))
+                self.abort()
+                continue
+            if self._state is State.Sta2:  # in Sta13 there is nobody left who waits for anything
+                self._events.append(TimedOut(timer=timer))
+            self._fire(Event.Evt18)
+
+    # --- what it has for the world ------------------------------------------------------------------------------------
+
+    def next_event(self) -> UpperLayerEvent | None:
+        """Return the next event, parsing no more than it takes; ``None`` when more bytes or an answer are needed.
+
+        After the last event :class:`~dicom_proto.upper_layer.events.ConnectionClosed` is returned for ever.
+        """
+        while not self._events:
+            if not self._advance():
+                return _CLOSED if self.wants_close else None
+        return self._events.popleft()
+
+    def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
+        """Hand out what is to be sent, in order, as buffers to be gathered; arm the timers of what leaves.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Stop cutting P-DATA-TF PDUs after this many bytes (the last PDU is whole, so it may be passed by one PDU).
+            With 0 only PDUs leave that do not stand behind data: an A-ABORT always does.
+        now : float
+            The time at which the bytes leave.
+
+        Returns
+        -------
+        list of buffers
+            Empty when there is nothing to send. Views of the user's data are among them.
+        """
+        buffers, timers = self._outbound.hand_out(_NO_LIMIT if limit is None else limit)
+        for timer in timers:
+            _log.debug("- %s timer started", timer.value)
+            self._timers.start(timer, now)
+        self._watch_idle(now, restart=bool(buffers))
+        return buffers
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
+        return self._timers.next_deadline()
+
+    @property
+    def wants_close(self) -> bool:
+        """Whether all is over and the transport connection is to be closed, once what was handed out has been sent."""
+        return self._started and self._state is State.Sta1
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether more bytes are welcome; false while what was received waits to be pulled, and after the end."""
+        return (
+            self._started
+            and self._state not in (State.Sta1, State.Sta4)
+            and not self._eof
+            and self._inbound.available < self._limits.receive_buffer
+        )
+
+    @property
+    def write_room(self) -> int:
+        """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
+        if (Event.Evt9, self._state) not in TABLE:
+            return 0
+        return max(0, self._limits.send_queue - self.bytes_waiting)
+
+    # --- what its user asks of it -------------------------------------------------------------------------------------
+
+    def request(self, offer: AAssociateRQ) -> None:
+        """Request an association (A-ASSOCIATE request primitive, Evt1); then open the transport and tell it.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the offer breaks a rule of PS3.8 9.3.2, or something was done here before.
+        """
+        if self._started:
+            raise LocalProtocolError("an Association serves one connection: make a new one")
+        self._fire(Event.Evt1, (offer, encode_pdu(offer)))
+
+    def accept(self, answer: AAssociateAC) -> None:
+        """Accept the association (A-ASSOCIATE response primitive, Evt7); ``Review.answer`` makes answers.
+
+        Raises
+        ------
+        LocalProtocolError
+            If no request waits for an answer, or the answer breaks a rule of PS3.8 9.3.3.
+        """
+        self._require(Event.Evt7)
+        self._fire(Event.Evt7, (answer, encode_pdu(answer)))
+
+    def reject(self, rejection: AAssociateRJ) -> None:
+        """Reject the association (A-ASSOCIATE response primitive, Evt8).
+
+        Raises
+        ------
+        LocalProtocolError
+            If no request waits for an answer, or a number does not fit its byte.
+        """
+        self._require(Event.Evt8)
+        self._fire(Event.Evt8, encode_pdu(rejection))
+
+    def check_sendable(self, context_id: int) -> None:
+        """Check that data can be sent in this state and on this presentation context.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it cannot.
+        """
+        self._require(Event.Evt9)
+        if context_id not in self._contexts:
+            raise LocalProtocolError(f"presentation context {context_id} was not accepted")
+
+    def send_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
+        """Queue a piece of a command or data set (P-DATA request primitive, Evt9), cut into PDUs as they are sent.
+
+        ``data`` is kept as a view and must not change until it has left. ``last`` ends the command or the data set.
+
+        Raises
+        ------
+        LocalProtocolError
+            If data cannot be sent in this state or on this context; if another command or data set has not ended; if
+            this one ends empty or odd (PS3.8 E.1); if it goes on although ``write_room`` is 0.
+        """
+        self.check_sendable(context_id)
+        if self._outbound.is_mid_stream and not self.write_room:
+            raise LocalProtocolError("the peer has to read first: write_room is 0")
+        self._outbound.put_fragment(context_id, data, command=command, last=last)
+        self._fire(Event.Evt9)
+
+    def release(self) -> None:
+        """Ask for the release of the association (A-RELEASE request primitive, Evt11), behind the data that waits.
+
+        Raises
+        ------
+        LocalProtocolError
+            If there is no established association, or a command or data set has not ended.
+        """
+        self._require(Event.Evt11)
+        self._require_whole_messages()
+        self._fire(Event.Evt11)
+
+    def confirm_release(self) -> None:
+        """Answer the peer's request for release (A-RELEASE response primitive, Evt14), behind the data that waits.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the peer has not asked, or a command or data set has not ended.
+        """
+        self._require(Event.Evt14)
+        self._require_whole_messages()
+        self._fire(Event.Evt14)
+
+    def abort(self, reason: AbortReason | None = None) -> None:
+        """Abort the association (A-ABORT request primitive, Evt15); what waits to be sent is dropped.
+
+        It never raises and never waits. Before there is an association it closes the transport; after one it does
+        nothing.
+
+        Parameters
+        ----------
+        reason : AbortReason, optional
+            Abort as the UL service-provider with this reason, instead of as the service-user (PS3.8 9.3.8).
+        """
+        if self._state is State.Sta2:
+            self._fire(Event.Evt18)  # Table 9-10 has no abort here; what fits is the end of the wait for a request
+        elif (Event.Evt15, self._state) in TABLE:
+            self._fire(Event.Evt15, AAbort(0) if reason is None else AAbort(2, reason))
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """Treat what the peer sent as invalid (Evt19): for the layer above, which knows what data must look like."""
+        if (Event.Evt19, self._state) in TABLE:
+            self._lose_frame()
+            self._fire(Event.Evt19, error)
+
+    # --- getters ------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state, in the standard's terms (PS3.8 9.2.1)."""
+        return self._state
+
+    @property
+    def is_requestor(self) -> bool:
+        """Whether this side is the association-requestor."""
+        return self._is_requestor
+
+    @property
+    def offer(self) -> AAssociateRQ | None:
+        """The A-ASSOCIATE-RQ that was sent or received."""
+        return self._offer
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was negotiated; ``None`` until the association is established."""
+        return self._agreement
+
+    @property
+    def contexts(self) -> Mapping[int, AcceptedContext]:
+        """The accepted presentation contexts by ID; empty until the association is established."""
+        return self._contexts
+
+    @property
+    def bytes_queued(self) -> int:
+        """Payload bytes of P-DATA-TF that were ever queued here, a running total."""
+        return self._outbound.queued
+
+    @property
+    def bytes_handed_out(self) -> int:
+        """Payload bytes of P-DATA-TF that were ever handed out, a running total."""
+        return self._outbound.handed_out
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Payload bytes of P-DATA-TF that wait to be handed out."""
+        return self._outbound.queued - self._outbound.handed_out
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _require(self, event: Event) -> None:
+        if (event, self._state) not in TABLE:
+            raise LocalProtocolError(f"{event.value} is not possible in {self._state.name} ({self._state.value})")
+
+    def _require_whole_messages(self) -> None:
+        if self._outbound.is_mid_stream:
+            raise LocalProtocolError("the command or data set that is being sent has not ended: end it, or abort")
+
+    def _watch_idle(self, now: float, *, restart: bool = False) -> None:
+        """Let the idle timer run exactly while this side waits for the peer: a slow handler is not its silence."""
+        if self._state is not State.Sta6 or not self.is_attentive or not self.wants_read:
+            self._timers.stop(Timer.IDLE)
+        elif restart or not self._timers.is_running(Timer.IDLE):
+            self._timers.start(Timer.IDLE, now)

@@ -1,0 +1,233 @@
+"""Incremental reader of PDUs and PDVs: received blocks in; headers, whole small bodies and views of data sets out.
+
+The reader keeps the blocks it was given and copies only what is small: headers, and the bodies of PDUs that are not
+P-DATA-TF, which are bounded. What a P-DATA-TF carries is handed out as views of the blocks, as far as it has arrived,
+so memory depends neither on the peer's PDU length nor on the size of a data set. Every byte is looked at once,
+whatever the cuts.
+"""
+
+from collections import deque
+from collections.abc import Container
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.errors import PDUError
+from dicom_proto.upper_layer.events import FragmentReceived
+from dicom_proto.upper_layer.pdu import (
+    HEADER_LENGTH,
+    MCH_COMMAND,
+    MCH_LAST,
+    PDV_HEADER_LENGTH,
+    unpack_header,
+    unpack_pdv_header,
+)
+
+__all__ = ["Inbound"]
+
+# Blocks smaller than this are gathered while they wait, so that a peer that sends single bytes costs no record for
+# each.
+_SMALL_BLOCK = 1024
+
+
+class Inbound:
+    """The received bytes of one connection, read as a sequence of PDUs.
+
+    A PDU is read in two steps, so that its six header bytes can be judged before anything more of it is kept:
+    :meth:`header` shows the header, then one of :meth:`read_body`, :meth:`enter_data` and :meth:`skip` says what to
+    do with the rest.
+    """
+
+    __slots__ = (
+        "_available",
+        "_blocks",
+        "_body",
+        "_body_left",
+        "_context_id",
+        "_control",
+        "_data_left",
+        "_pdv_left",
+        "_skip",
+    )
+
+    def __init__(self) -> None:
+        self._blocks: deque[memoryview | bytearray] = deque()
+        self._available = 0
+        self._skip = 0
+        self._body: bytearray | None = None  # of the PDU whose body is being collected
+        self._body_left = 0
+        self._data_left = 0  # of the P-DATA-TF that is being read
+        self._pdv_left = 0  # of its PDV that is being read
+        self._context_id = 0
+        self._control = 0
+
+    @property
+    def available(self) -> int:
+        """How many received bytes wait to be read."""
+        return self._available
+
+    @property
+    def is_mid_pdu(self) -> bool:
+        """Whether part of a PDU has been read or waits, and the rest is yet to come."""
+        return bool(self._available or self._skip or self._body_left or self._data_left)
+
+    @property
+    def in_data(self) -> bool:
+        """Whether the reader is inside a P-DATA-TF."""
+        return self._data_left > 0
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the reader is collecting the body of a PDU."""
+        return self._body is not None
+
+    def feed(self, data: Buffer) -> None:
+        """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
+        self._available += len(data)
+        if self._blocks and len(data) < _SMALL_BLOCK:
+            tail = self._blocks[-1]
+            if isinstance(tail, bytearray) and len(tail) < _SMALL_BLOCK:
+                tail += data
+            else:
+                self._blocks.append(bytearray(data))
+        elif data:
+            self._blocks.append(memoryview(data).toreadonly())
+
+    def clear(self) -> None:
+        """Forget everything that waits: the stream has lost its frame, or nothing of it matters any more."""
+        self.__init__()  # type: ignore[misc]
+
+    def header(self) -> tuple[int, int] | None:
+        """Return type and length of the next PDU without consuming them; ``None`` until all 6 bytes are there."""
+        head = self._head()
+        if len(head) < HEADER_LENGTH:
+            if self._available < HEADER_LENGTH:
+                return None
+            head = self._join(HEADER_LENGTH)
+        return unpack_header(head)
+
+    def read_body(self, length: int) -> None:
+        """Consume the header; :meth:`body` then returns the ``length`` bytes behind it."""
+        self._discard(HEADER_LENGTH)
+        self._body = bytearray()
+        self._body_left = length
+
+    def body(self) -> bytes | None:
+        """Return the body that is being collected, ``None`` until all of it is there."""
+        if self._body is None:
+            return None
+        while self._body_left and self._available:
+            piece = self._take(self._body_left)
+            self._body += piece
+            self._body_left -= len(piece)
+        if self._body_left:
+            return None
+        body, self._body = bytes(self._body), None
+        return body
+
+    def skip(self, length: int) -> None:
+        """Consume the header, and the ``length`` bytes behind it as they arrive."""
+        self._discard(HEADER_LENGTH)
+        self._skip = length
+
+    def skip_rest(self) -> None:
+        """Consume the rest of the PDU that is being read as it arrives."""
+        self._skip += self._data_left + self._body_left
+        self._data_left = self._pdv_left = self._body_left = 0
+        self._body = None
+
+    def is_skipping(self) -> bool:
+        """Consume what is to be skipped; return whether some of it is still to come."""
+        if self._skip:
+            count = min(self._skip, self._available)
+            self._discard(count)
+            self._skip -= count
+        return self._skip > 0
+
+    def enter_data(self, length: int) -> None:
+        """Consume the header of a P-DATA-TF; :meth:`fragment` then reads the ``length`` bytes behind it.
+
+        Raises
+        ------
+        PDUError
+            If there is no room for even one PDV (PS3.8 9.3.5).
+        """
+        if not length:
+            raise PDUError("P-DATA-TF without a presentation data value item")
+        self._discard(HEADER_LENGTH)
+        self._data_left = length
+
+    def fragment(self, contexts: Container[int]) -> FragmentReceived | None:
+        """Return the next piece of a fragment, ``None`` until more bytes are there or the P-DATA-TF has ended.
+
+        Raises
+        ------
+        PDUError
+            If a PDV does not fit its PDU (PS3.8 9.3.5.1) or names a context that is not in ``contexts``.
+        """
+        while not self._pdv_left:
+            if not self._data_left or (self._available < PDV_HEADER_LENGTH <= self._data_left):
+                return None
+            if not self._enter_pdv(contexts) and self._control & MCH_LAST:
+                return self._piece(memoryview(b""))  # an empty fragment: receivers should take it (PS3.8 E.2)
+        if not self._available:
+            return None
+        piece = self._take(self._pdv_left)
+        self._pdv_left -= len(piece)
+        self._data_left -= len(piece)
+        return self._piece(piece)
+
+    def _piece(self, data: memoryview) -> FragmentReceived:
+        control = self._control
+        return FragmentReceived(
+            context_id=self._context_id,
+            command=bool(control & MCH_COMMAND),
+            last=bool(control & MCH_LAST) and not self._pdv_left,
+            data=data,
+        )
+
+    def _enter_pdv(self, contexts: Container[int]) -> int:
+        """Read the header of a PDV; return the length of its fragment."""
+        head = self._head()
+        if len(head) < PDV_HEADER_LENGTH <= self._available:
+            head = self._join(PDV_HEADER_LENGTH)
+        length, self._context_id, self._control = unpack_pdv_header(head, self._data_left)
+        if self._context_id not in contexts:
+            raise PDUError(f"PDV for presentation context {self._context_id}, which was not accepted")
+        self._discard(PDV_HEADER_LENGTH)
+        self._data_left -= PDV_HEADER_LENGTH
+        self._pdv_left = length
+        return length
+
+    def _head(self) -> memoryview:
+        """Return the first block; one that was gathered is closed against further growth."""
+        if not self._blocks:
+            return memoryview(b"")
+        head = self._blocks[0]
+        if isinstance(head, bytearray):
+            head = self._blocks[0] = memoryview(head).toreadonly()
+        return head
+
+    def _join(self, count: int) -> memoryview:
+        """Make the first ``count`` bytes, a header that is there but lies in several blocks, one block of their own."""
+        joined = bytearray()
+        while len(joined) < count:
+            joined += self._take(count - len(joined))
+        self._available += count
+        self._blocks.appendleft(memoryview(joined).toreadonly())
+        return memoryview(joined)
+
+    def _take(self, most: int) -> memoryview:
+        """Consume and return up to ``most`` bytes: what the first block has of them."""
+        head = self._head()
+        if len(head) > most:
+            piece = head[:most]
+            self._blocks[0] = head[most:]
+        else:
+            piece = head
+            self._blocks.popleft()
+        self._available -= len(piece)
+        return piece
+
+    def _discard(self, count: int) -> None:
+        """Consume ``count`` bytes that are there."""
+        while count:
+            count -= len(self._take(count))

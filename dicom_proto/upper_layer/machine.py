@@ -1,0 +1,335 @@
+"""What the state table sets in motion: the 28 actions of PS3.8 9.2.2, and the reading of PDUs that calls for them.
+
+:class:`Machine` is the inside of :class:`~dicom_proto.upper_layer.association.Association`, which adds the face.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from dicom_proto.errors import AbortReason, PDUError, RemoteProtocolError
+from dicom_proto.limits import Limits, Tolerance
+from dicom_proto.upper_layer.events import (
+    Aborted,
+    AbortOrigin,
+    AssociateAccepted,
+    AssociateRejected,
+    AssociateRequested,
+    Released,
+    ReleaseRequested,
+    UpperLayerEvent,
+)
+from dicom_proto.upper_layer.inbound import Inbound
+from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement, agree
+from dicom_proto.upper_layer.outbound import Outbound
+from dicom_proto.upper_layer.pdu import (
+    AAbort,
+    AAssociateAC,
+    AAssociateRJ,
+    AAssociateRQ,
+    AReleaseRP,
+    AReleaseRQ,
+    PDUType,
+    decode_pdu,
+    encode_pdu,
+)
+from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
+from dicom_proto.upper_layer.timers import Timeouts, Timer, Timers
+
+__all__ = ["Machine"]
+
+_log = logging.getLogger("dicom_proto.upper_layer")
+
+_EVENTS: Final = {
+    PDUType.A_ASSOCIATE_RQ: Event.Evt6,
+    PDUType.A_ASSOCIATE_AC: Event.Evt3,
+    PDUType.A_ASSOCIATE_RJ: Event.Evt4,
+    PDUType.P_DATA_TF: Event.Evt10,
+    PDUType.A_RELEASE_RQ: Event.Evt12,
+    PDUType.A_RELEASE_RP: Event.Evt13,
+    PDUType.A_ABORT: Event.Evt16,
+}
+_ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
+_REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
+_EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
+_TAKES_DATA: Final = frozenset({State.Sta6, State.Sta7})
+_NO_CONTEXTS: Final[Mapping[int, AcceptedContext]] = MappingProxyType({})
+_VERSION_NOT_SUPPORTED: Final = AAssociateRJ(1, 2, 2)
+_RELEASE_RQ: Final = encode_pdu(AReleaseRQ())
+_RELEASE_RP: Final = encode_pdu(AReleaseRP())
+
+
+class Machine:
+    """State, queues and timers of one connection, and the actions that change them."""
+
+    def __init__(self, limits: Limits, tolerance: Tolerance, timeouts: Timeouts) -> None:
+        self._limits = limits
+        self._tolerance = tolerance
+        self._state = State.Sta1
+        self._started = False
+        self._is_requestor = False
+        self._eof = False
+        self._deaf = False  # the stream has lost its frame: whatever still comes is dropped
+        self._body_type = PDUType.A_ABORT  # of the PDU whose body is being collected
+        self._events: deque[UpperLayerEvent] = deque()
+        self._inbound = Inbound()
+        self._outbound = Outbound()
+        self._timers = Timers(timeouts)
+        self._offer: AAssociateRQ | None = None
+        self._encoded_offer = b""
+        self._agreement: Agreement | None = None
+        self._contexts = _NO_CONTEXTS
+        self._receive_length = 0  # the maximum length that this side has stated; 0 = none
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        """Take one step through what was received; return whether there was one to take."""
+        try:
+            if self._read():
+                return True
+        except PDUError as error:
+            self._lose_frame()
+            self._fire(Event.Evt19, error)
+            return True
+        if self._eof and self._state is not State.Sta1:
+            self._fire(Event.Evt17)
+            return True
+        return False
+
+    def _read(self) -> bool:
+        inbound = self._inbound
+        if inbound.in_data:
+            if self._state in _TAKES_DATA:
+                fragment = inbound.fragment(self._contexts)
+                if fragment is not None:
+                    self._events.append(fragment)
+                return fragment is not None or not inbound.in_data
+            inbound.skip_rest()
+        if inbound.is_skipping():
+            return False
+        if inbound.in_body:
+            body = inbound.body()
+            if body is None:
+                return False
+            self._fire(_EVENTS[self._body_type], decode_pdu(self._body_type, body, tolerance=self._tolerance))
+            return True
+        header = inbound.header()
+        return header is not None and self._judge(*header)
+
+    def _judge(self, pdu_type: int, length: int) -> bool:
+        """Decide by the six header bytes what becomes of a PDU; return False if it has to wait.
+
+        Raises
+        ------
+        PDUError
+            If the type is unknown, or the length cannot be right.
+        """
+        if pdu_type not in _EVENTS:
+            raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
+        known = PDUType(pdu_type)
+        event = _EVENTS[known]
+        if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
+            return False
+        action = TABLE[event, self._state]
+        if action in _REFUSALS:
+            self._inbound.skip(length)
+            error = PDUError(f"{known.name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
+            self._fire(event, error)
+        elif action is Action.AA_6:
+            self._inbound.skip(length)
+            self._fire(event)
+        elif known is PDUType.P_DATA_TF:
+            if self._receive_length and length > self._receive_length:
+                raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
+            self._inbound.enter_data(length)
+            self._fire(event)
+        else:
+            self._check_length(known, length)
+            self._body_type = known
+            self._inbound.read_body(length)
+        return True
+
+    def _check_length(self, pdu_type: PDUType, length: int) -> None:
+        if pdu_type in _ASSOCIATE:
+            longest = self._limits.associate_length
+        else:
+            longest = self._limits.fixed_length if self._tolerance.long_fixed_pdus else 4
+            if length < 4:
+                raise PDUError(f"{pdu_type.name} of {length} bytes, at least 4 are needed")
+        if length > longest:
+            raise PDUError(f"{pdu_type.name} of {length} bytes, at most {longest} are taken")
+
+    def _lose_frame(self) -> None:
+        """Drop what was received and what is yet to come: nobody can tell any more where a PDU begins."""
+        self._deaf = True
+        self._inbound.clear()
+
+    # --- the table ----------------------------------------------------------------------------------------------------
+
+    def _fire(self, event: Event, cause: Any = None) -> None:
+        """Perform the action of Table 9-10 for an event; ``cause`` is what the action works on."""
+        before = self._state
+        action = TABLE[event, before]
+        self._started = True
+        self._state = _PERFORM[action](self, cause) or ACTIONS[action].next_states[0]
+        if before is not self._state:
+            _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
+        if self._state is State.Sta1:
+            self._timers.stop(*Timer)
+            self._outbound.clear()
+            self._inbound.clear()
+
+    # Table 9-6: association establishment
+
+    def _ae_1(self, request: tuple[AAssociateRQ, bytes]) -> None:
+        self._is_requestor = True
+        self._offer, self._encoded_offer = request
+
+    def _ae_2(self, now: float) -> None:
+        self._put(self._encoded_offer, Timer.REQUEST)
+
+    def _ae_3(self, answer: AAssociateAC) -> None:
+        self._timers.stop(Timer.REQUEST)
+        self._events.append(AssociateAccepted(answer=answer, agreement=self._establish(answer)))
+
+    def _ae_4(self, rejection: AAssociateRJ) -> None:
+        self._events.append(
+            AssociateRejected(result=rejection.result, source=rejection.source, reason=rejection.reason)
+        )
+
+    def _ae_5(self, now: float) -> None:
+        self._timers.start(Timer.ARTIM, now)
+
+    def _ae_6(self, offer: AAssociateRQ) -> State:
+        self._timers.stop(Timer.ARTIM)
+        self._offer = offer
+        if not offer.protocol_version & 1:  # the only bit that a receiver of version 1 tests (PS3.8 9.3.2)
+            self._put(encode_pdu(_VERSION_NOT_SUPPORTED), Timer.ARTIM)
+            self._ae_4(_VERSION_NOT_SUPPORTED)
+            return State.Sta13
+        self._events.append(AssociateRequested(offer=offer))
+        return State.Sta3
+
+    def _ae_7(self, response: tuple[AAssociateAC, bytes]) -> None:
+        answer, encoded = response
+        self._establish(answer)
+        self._put(encoded)
+
+    def _ae_8(self, encoded: bytes) -> None:
+        self._put(encoded, Timer.ARTIM)
+
+    def _establish(self, answer: AAssociateAC) -> Agreement:
+        """Take over what was negotiated; both sides read the same agreement (PS3.8 7.1)."""
+        offer = cast(AAssociateRQ, self._offer)
+        self._agreement = agreement = agree(offer, answer)
+        self._contexts = agreement.contexts
+        if self._is_requestor:
+            own, peers = agreement.requestor_maximum_length, agreement.acceptor_maximum_length
+        else:
+            own, peers = agreement.acceptor_maximum_length, agreement.requestor_maximum_length
+        self._receive_length = own
+        self._outbound.set_maximum_length(min(peers or self._limits.send_pdu_length, self._limits.send_pdu_length))
+        return agreement
+
+    # Table 9-8: release
+
+    def _ar_1(self, cause: None) -> None:
+        self._put(_RELEASE_RQ, Timer.RELEASE)
+
+    def _ar_2(self, peer: AReleaseRQ) -> None:
+        self._events.append(ReleaseRequested())
+
+    def _ar_3(self, peer: AReleaseRP) -> None:
+        self._events.append(Released())
+
+    def _ar_4(self, cause: None) -> None:
+        self._timers.stop(Timer.RELEASE)
+        self._put(_RELEASE_RP, Timer.ARTIM)
+
+    def _ar_8(self, peer: AReleaseRQ) -> State:
+        self._ar_2(peer)
+        return State.Sta9 if self._is_requestor else State.Sta10
+
+    def _ar_9(self, cause: None) -> None:
+        self._put(_RELEASE_RP)
+
+    def _ar_10(self, peer: AReleaseRP) -> None:
+        self._timers.stop(Timer.RELEASE)
+        self._events.append(Released())
+
+    # Table 9-9: abort
+
+    def _aa_1(self, cause: AAbort | RemoteProtocolError) -> None:
+        if isinstance(
+            cause, RemoteProtocolError
+        ):  # Sta2: no association yet, and still the user is told why there is none
+            self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, error=cause))
+            cause = AAbort(0)
+        self._send_abort(cause)
+
+    def _aa_3(self, peer: AAbort) -> None:
+        if peer.source == 0:
+            self._events.append(Aborted(origin=AbortOrigin.PEER_USER))
+        else:
+            self._events.append(Aborted(origin=AbortOrigin.PEER_PROVIDER, reason=peer.reason))
+
+    def _aa_4(self, cause: None) -> None:
+        self._events.append(Aborted(origin=AbortOrigin.TRANSPORT))
+
+    def _aa_7(self, cause: object) -> None:
+        abort = encode_pdu(AAbort(2, AbortReason.UNEXPECTED_PDU))
+        if not self._outbound.ends_with(abort):  # however many PDUs come, no more of these wait than one
+            self._put(abort)
+
+    def _aa_8(self, error: RemoteProtocolError) -> None:
+        self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, reason=error.abort_reason, error=error))
+        self._send_abort(AAbort(2, error.abort_reason))
+
+    def _nothing(self, cause: object) -> None:
+        """Do what is left of an action when the state and the queues have been seen to: nothing."""
+
+    def _send_abort(self, abort: AAbort) -> None:
+        """Queue an A-ABORT; nothing that waits is sent before it, and ARTIM alone runs from when it leaves."""
+        self._timers.stop(*Timer)
+        self._outbound.clear()
+        self._put(encode_pdu(abort), Timer.ARTIM)
+
+    def _put(self, encoded: bytes, starts: Timer | None = None) -> None:
+        _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
+        self._outbound.put_control(encoded, starts)
+
+
+_PERFORM: Final[dict[Action, Callable[[Machine, Any], State | None]]] = {
+    Action.AE_1: Machine._ae_1,
+    Action.AE_2: Machine._ae_2,
+    Action.AE_3: Machine._ae_3,
+    Action.AE_4: Machine._ae_4,
+    Action.AE_5: Machine._ae_5,
+    Action.AE_6: Machine._ae_6,
+    Action.AE_7: Machine._ae_7,
+    Action.AE_8: Machine._ae_8,
+    # The data goes straight from the reader to the events, and from the user to the queue.
+    Action.DT_1: Machine._nothing,
+    Action.DT_2: Machine._nothing,
+    Action.AR_1: Machine._ar_1,
+    Action.AR_2: Machine._ar_2,
+    Action.AR_3: Machine._ar_3,
+    Action.AR_4: Machine._ar_4,
+    Action.AR_5: Machine._nothing,  # going to Sta1 stops all timers and asks for the close
+    Action.AR_6: Machine._nothing,
+    Action.AR_7: Machine._nothing,
+    Action.AR_8: Machine._ar_8,
+    Action.AR_9: Machine._ar_9,
+    Action.AR_10: Machine._ar_10,
+    Action.AA_1: Machine._aa_1,
+    Action.AA_2: Machine._nothing,
+    Action.AA_3: Machine._aa_3,
+    Action.AA_4: Machine._aa_4,
+    Action.AA_5: Machine._nothing,
+    Action.AA_6: Machine._nothing,
+    Action.AA_7: Machine._aa_7,
+    Action.AA_8: Machine._aa_8,
+}

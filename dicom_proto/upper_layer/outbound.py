@@ -1,0 +1,169 @@
+"""Fragmenter and gather queue: what is to be sent, kept as views and cut into PDUs only when they can be sent.
+
+Data sets are sliced, never joined or copied: each P-DATA-TF is a header of 12 bytes and views of its payload. It
+carries one PDV, all of one message's command or data set, of even length (PS3.8 Annex E).
+"""
+
+from collections import deque
+
+from attrs import define, field
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.errors import LocalProtocolError
+from dicom_proto.upper_layer.pdu import MCH_COMMAND, MCH_LAST, PDV_HEADER_LENGTH, pack_pdv_header
+from dicom_proto.upper_layer.timers import Timer
+
+__all__ = ["Outbound"]
+
+
+@define
+class _Control:
+    """An encoded PDU other than P-DATA-TF, and the timer that starts when it leaves."""
+
+    data: bytes
+    starts: Timer | None
+
+
+@define
+class _Stream:
+    """The command, or the data set, of one message: views in order, and whether its end is among them."""
+
+    context_id: int
+    command: bool
+    views: deque[memoryview] = field(factory=deque)
+    length: int = 0  # of the views
+    total: int = 0  # of everything that was ever put in
+    ended: bool = False
+
+    def take(self, count: int, into: list[Buffer]) -> None:
+        """Move ``count`` bytes of the views to a list of buffers."""
+        self.length -= count
+        while count:
+            view = self.views.popleft()
+            if len(view) > count:
+                self.views.appendleft(view[count:])
+                view = view[:count]
+            into.append(view)
+            count -= len(view)
+
+
+class Outbound:
+    """The bytes that wait to be sent on one connection.
+
+    Attributes
+    ----------
+    queued : int
+        Payload bytes of P-DATA-TF that were ever queued.
+    handed_out : int
+        Payload bytes of P-DATA-TF that have left, a running total; ``queued - handed_out`` wait.
+    """
+
+    __slots__ = ("_max_fragment", "_queue", "handed_out", "queued")
+
+    def __init__(self) -> None:
+        self._queue: deque[_Control | _Stream] = deque()
+        self._max_fragment = 0
+        self.queued = 0
+        self.handed_out = 0
+
+    def set_maximum_length(self, maximum_length: int) -> None:
+        """Set the longest body of a P-DATA-TF in bytes (PS3.8 D.1): a PDV header and an even fragment (PS3.8 E.1)."""
+        self._max_fragment = (maximum_length - PDV_HEADER_LENGTH) & ~1
+
+    @property
+    def is_mid_stream(self) -> bool:
+        """Whether a command or data set was begun whose end has not been queued."""
+        return self._unended() is not None
+
+    def _unended(self) -> _Stream | None:
+        """Return the stream that has not ended, if there is one; it is always the last in the queue."""
+        last = self._queue[-1] if self._queue else None
+        return last if isinstance(last, _Stream) and not last.ended else None
+
+    def put_control(self, data: bytes, starts: Timer | None = None) -> None:
+        """Queue an encoded PDU behind everything that waits, and the timer that starts when it leaves."""
+        self._queue.append(_Control(data, starts))
+
+    def ends_with(self, data: bytes) -> bool:
+        """Tell whether an encoded PDU is the last that waits."""
+        last = self._queue[-1] if self._queue else None
+        return isinstance(last, _Control) and last.data == data
+
+    def clear(self) -> None:
+        """Drop everything that waits: nothing precedes or follows an A-ABORT."""
+        self._queue.clear()
+        self.queued = self.handed_out
+
+    def put_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
+        """Queue a piece of a command or data set; it is kept as a view and must not change until it has left.
+
+        Raises
+        ------
+        LocalProtocolError
+            If another command or data set has not ended yet, or if this one ends empty or with an odd length (PS3.8
+            E.1).
+        """
+        going_on = self._unended()
+        stream = going_on or _Stream(context_id, command)
+        if (stream.context_id, stream.command) != (context_id, command):
+            raise LocalProtocolError(
+                "the command or data set that is being sent has not ended: two are never mixed (PS3.8 Annex E)"
+            )
+        view = memoryview(data).cast("B")
+        total = stream.total + len(view)
+        if last and (total == 0 or total % 2):
+            raise LocalProtocolError(
+                f"a command or data set of {total} bytes cannot be sent: even and not empty (PS3.8 E.1)"
+            )
+        if going_on is None:
+            self._queue.append(stream)
+        if view:
+            stream.views.append(view)
+        stream.total = total
+        stream.length += len(view)
+        stream.ended = last
+        self.queued += len(view)
+
+    def hand_out(self, limit: int) -> tuple[list[Buffer], list[Timer]]:
+        """Cut what waits into whole PDUs until ``limit`` bytes are passed; say which timers start because of them.
+
+        PDUs other than P-DATA-TF do not count and leave as soon as nothing waits before them.
+        """
+        buffers: list[Buffer] = []
+        timers: list[Timer] = []
+        while self._queue:
+            head = self._queue[0]
+            if isinstance(head, _Control):
+                buffers.append(head.data)
+                if head.starts is not None:
+                    timers.append(head.starts)
+            else:
+                limit -= self._cut(head, buffers, limit)
+                if head.length or not head.ended:
+                    break
+            self._queue.popleft()
+        return buffers, timers
+
+    def _cut(self, stream: _Stream, buffers: list[Buffer], limit: int) -> int:
+        """Cut P-DATA-TF PDUs off a stream; return how many bytes they have.
+
+        The end of a stream that has not ended is kept back, so that its last fragment is never an empty one.
+        """
+        size = self._max_fragment
+        control = MCH_COMMAND if stream.command else 0
+        full = pack_pdv_header(stream.context_id, control, size)
+        before, cut = stream.length, 0
+        while cut < limit:
+            if stream.length > size:
+                buffers.append(full)
+                stream.take(size, buffers)
+            elif stream.ended:
+                buffers.append(pack_pdv_header(stream.context_id, control | MCH_LAST, stream.length))
+                stream.take(stream.length, buffers)
+                cut += len(full)
+                break
+            else:
+                break
+            cut += size + len(full)
+        self.handed_out += before - stream.length
+        return cut

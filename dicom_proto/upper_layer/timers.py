@@ -1,0 +1,89 @@
+"""Named deadlines: the ARTIM timer of PS3.8 9.1.5 and the waits that the standard leaves to the user.
+
+Time is a number that the caller passes in, on any clock that does not run backwards; nothing here reads one.
+"""
+
+from enum import Enum
+from typing import Any, Final
+
+from attrs import field, frozen
+from attrs.validators import gt, optional
+
+__all__ = ["Timeouts", "Timer", "Timers"]
+
+
+class Timer(Enum):
+    """What a deadline waits for."""
+
+    ARTIM = "ARTIM"  # Sta2: the A-ASSOCIATE-RQ; Sta13: the peer closing the transport (PS3.8 9.1.5)
+    REQUEST = "request"  # Sta5: the answer to an A-ASSOCIATE-RQ
+    RELEASE = "release"  # Sta7, Sta10, Sta11: the answer to an A-RELEASE-RQ
+    RESPONSE = "response"  # a DIMSE response
+    IDLE = "idle"  # any traffic while this side waits for the peer
+
+
+_POSITIVE: Final[Any] = optional(gt(0.0))  # attrs' own types do not fit optional numbers
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """How long each wait may last, in seconds; ``None`` is for ever.
+
+    Parameters
+    ----------
+    artim : float
+        ARTIM (PS3.8 9.1.5). It always has a value: it is what ends Sta2 and Sta13 when the peer does nothing.
+    request, release : float or None
+        From the moment the A-ASSOCIATE-RQ, the A-RELEASE-RQ leaves until it is answered.
+    response : float or None
+        Without a word from the peer while a DIMSE response is awaited, counted from the last byte of the request.
+    idle : float or None
+        Without traffic in either direction on an established association, while nothing is being done for the peer.
+    """
+
+    artim: float = field(default=30.0, validator=gt(0.0))
+    request: float | None = field(default=30.0, validator=_POSITIVE)
+    release: float | None = field(default=30.0, validator=_POSITIVE)
+    response: float | None = field(default=30.0, validator=_POSITIVE)
+    idle: float | None = field(default=60.0, validator=_POSITIVE)
+
+    def of(self, timer: Timer) -> float | None:
+        """Return the duration of one timer in seconds."""
+        duration: float | None = getattr(self, timer.name.lower())
+        return duration
+
+
+class Timers:
+    """The deadlines that run now; a timer whose duration is ``None`` never runs."""
+
+    __slots__ = ("_deadlines", "_timeouts")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._deadlines: dict[Timer, float] = {}
+
+    def start(self, timer: Timer, now: float) -> None:
+        """Start a timer, or start it again if it runs."""
+        duration = self._timeouts.of(timer)
+        if duration is not None:
+            self._deadlines[timer] = now + duration
+
+    def stop(self, *timers: Timer) -> None:
+        """Stop timers; those that do not run stay as they are."""
+        for timer in timers:
+            self._deadlines.pop(timer, None)
+
+    def is_running(self, timer: Timer) -> bool:
+        """Tell whether a timer runs."""
+        return timer in self._deadlines
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline, ``None`` if no timer runs."""
+        return min(self._deadlines.values(), default=None)
+
+    def take_expired(self, now: float) -> list[Timer]:
+        """Stop and return the timers whose deadline has come, the earliest first."""
+        expired = sorted((d, t.name, t) for t, d in self._deadlines.items() if d <= now)
+        for *_, timer in expired:
+            del self._deadlines[timer]
+        return [timer for *_, timer in expired]
