@@ -1,0 +1,480 @@
+"""DIMSE on one connection (PS3.7): an association whose data are messages.
+
+:class:`Connection` has the same four kinds of method as ``Association`` and is driven in the same way. It gives out
+message IDs, matches responses to requests, keeps both operations windows, passes data sets on as they arrive, and
+supervises the wait for responses.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Set
+from types import MappingProxyType
+from typing import Final, cast
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
+from dicom_proto.dimse.incoming import Assembler, Handling
+from dicom_proto.dimse.messages import (
+    CCancelRQ,
+    CStoreRQ,
+    Message,
+    Request,
+    Response,
+    encode_message,
+)
+from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
+from dicom_proto.dimse.outgoing import STREAMED, Data, Outbox, Outgoing
+from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, RemoteProtocolError
+from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
+from dicom_proto.status import Category, code_to_category
+from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.events import FragmentReceived, ReleaseRequested, TimedOut
+from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.state_table import State
+from dicom_proto.upper_layer.timers import Timeouts, Timer, Timers
+
+__all__ = ["STREAMED_BY_DEFAULT", "Connection"]
+
+STREAMED_BY_DEFAULT: Final[Set[type[Message]]] = frozenset({CStoreRQ})
+_DUPLICATE_INVOCATION: Final = 0x0210  # PS3.7 C.5.9
+_CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
+
+
+class Connection:
+    """DIMSE on one connection, as requestor or acceptor, as SCU and SCP.
+
+    Parameters
+    ----------
+    limits, tolerance, timeouts
+        As for :class:`~dicom_proto.upper_layer.association.Association`.
+    streamed : set of message classes
+        Messages whose data set is handed out in pieces as it arrives. All others are collected, under
+        ``Limits.data_set``, and handed out whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        tolerance: Tolerance = DEFAULT_TOLERANCE,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
+        streamed: Set[type[Message]] = STREAMED_BY_DEFAULT,
+    ) -> None:
+        self._association = Association(limits=limits, tolerance=tolerance, timeouts=timeouts)
+        self._limits = limits
+        self._streamed = streamed
+        self._timers = Timers(timeouts)
+        self._events: deque[ConnectionEvent] = deque()
+        self._assembler = Assembler(limits)
+        self._outbox = Outbox(self._association)
+        self._invoked: dict[int, Invoked] = {}
+        self._performed: dict[int, Performed] = {}
+        self._held: RequestReceived | None = (
+            None  # a request beyond the window, or beyond what the peer has read of ours
+        )
+        self._last_message_id = 0
+
+    # --- what the world does to it ------------------------------------------------------------------------------------
+
+    def connection_made(self, *, now: float) -> None:
+        """Tell that the transport connection is open; see :meth:`Association.connection_made`."""
+        self._association.connection_made(now=now)
+
+    def receive_data(self, data: Buffer, *, now: float) -> None:
+        """Take in received bytes; see :meth:`Association.receive_data`."""
+        self._association.receive_data(data, now=now)
+        self._watch_responses(now, restart=True)
+
+    def receive_eof(self, *, now: float) -> None:
+        """Tell that the transport connection was closed or lost; see :meth:`Association.receive_eof`."""
+        self._association.receive_eof(now=now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let the deadlines act that have come by ``now``."""
+        self._watch_responses(now)
+        for timer in self._timers.take_expired(now):
+            self._events.append(TimedOut(timer=timer))
+            self.abort()
+        self._association.handle_timeout(now)
+
+    # --- what it has for the world ------------------------------------------------------------------------------------
+
+    def next_event(self) -> ConnectionEvent | None:
+        """Return the next event; ``None`` when more bytes, an answer, or room are needed.
+
+        A request beyond the operations window is not handed out before one of the earlier ones has been answered.
+        """
+        while not self._events:
+            if self._held is not None:
+                if not self._release_held():
+                    return None
+                continue
+            event = self._association.next_event()
+            if event is None:
+                return None
+            try:
+                if isinstance(event, FragmentReceived):
+                    self._take_fragment(event)
+                else:
+                    self._take_upper_layer_event(event)
+            except RemoteProtocolError as error:
+                self._association.fail(error)
+        return self._events.popleft()
+
+    def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
+        """Hand out what is to be sent; see :meth:`Association.data_to_send`."""
+        buffers = self._association.data_to_send(limit, now=now)
+        departed = self._outbox.take_departed()
+        for message_id in departed:
+            if message_id in self._invoked:  # it may have been answered before its end was sent
+                self._invoked[message_id].is_sent = True
+        self._watch_responses(now, restart=bool(departed))
+        return buffers
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
+        deadlines = (self._timers.next_deadline(), self._association.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    @property
+    def wants_close(self) -> bool:
+        """Whether all is over and the transport connection is to be closed, once what was handed out has been sent."""
+        return self._association.wants_close
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether more bytes are welcome."""
+        return self._association.wants_read
+
+    # --- what its user asks of it: the association --------------------------------------------------------------------
+
+    def request(self, offer: AAssociateRQ) -> None:
+        """Request an association; see :meth:`Association.request`."""
+        self._association.request(offer)
+
+    def accept(self, answer: AAssociateAC) -> None:
+        """Accept the association; see :meth:`Association.accept`."""
+        self._association.accept(answer)
+
+    def reject(self, rejection: AAssociateRJ) -> None:
+        """Reject the association; see :meth:`Association.reject`."""
+        self._association.reject(rejection)
+
+    def release(self) -> None:
+        """Ask for the release of the association; see :meth:`Association.release`.
+
+        Raises
+        ------
+        LocalProtocolError
+            Also if the peer has yet to answer a request of this side (PS3.7 A.5).
+        """
+        if self._invoked:
+            raise LocalProtocolError(
+                f"requests {sorted(self._invoked)} have not been answered (PS3.7 A.5): wait, or abort"
+            )
+        self._outbox.check_idle()
+        self._association.release()
+
+    def confirm_release(self) -> None:
+        """Answer the peer's request for release; see :meth:`Association.confirm_release`."""
+        self._outbox.check_idle()
+        self._association.confirm_release()
+
+    def abort(self, reason: AbortReason | None = None) -> None:
+        """Abort the association; see :meth:`Association.abort`."""
+        self._association.abort(reason)
+        self._forget()
+
+    # --- what its user asks of it: operations -------------------------------------------------------------------------
+
+    def send_request(self, request: Request, *, context: int, data: Data = None) -> int:
+        """Invoke an operation or send a notification (request primitive, PS3.7 7.5.1).
+
+        Parameters
+        ----------
+        request : Request
+            The message. If its ``message_id`` is ``None``, it gets the next one that is free.
+        context : int
+            ID of the presentation context.
+        data : buffer, STREAMED or None
+            The data set, which is kept as a view and must not change until it has left; ``STREAMED`` to write it in
+            pieces with :meth:`open_data`.
+
+        Returns
+        -------
+        int
+            The message ID.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the message breaks a rule, its ID is in use, the window is full, or the association cannot send it.
+        """
+        if len(self._invoked) >= self.invoked_window:
+            raise LocalProtocolError(
+                f"the operations window is {self.invoked_window}: wait for a response (PS3.7 D.3.3.3)"
+            )
+        given = request.message_id
+        if given in self._invoked:
+            raise LocalProtocolError(f"message ID {given} is in use by an outstanding operation (PS3.7 9.1.1.1.1)")
+        message_id = self._free_message_id() if given is None else given
+        outgoing = Outgoing(self._outbox, context, message_id) if data is STREAMED else None
+        try:
+            request.message_id = message_id
+            command = encode_message(request, has_data_set=data is not None)
+            self._outbox.post(context, command, outgoing if data is STREAMED else data, message_id)
+        except LocalProtocolError:
+            request.message_id = given
+            raise
+        self._invoked[message_id] = Invoked(request=request, context_id=context, outgoing=outgoing)
+        self._last_message_id = message_id
+        return message_id
+
+    def open_data(self, message_id: int) -> Outgoing:
+        """Return the data set of a request that was sent with ``STREAMED``, to be written in pieces.
+
+        Raises
+        ------
+        LocalProtocolError
+            If there is no such request outstanding.
+        """
+        operation = self._invoked.get(message_id)
+        if operation is None or operation.outgoing is None:
+            raise LocalProtocolError(f"no outstanding request {message_id} was sent with data=STREAMED")
+        return operation.outgoing
+
+    def send_response(self, response: Response, *, data: Buffer | None = None) -> None:
+        """Answer a request of the peer (response primitive, PS3.7 7.5.1), on the context it came on.
+
+        A Failure may be sent before the whole request has arrived; the rest of its data set is then dropped.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the message breaks a rule, answers no outstanding request, or does so with a status that is not
+            possible yet.
+        """
+        message_id = response.message_id_being_responded_to
+        operation = self._performed.get(message_id)
+        if operation is None:
+            raise LocalProtocolError(f"no request with message ID {message_id} waits for a response")
+        if type(response) is not operation.request.response:
+            raise LocalProtocolError(f"a {operation.request.name} is not answered with a {response.name}")
+        category = code_to_category(response.status)
+        if category == Category.PENDING and not has_many_responses(operation.request):
+            raise LocalProtocolError(f"a {operation.request.name} has one response: no Pending ones (PS3.7 7.5.3.2)")
+        if not operation.is_received and category not in (Category.FAILURE, Category.UNKNOWN):
+            raise LocalProtocolError(
+                "only a Failure may be answered before the whole request has arrived (PS3.7 9.1.1.2)"
+            )
+        command = encode_message(response, has_data_set=data is not None)
+        self._outbox.post(operation.context_id, command, data, None)
+        if category != Category.PENDING:
+            del self._performed[message_id]
+            self._assembler.drop_data(message_id)
+            self._update_attention()
+
+    def send_cancel(self, message_id: int) -> None:
+        """Ask the peer to end a C-FIND, C-GET or C-MOVE (C-CANCEL-RQ, PS3.7 9.3.2.3); its final response still comes.
+
+        Raises
+        ------
+        LocalProtocolError
+            If no such operation is outstanding.
+        """
+        operation = self._invoked.get(message_id)
+        if operation is None or not has_many_responses(operation.request):
+            raise LocalProtocolError(f"no C-FIND, C-GET or C-MOVE with message ID {message_id} is outstanding")
+        cancel = CCancelRQ(message_id_being_responded_to=message_id)
+        self._outbox.post(operation.context_id, encode_message(cancel, has_data_set=False), None, None)
+
+    # --- getters ------------------------------------------------------------------------------------------------------
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Tell whether the peer has cancelled an operation performed here; it stays so until the final response."""
+        operation = self._performed.get(message_id)
+        return operation is not None and operation.is_cancelled
+
+    @property
+    def invoked(self) -> Mapping[int, Invoked]:
+        """The operations that this side waits for, by message ID."""
+        return MappingProxyType(self._invoked)
+
+    @property
+    def performed(self) -> Mapping[int, Performed]:
+        """The operations that the peer waits for, by message ID."""
+        return MappingProxyType(self._performed)
+
+    @property
+    def invoked_window(self) -> int:
+        """How many operations this side may have outstanding (PS3.7 D.3.3.3); 0 without an association."""
+        return self._window(by_requestor=self._association.is_requestor)
+
+    @property
+    def performed_window(self) -> int:
+        """How many operations the peer may have outstanding (PS3.7 D.3.3.3); 0 without an association."""
+        return self._window(by_requestor=not self._association.is_requestor)
+
+    @property
+    def state(self) -> State:
+        """The state of the upper layer (PS3.8 9.2.1)."""
+        return self._association.state
+
+    @property
+    def is_requestor(self) -> bool:
+        """Whether this side is the association-requestor."""
+        return self._association.is_requestor
+
+    @property
+    def offer(self) -> AAssociateRQ | None:
+        """The A-ASSOCIATE-RQ that was sent or received."""
+        return self._association.offer
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was negotiated; ``None`` until the association is established."""
+        return self._association.agreement
+
+    @property
+    def contexts(self) -> Mapping[int, AcceptedContext]:
+        """The accepted presentation contexts by ID; empty until the association is established."""
+        return self._association.contexts
+
+    @property
+    def write_room(self) -> int:
+        """How many bytes of data can be queued before the peer has to read."""
+        return self._association.write_room
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _take_upper_layer_event(self, event: ConnectionEvent) -> None:
+        if isinstance(event, ReleaseRequested) and self._assembler.is_mid_message:
+            raise PDUError("A-RELEASE-RQ in the middle of a message", abort_reason=AbortReason.UNEXPECTED_PDU)
+        if self.state not in _CARRIES_MESSAGES:
+            self._forget()
+        self._events.append(event)
+
+    def _take_fragment(self, fragment: FragmentReceived) -> None:
+        if fragment.command:
+            command = self._assembler.take_command(fragment)
+            if command is not None:
+                self._take_message(fragment.context_id, *command)
+            return
+        expected = self._assembler.expected
+        chunk = self._assembler.take_data(fragment)
+        if chunk is not None:
+            self._events.append(chunk)
+        if fragment.last and expected is not None:
+            if not expected.invoked:
+                self._set_received(expected.message_id)
+            elif self._invoked[expected.message_id].is_answered:
+                del self._invoked[expected.message_id]
+
+    def _take_message(self, context_id: int, message: Message, has_data: bool) -> None:
+        match message:
+            case Request():
+                message_id = cast(int, message.message_id)  # mandatory when decoded
+                event = RequestReceived(
+                    message_id=message_id, context_id=context_id, request=message, has_data=has_data
+                )
+                self._held = event
+                self._update_attention()
+            case Response():
+                self._take_response(context_id, message, has_data)
+            case CCancelRQ():
+                operation = self._performed.get(message.message_id_being_responded_to)
+                if operation is not None and has_many_responses(
+                    operation.request
+                ):  # otherwise it came too late: ignored
+                    operation.is_cancelled = True
+                    self._events.append(CancelReceived(message_id=message.message_id_being_responded_to))
+                if has_data:
+                    raise PDUError(
+                        "a C-CANCEL-RQ that announces a data set", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER
+                    )
+
+    def _release_held(self) -> bool:
+        """Hand out the request that is held if there is room for it; return whether it is held no longer."""
+        event = cast(RequestReceived, self._held)
+        if self.state not in _CARRIES_MESSAGES:
+            self._held = None
+            return True
+        can_answer = (
+            self.state is not State.Sta7
+        )  # what still arrives during a release is delivered all the same (AR-6)
+        if can_answer and (len(self._performed) >= self.performed_window or not self.write_room):
+            return False
+        self._held = None
+        request, message_id, context_id = event.request, event.message_id, event.context_id
+        handling = Handling.STREAM if type(request) in self._streamed else Handling.COLLECT
+        if can_answer and message_id in self._performed:
+            refusal = request.response(message_id_being_responded_to=message_id, status=_DUPLICATE_INVOCATION)
+            self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
+            handling = Handling.DROP
+        else:
+            self._performed[message_id] = Performed(
+                request=request, context_id=context_id, is_received=not event.has_data
+            )
+            self._events.append(event)
+        if event.has_data:
+            self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
+        self._update_attention()
+        return True
+
+    def _take_response(self, context_id: int, response: Response, has_data: bool) -> None:
+        message_id = response.message_id_being_responded_to
+        operation = self._invoked.get(message_id)
+        if operation is None or type(response) is not operation.request.response or context_id != operation.context_id:
+            raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
+        is_pending = code_to_category(response.status) == Category.PENDING
+        if is_pending and not has_many_responses(operation.request):
+            raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
+        operation.is_answered = not is_pending
+        self._events.append(
+            ResponseReceived(message_id=message_id, context_id=context_id, response=response, has_data=has_data)
+        )
+        if has_data:
+            handling = Handling.STREAM if type(response) in self._streamed else Handling.COLLECT
+            self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
+        elif operation.is_answered:
+            del self._invoked[message_id]
+
+    def _set_received(self, message_id: int) -> None:
+        if message_id in self._performed:
+            self._performed[message_id].is_received = True
+            self._update_attention()
+
+    def _update_attention(self) -> None:
+        """Tell the upper layer whether this side waits for the peer, or the peer for this side."""
+        busy = self._held is not None or any(operation.is_received for operation in self._performed.values())
+        self._association.is_attentive = not busy
+
+    def _watch_responses(self, now: float, *, restart: bool = False) -> None:
+        """Let the response timer run exactly while this side waits for a response, and for nothing else."""
+        awaited = any(operation.is_sent for operation in self._invoked.values())
+        if not awaited or not self._association.is_attentive or not self.wants_read:
+            self._timers.stop(Timer.RESPONSE)
+        elif restart or not self._timers.is_running(Timer.RESPONSE):
+            self._timers.start(Timer.RESPONSE, now)
+
+    def _window(self, *, by_requestor: bool) -> int:
+        agreement = self._association.agreement
+        if agreement is None:
+            return 0
+        window = agreement.requestor_window if by_requestor else agreement.acceptor_window
+        return min(window or self._limits.operations, self._limits.operations)
+
+    def _free_message_id(self) -> int:
+        message_id = self._last_message_id
+        while True:
+            message_id = message_id % 0xFFFF + 1
+            if message_id not in self._invoked:
+                return message_id
+
+    def _forget(self) -> None:
+        """Every outstanding operation has failed: there is no association any more (PS3.7 A.6)."""
+        self._invoked.clear()
+        self._performed.clear()
+        self._outbox.clear()
+        self._held = None
+        self._timers.stop(Timer.RESPONSE)

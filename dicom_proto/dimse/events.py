@@ -1,0 +1,88 @@
+"""What a ``Connection`` tells its user: DIMSE indications and confirmations (PS3.7 7.5).
+
+The union :data:`ConnectionEvent` is closed: it is that of the upper layer with messages and data in the place of
+fragments. ``invoked`` tells which side began an operation, because both count their message IDs on their own: true
+for one that this side invoked, false for one that it performs.
+"""
+
+from typing import TypeAlias
+
+from attrs import define
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.messages import Request, Response
+from dicom_proto.upper_layer.events import (
+    Aborted,
+    AssociateAccepted,
+    AssociateRejected,
+    AssociateRequested,
+    ConnectionClosed,
+    Released,
+    ReleaseRequested,
+    TimedOut,
+)
+
+__all__ = ["CancelReceived", "ConnectionEvent", "DataChunk", "RequestReceived", "ResponseReceived"]
+
+
+@define(kw_only=True)
+class RequestReceived:
+    """The peer asks for an operation, or sends a notification (indication primitive, PS3.7 7.5.1).
+
+    Where ``has_data`` is true, :class:`DataChunk` events with the same message ID follow.
+    """
+
+    message_id: int
+    context_id: int
+    request: Request
+    has_data: bool
+
+
+@define(kw_only=True)
+class ResponseReceived:
+    """The peer answers (confirmation primitive, PS3.7 7.5.1); the operation goes on while its status is Pending.
+
+    Where ``has_data`` is true, :class:`DataChunk` events with the same message ID follow.
+    """
+
+    message_id: int
+    context_id: int
+    response: Response
+    has_data: bool
+
+
+@define(kw_only=True)
+class DataChunk:
+    """A piece of the data set of the message that was received last; ``last`` ends it.
+
+    A data set that is streamed comes as read-only views of received blocks: whoever keeps one calls ``bytes()``. One
+    that is collected comes whole, in a single event.
+    """
+
+    message_id: int
+    invoked: bool
+    data: Buffer
+    last: bool
+
+
+@define(kw_only=True)
+class CancelReceived:
+    """The peer wants an operation that is performed here to end (C-CANCEL-RQ, PS3.7 9.3.2.3)."""
+
+    message_id: int
+
+
+ConnectionEvent: TypeAlias = (
+    AssociateRequested
+    | AssociateAccepted
+    | AssociateRejected
+    | ReleaseRequested
+    | Released
+    | Aborted
+    | TimedOut
+    | ConnectionClosed
+    | RequestReceived
+    | ResponseReceived
+    | DataChunk
+    | CancelReceived
+)

@@ -1,0 +1,124 @@
+"""Messages on their way in: fragments joined to commands; data sets passed on, collected or dropped (PS3.8 Annex E)."""
+
+from enum import Enum, auto
+
+from attrs import define
+
+from dicom_proto.dimse.events import DataChunk
+from dicom_proto.dimse.messages import Message, decode_message
+from dicom_proto.errors import AbortReason, LimitExceededError, PDUError
+from dicom_proto.limits import Limits
+from dicom_proto.upper_layer.events import FragmentReceived
+
+__all__ = ["Assembler", "Handling"]
+
+
+class Handling(Enum):
+    """What becomes of a data set that is being received."""
+
+    STREAM = auto()
+    COLLECT = auto()
+    DROP = auto()
+
+
+@define
+class Expected:
+    """The data set that follows the command which was received last."""
+
+    context_id: int
+    message_id: int
+    invoked: bool
+    handling: Handling
+
+
+class Assembler:
+    """The message that is being received: there is never more than one in a direction."""
+
+    __slots__ = ("_collected", "_command_context", "_expected", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._collected = bytearray()  # of the command, then of the data set
+        self._command_context: int | None = None  # of the command that has begun and not ended
+        self._expected: Expected | None = None
+
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether a message has begun to arrive and its end has not arrived."""
+        return self._command_context is not None or self._expected is not None
+
+    @property
+    def expected(self) -> Expected | None:
+        """The data set that is being received, if one is."""
+        return self._expected
+
+    def expect_data(self, context_id: int, message_id: int, *, invoked: bool, handling: Handling) -> None:
+        """Say whose data set follows, and what to do with it."""
+        self._expected = Expected(context_id, message_id, invoked, handling)
+
+    def drop_data(self, message_id: int) -> None:
+        """Drop the rest of the data set of a request that has been answered early."""
+        if self._expected is not None and not self._expected.invoked and self._expected.message_id == message_id:
+            self._expected.handling = Handling.DROP
+            self._collected.clear()
+
+    def take_command(self, fragment: FragmentReceived) -> tuple[Message, bool] | None:
+        """Take a piece of a command; return the message, and whether a data set follows, when it is whole.
+
+        Raises
+        ------
+        PDUError
+            If a data set is expected, or the command began on another presentation context.
+        LimitExceededError
+            If the command is too long.
+        CommandSetError
+            If it cannot be decoded.
+        """
+        if self._expected is not None:
+            raise _out_of_order("a command before the data set of the last one has ended")
+        if self._command_context not in (None, fragment.context_id):
+            raise _out_of_order("a command on two presentation contexts")
+        if len(self._collected) + len(fragment.data) > self._limits.command_set:
+            raise LimitExceededError(f"a command set of more than {self._limits.command_set} bytes")
+        if fragment.last and not self._collected:
+            return decode_message(fragment.data)
+        self._command_context = fragment.context_id
+        self._collected += fragment.data
+        if not fragment.last:
+            return None
+        command, self._collected = self._collected, bytearray()
+        self._command_context = None
+        return decode_message(command)
+
+    def take_data(self, fragment: FragmentReceived) -> DataChunk | None:
+        """Take a piece of a data set; return what there is to tell about it.
+
+        Raises
+        ------
+        PDUError
+            If no data set is expected, or this one belongs to another presentation context.
+        LimitExceededError
+            If it is to be collected and is too long.
+        """
+        expected = self._expected
+        if expected is None:
+            raise _out_of_order("a data set without a command that announces it")
+        if expected.context_id != fragment.context_id:
+            raise _out_of_order("a command and its data set on two presentation contexts")
+        if fragment.last:
+            self._expected = None
+        data: memoryview | bytes = fragment.data
+        if expected.handling is Handling.DROP:
+            return None
+        if expected.handling is Handling.COLLECT:
+            if len(self._collected) + len(data) > self._limits.data_set:
+                raise LimitExceededError(f"a data set of more than {self._limits.data_set} bytes is not kept in memory")
+            self._collected += data
+            if not fragment.last:
+                return None
+            data, self._collected = bytes(self._collected), bytearray()
+        return DataChunk(message_id=expected.message_id, invoked=expected.invoked, data=data, last=fragment.last)
+
+
+def _out_of_order(what: str) -> PDUError:
+    return PDUError(f"{what} (PS3.8 Annex E)", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER)

@@ -1,0 +1,36 @@
+"""The operations that are outstanding on one association, in each direction (PS3.7 7.5, 9.1, D.3.3.3)."""
+
+from attrs import define
+
+from dicom_proto.dimse.messages import CFindRQ, CGetRQ, CMoveRQ, Request
+from dicom_proto.dimse.outgoing import Outgoing
+
+__all__ = ["Invoked", "Performed", "has_many_responses"]
+
+_MANY_RESPONSES = (CFindRQ, CGetRQ, CMoveRQ)
+
+
+def has_many_responses(request: Request) -> bool:
+    """Tell whether an operation may have Pending responses, and may be cancelled (PS3.7 7.5.3.2, 7.5.3.3)."""
+    return isinstance(request, _MANY_RESPONSES)
+
+
+@define(kw_only=True)
+class Invoked:
+    """An operation that this side has asked the peer for."""
+
+    request: Request
+    context_id: int
+    outgoing: Outgoing | None  # the data set of the request, where it is written in pieces
+    is_sent: bool = False  # the last byte of the request has been handed out
+    is_answered: bool = False  # the final response has begun to arrive
+
+
+@define(kw_only=True)
+class Performed:
+    """An operation that the peer has asked this side for."""
+
+    request: Request
+    context_id: int
+    is_received: bool  # the whole request is here, its data set included
+    is_cancelled: bool = False

@@ -1,0 +1,168 @@
+"""Messages on their way out: whole ones, and those whose data set is written piece by piece.
+
+One message at a time: its command, then its data set, and nothing of another message between (PS3.8 Annex E). What
+comes while a data set is being written waits behind it.
+"""
+
+from collections import deque
+from enum import Enum
+from typing import Final, TypeAlias
+
+from attrs import define
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.errors import LocalProtocolError
+from dicom_proto.upper_layer.association import Association
+
+__all__ = ["STREAMED", "Data", "Outbox", "Outgoing", "Streamed"]
+
+
+class Streamed(Enum):
+    """Type of :data:`STREAMED`."""
+
+    STREAMED = "the data set follows in pieces"
+
+
+STREAMED: Final = Streamed.STREAMED
+Data: TypeAlias = Buffer | Streamed | None
+"""The data set of a message: all of it, :data:`STREAMED` for one that ``open_data`` writes, ``None`` for none."""
+
+
+class Outgoing:
+    """The data set of one message, written in pieces (returned by ``Connection.open_data``).
+
+    Pieces are kept as views and must not change until they have left. They may be of any length, and are cut into
+    fragments across their borders; the whole must be of even length.
+    """
+
+    __slots__ = ("_outbox", "context_id", "message_id")
+
+    def __init__(self, outbox: "Outbox", context_id: int, message_id: int | None) -> None:
+        self._outbox = outbox
+        self.context_id = context_id
+        self.message_id = message_id  # of the request that it belongs to, None for a response
+
+    @property
+    def write_room(self) -> int:
+        """How many bytes are welcome now.
+
+        It is 0 until the messages before this one have ended and the peer has read, and after :meth:`finish`.
+        """
+        return self._outbox.room_for(self)
+
+    def write(self, data: Buffer) -> None:
+        """Queue a piece of the data set.
+
+        Raises
+        ------
+        LocalProtocolError
+            If ``write_room`` is 0.
+        """
+        self._outbox.write(self, data)
+
+    def finish(self) -> None:
+        """End the data set; before all of it was written, only after a Failure of the peer (PS3.7 9.3.1.3).
+
+        Raises
+        ------
+        LocalProtocolError
+            If it was finished before, still has to wait for other messages, or is empty or of odd length (PS3.8 E.1).
+        """
+        self._outbox.finish(self)
+
+
+@define
+class _Message:
+    context_id: int
+    command: bytes
+    data: Buffer | Outgoing | None
+    message_id: int | None
+
+
+class Outbox:
+    """The messages that wait to be queued on an association, one after the other."""
+
+    __slots__ = ("_association", "_departures", "_open", "_waiting")
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+        self._waiting: deque[_Message] = deque()
+        self._open: Outgoing | None = None  # the data set that is being written
+        self._departures: deque[tuple[int, int]] = deque()
+
+    def post(self, context_id: int, command: bytes, data: Buffer | Outgoing | None, message_id: int | None) -> None:
+        """Queue a message; ``message_id`` is that of a request, whose departure is of interest.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the association cannot send it, or its data set is empty or of odd length (PS3.8 E.1).
+        """
+        self._association.check_sendable(context_id)
+        if data is not None and not isinstance(data, Outgoing):
+            data = memoryview(data).cast("B")
+            if not data or len(data) % 2:
+                raise LocalProtocolError(
+                    f"a data set of {len(data)} bytes cannot be sent: even and not empty (PS3.8 E.1)"
+                )
+        self._waiting.append(_Message(context_id, command, data, message_id))
+        self._pump()
+
+    def check_idle(self) -> None:
+        """Check that no data set is being written.
+
+        Raises
+        ------
+        LocalProtocolError
+            If one is.
+        """
+        if self._open is not None:
+            raise LocalProtocolError("a data set is being written: finish it, or abort")
+
+    def clear(self) -> None:
+        """Forget everything: the association has ended."""
+        self._waiting.clear()
+        self._departures.clear()
+        self._open = None
+
+    def take_departed(self) -> list[int]:
+        """Return the message IDs of the requests whose last byte has been handed out since the last call."""
+        departed = []
+        while self._departures and self._departures[0][0] <= self._association.bytes_handed_out:
+            departed.append(self._departures.popleft()[1])
+        return departed
+
+    def room_for(self, outgoing: Outgoing) -> int:
+        """Return how many bytes may be written to a data set now."""
+        return self._association.write_room if outgoing is self._open else 0
+
+    def write(self, outgoing: Outgoing, data: Buffer) -> None:
+        """Queue a piece of the data set that is being written."""
+        if not self.room_for(outgoing):
+            raise LocalProtocolError("write_room is 0: the data set is finished, or has to wait")
+        self._association.send_fragment(outgoing.context_id, data, command=False, last=False)
+
+    def finish(self, outgoing: Outgoing) -> None:
+        """End the data set that is being written, and go on with the messages behind it."""
+        if outgoing is not self._open:
+            raise LocalProtocolError("the data set is finished already, or has to wait for the messages before it")
+        self._association.send_fragment(outgoing.context_id, b"", command=False, last=True)
+        self._open = None
+        self._note_departure(outgoing.message_id)
+        self._pump()
+
+    def _pump(self) -> None:
+        send = self._association.send_fragment
+        while self._waiting and self._open is None:
+            message = self._waiting.popleft()
+            send(message.context_id, message.command, command=True, last=True)
+            if isinstance(message.data, Outgoing):
+                self._open = message.data
+                return
+            if message.data is not None:
+                send(message.context_id, message.data, command=False, last=True)
+            self._note_departure(message.message_id)
+
+    def _note_departure(self, message_id: int | None) -> None:
+        if message_id is not None:
+            self._departures.append((self._association.bytes_queued, message_id))

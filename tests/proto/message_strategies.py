@@ -1,0 +1,70 @@
+"""Hypothesis strategies of the 23 DIMSE messages: everything that may be sent, and nothing else."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from dicom_proto.dimse.declaration import Element
+from dicom_proto.dimse.messages import (
+    MESSAGES,
+    DataSet,
+    Message,
+    Priority,
+    Response,
+    RetrieveResponse,
+)
+from tests.proto.strategies import PRINTABLE, ae_titles, bits16, uids
+
+PENDING = 0xFF00
+STATUSES = [0x0000, 0x0001, 0x0105, 0x0106, 0x0107, 0x0110, 0x0112, 0x0113, 0x0115, 0x0117, 0x0120, 0x0123, 0x0124]
+STATUSES += [0x0210, 0xA700, 0xA702, 0xA900, 0xAA04, 0xB000, 0xB605, 0xC000, 0xCFFF, 0xFE00, PENDING, 0xFF01]
+
+comments = (
+    st.text(PRINTABLE.replace("\\", ""), min_size=1, max_size=64)
+    .map(lambda text: text.strip(" "))
+    .filter(lambda text: text != "")
+)
+tag_lists = st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=5).map(tuple)
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "AE": ae_titles,
+    "AT": tag_lists,
+    "LO": comments,
+    "UI": uids,
+    "US": bits16,
+}
+
+
+def values(element: Element) -> st.SearchStrategy[Any]:
+    """Every value that a field may have."""
+    return st.sampled_from(Priority) if element.attribute == "priority" else _VALUES[element.vr.name]
+
+
+@st.composite
+def sendable(draw: st.DrawFn, cls: type[Message]) -> tuple[Message, bool]:
+    """Draw a message of a class that may be sent, and whether a data set follows it."""
+    status = draw(st.sampled_from(STATUSES))
+    choices = {DataSet.NEVER: [False], DataSet.ALWAYS: [True], DataSet.OPTIONAL: [False, True]}[cls.data_set]
+    if cls.data_set_condition is not None:
+        choices = [c for c in choices if cls.data_set_condition.allows(c, status=status, has_data_set=c)]
+    has_data_set = draw(st.sampled_from(choices))
+    known: dict[str, Any] = {}
+    for element in cls.elements:
+        presence = [True] if element.usage == "M" else [False, True]
+        if element.condition is not None:
+            presence = [p for p in presence if element.condition.allows(p, status=status, has_data_set=has_data_set)]
+        if draw(st.sampled_from(presence)):
+            known[element.attribute] = draw(values(element))
+    if issubclass(cls, Response):
+        known["status"] = status
+    if (
+        issubclass(cls, RetrieveResponse)
+        and status not in {PENDING, 0xFF01}
+        and "number_of_failed_suboperations" in known
+    ):
+        known["number_of_failed_suboperations"] = draw(st.integers(1, 0xFFFF)) if has_data_set else 0
+    return cls(**known), has_data_set
+
+
+# By command field; and any of them.
+MESSAGE_STRATEGIES = {command_field: sendable(cls) for command_field, cls in MESSAGES.items()}
+messages = st.sampled_from(sorted(MESSAGE_STRATEGIES)).flatmap(MESSAGE_STRATEGIES.__getitem__)
