@@ -189,7 +189,7 @@ def _encode(dataset: Dataset, syntax: Syntax, parent_charset: str | list[str], p
         if tag.element == 0:  # a group length is retired (PS3.5 7.2)
             continue
         try:
-            element = _even(dataset, dataset.get_item(tag) if as_read else dataset[tag])
+            element = _writable(dataset, tag, syntax, as_read=as_read)
             if element.VR == "SQ" and not element.is_raw:
                 write_data_element(out, _encode_sequence(element, syntax, charset, path))
             else:
@@ -216,15 +216,15 @@ def _encode_sequence(element: DataElement, syntax: Syntax, charset: str | list[s
     return RawDataElement(element.tag, "SQ", length, value, 0, syntax.implicit, syntax.little)
 
 
-def _even(dataset: Dataset, element: DataElement) -> DataElement:
-    """Return an element whose value has an even length when pydicom writes it (PS3.5 7.1.1), which pads only some."""
-    if _is_undefined(element):
-        return element
-    if element.is_raw and len(element.value or b"") % 2:
-        element = dataset[element.tag]  # text that is not raw gets its padding when it is written
-    if isinstance(element.value, bytes) and len(element.value) % 2:
+def _writable(dataset: Dataset, tag: BaseTag, syntax: Syntax, *, as_read: bool) -> DataElement:
+    """Return an element as pydicom can write it: raw if that will do, and of even length (PS3.5 7.1.1)."""
+    element = dataset.get_item(tag)
+    odd = not _is_undefined(element) and isinstance(element.value, bytes) and len(element.value) % 2
+    if element.is_raw and (odd or not (as_read and (element.VR or syntax.implicit))):
+        element = dataset[tag]
+    if odd and isinstance(element.value, bytes):  # pydicom pads text, but not all bytes
         element = copy(element)
-        element.value += b"\0"
+        element.value = element.value.ljust(len(element.value) + len(element.value) % 2, b"\0")
     return element
 
 
@@ -311,7 +311,7 @@ class FileMeta:
     transfer_syntax : str
         The UID of the transfer syntax of the data set.
     sop_class_uid, sop_instance_uid : str
-        UIDs of the object, from the File Meta Information or else from the data set.
+        UIDs of the object, from the data set or, if that does not start with them, from the File Meta Information.
     data_offset : int
         At which byte of the file the data set starts.
     stated : bool
@@ -357,7 +357,7 @@ def read_file_meta(prefix: Buffer, *, complete: bool = False) -> FileMeta | Need
     try:
         return _read_head(prefix, complete=complete)
     except TruncatedError as error:
-        if complete or error.needed > _LONGEST_HEAD:
+        if complete or max(error.needed, len(prefix) + 1) > _LONGEST_HEAD:
             raise LocalProtocolError(f"this is no complete DICOM file: {error}") from error
         # In growing steps, so that whoever reads bit by bit does not start over for each element.
         return NeedBytes(min(max(error.needed, 2 * len(prefix)), _LONGEST_HEAD))
@@ -367,12 +367,12 @@ def _read_head(prefix: Buffer, *, complete: bool) -> FileMeta:
     start = 132 if prefix[128:132] == b"DICM" else 0
     if len(prefix) < 132 and not complete:
         raise TruncatedError(0, 132)
-    meta, offset = _read_group_2(prefix, start)
+    meta, offset = _read_group_2(prefix, start, complete=complete)
     syntax = meta.get(_META_SYNTAX) or _guess_syntax(prefix, offset)
-    sop_class, sop_instance = meta.get(_META_SOP_CLASS), meta.get(_META_SOP_INSTANCE)
-    if not sop_class or not sop_instance:
-        own = _first_uids(prefix, offset, Syntax.of(syntax))
-        sop_class, sop_instance = sop_class or own.get(_SOP_CLASS), sop_instance or own.get(_SOP_INSTANCE)
+    # An object is what its data set says it is; a peer would refuse it under the name of a file that says otherwise.
+    own = _first_uids(prefix, offset, syntax, complete=complete)
+    sop_class = own.get(_SOP_CLASS) or meta.get(_META_SOP_CLASS)
+    sop_instance = own.get(_SOP_INSTANCE) or meta.get(_META_SOP_INSTANCE)
     if not sop_class or not sop_instance:
         raise LocalProtocolError("this is no DICOM file: it has no SOP Class UID or no SOP Instance UID")
     return FileMeta(
@@ -380,11 +380,11 @@ def _read_head(prefix: Buffer, *, complete: bool) -> FileMeta:
         sop_class_uid=sop_class,
         sop_instance_uid=sop_instance,
         data_offset=offset,
-        stated=_META_SYNTAX in meta,
+        stated=bool(meta.get(_META_SYNTAX)),
     )
 
 
-def _read_group_2(prefix: Buffer, at: int) -> tuple[dict[int, str], int]:
+def _read_group_2(prefix: Buffer, at: int, *, complete: bool) -> tuple[dict[int, str], int]:
     """Return the File Meta Information as text by tag, and where the data set behind it starts.
 
     It ends where group 0002 ends, not where (0002,0000) says, which some writers get wrong; but a deflated data set can
@@ -394,7 +394,7 @@ def _read_group_2(prefix: Buffer, at: int) -> tuple[dict[int, str], int]:
     meta: dict[int, str] = {}
     group_end = None
     while True:
-        if at + 8 > len(prefix):
+        if at + 8 > len(prefix) and not (complete and at == len(prefix)):
             raise TruncatedError(at, at + 8)
         if prefix[at : at + 2] != b"\2\0" or (at == group_end and meta.get(_META_SYNTAX) in DEFLATED):
             return meta, at
@@ -420,19 +420,25 @@ def _guess_syntax(prefix: Buffer, at: int) -> str:
     return ExplicitVRBigEndian if group < group[::-1] else ExplicitVRLittleEndian
 
 
-def _first_uids(prefix: Buffer, at: int, syntax: Syntax) -> dict[int, str]:
-    """Return the elements up to SOP Instance UID, as text by tag, with which a data set starts."""
+def _first_uids(prefix: Buffer, at: int, transfer_syntax: str, *, complete: bool) -> dict[int, str]:
+    """Return the elements of group 0008 up to SOP Instance UID, as text by tag, if a data set starts with them."""
+    try:
+        syntax = Syntax.of(transfer_syntax)
+    except LocalProtocolError:  # a private one, which can be sent all the same
+        return {}
     data = prefix
     if syntax.deflated:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            data, at = zlib.decompressobj(-zlib.MAX_WBITS).decompress(prefix[at:], _LONGEST_HEAD), 0
+            data, at = inflater.decompress(prefix[at:], _LONGEST_HEAD), 0
         except zlib.error as error:
             raise LocalProtocolError(f"the deflated data set cannot be inflated: {error}") from error
+        complete = inflater.eof
     structure = Structure(data, little=syntax.little)
     implicit = syntax.implicit or structure.is_implicit(at)
     found: dict[int, str] = {}
-    last = -1
-    while last < _SOP_INSTANCE:
+    last = 0x0007FFFF
+    while last < _SOP_INSTANCE and not (complete and at == len(data)):
         tag, _, start, length = structure.element(at, len(data), implicit=implicit)
         if not last < tag <= _SOP_INSTANCE or length == UNDEFINED:
             break
