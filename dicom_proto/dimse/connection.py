@@ -38,6 +38,7 @@ __all__ = ["STREAMED_BY_DEFAULT", "Connection"]
 STREAMED_BY_DEFAULT: Final[Set[type[Message]]] = frozenset({CStoreRQ})
 _DUPLICATE_INVOCATION: Final = 0x0210  # PS3.7 C.5.9
 _CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
+_EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
 
 
 class Connection:
@@ -69,10 +70,9 @@ class Connection:
         self._outbox = Outbox(self._association)
         self._invoked: dict[int, Invoked] = {}
         self._performed: dict[int, Performed] = {}
-        self._held: RequestReceived | None = (
-            None  # a request beyond the window, or beyond what the peer has read of ours
-        )
+        self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
         self._last_message_id = 0
+        self._is_peer_gone = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -88,6 +88,7 @@ class Connection:
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost; see :meth:`Association.receive_eof`."""
         self._association.receive_eof(now=now)
+        self._is_peer_gone = True
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``."""
@@ -263,7 +264,7 @@ class Connection:
         category = code_to_category(response.status)
         if category == Category.PENDING and not has_many_responses(operation.request):
             raise LocalProtocolError(f"a {operation.request.name} has one response: no Pending ones (PS3.7 7.5.3.2)")
-        if not operation.is_received and category not in (Category.FAILURE, Category.UNKNOWN):
+        if not operation.is_received and category not in _EARLY:
             raise LocalProtocolError(
                 "only a Failure may be answered before the whole request has arrived (PS3.7 9.1.1.2)"
             )
@@ -343,7 +344,7 @@ class Connection:
     @property
     def write_room(self) -> int:
         """How many bytes of data can be queued before the peer has to read."""
-        return self._association.write_room
+        return max(0, self._association.write_room - self._outbox.bytes_waiting)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -374,24 +375,22 @@ class Connection:
         match message:
             case Request():
                 message_id = cast(int, message.message_id)  # mandatory when decoded
-                event = RequestReceived(
+                self._held = RequestReceived(
                     message_id=message_id, context_id=context_id, request=message, has_data=has_data
                 )
-                self._held = event
-                self._update_attention()
             case Response():
                 self._take_response(context_id, message, has_data)
-            case CCancelRQ():
-                operation = self._performed.get(message.message_id_being_responded_to)
-                if operation is not None and has_many_responses(
-                    operation.request
-                ):  # otherwise it came too late: ignored
-                    operation.is_cancelled = True
-                    self._events.append(CancelReceived(message_id=message.message_id_being_responded_to))
-                if has_data:
-                    raise PDUError(
-                        "a C-CANCEL-RQ that announces a data set", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER
-                    )
+            case _:  # the one message that is neither
+                self._take_cancel(cast(CCancelRQ, message), has_data)
+
+    def _take_cancel(self, cancel: CCancelRQ, has_data: bool) -> None:
+        message_id = cancel.message_id_being_responded_to
+        operation = self._performed.get(message_id)
+        if operation is not None and has_many_responses(operation.request):  # otherwise it came too late: ignored
+            operation.is_cancelled = True
+            self._events.append(CancelReceived(message_id=message_id))
+        if has_data:
+            raise PDUError("a C-CANCEL-RQ that announces a data set", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER)
 
     def _release_held(self) -> bool:
         """Hand out the request that is held if there is room for it; return whether it is held no longer."""
@@ -399,10 +398,10 @@ class Connection:
         if self.state not in _CARRIES_MESSAGES:
             self._held = None
             return True
-        can_answer = (
-            self.state is not State.Sta7
-        )  # what still arrives during a release is delivered all the same (AR-6)
-        if can_answer and (len(self._performed) >= self.performed_window or not self.write_room):
+        can_answer = self.state is not State.Sta7  # what still arrives during a release is delivered (AR-6), no more
+        has_room = len(self._performed) < self.performed_window and self.write_room > 0
+        if can_answer and not has_room and not self._is_peer_gone:  # no room is made by a peer that is gone
+            self._update_attention()
             return False
         self._held = None
         request, message_id, context_id = event.request, event.message_id, event.context_id
@@ -412,9 +411,10 @@ class Connection:
             self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
             handling = Handling.DROP
         else:
-            self._performed[message_id] = Performed(
-                request=request, context_id=context_id, is_received=not event.has_data
-            )
+            if can_answer:
+                self._performed[message_id] = Performed(
+                    request=request, context_id=context_id, is_received=not event.has_data
+                )
             self._events.append(event)
         if event.has_data:
             self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
@@ -426,7 +426,10 @@ class Connection:
         operation = self._invoked.get(message_id)
         if operation is None or type(response) is not operation.request.response or context_id != operation.context_id:
             raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
-        is_pending = code_to_category(response.status) == Category.PENDING
+        category = code_to_category(response.status)
+        if not operation.is_sent and category not in _EARLY:
+            raise PDUError(f"{response.summary()} before the whole request has left (PS3.7 9.1.1.2)")
+        is_pending = category == Category.PENDING
         if is_pending and not has_many_responses(operation.request):
             raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
         operation.is_answered = not is_pending
@@ -448,14 +451,24 @@ class Connection:
         """Tell the upper layer whether this side waits for the peer, or the peer for this side."""
         busy = self._held is not None or any(operation.is_received for operation in self._performed.values())
         self._association.is_attentive = not busy
+        if busy:  # at once: the next call that knows the time may come after the deadline
+            self._timers.stop(Timer.RESPONSE)
 
     def _watch_responses(self, now: float, *, restart: bool = False) -> None:
         """Let the response timer run exactly while this side waits for a response, and for nothing else."""
-        awaited = any(operation.is_sent for operation in self._invoked.values())
-        if not awaited or not self._association.is_attentive or not self.wants_read:
+        if not self._invoked or not self._awaits_response():
             self._timers.stop(Timer.RESPONSE)
         elif restart or not self._timers.is_running(Timer.RESPONSE):
             self._timers.start(Timer.RESPONSE, now)
+
+    def _awaits_response(self) -> bool:
+        upper = self._association
+        return (
+            upper.is_attentive
+            and upper.state in _CARRIES_MESSAGES
+            and any(operation.is_sent for operation in self._invoked.values())
+            and upper.wants_read
+        )
 
     def _window(self, *, by_requestor: bool) -> int:
         agreement = self._association.agreement

@@ -80,7 +80,7 @@ class Assembler:
             raise _out_of_order("a command on two presentation contexts")
         if len(self._collected) + len(fragment.data) > self._limits.command_set:
             raise LimitExceededError(f"a command set of more than {self._limits.command_set} bytes")
-        if fragment.last and not self._collected:
+        if fragment.last and self._command_context is None:
             return decode_message(fragment.data)
         self._command_context = fragment.context_id
         self._collected += fragment.data

@@ -75,20 +75,25 @@ class Outgoing:
 class _Message:
     context_id: int
     command: bytes
-    data: Buffer | Outgoing | None
+    data: memoryview | Outgoing | None
     message_id: int | None
+
+    @property
+    def length(self) -> int:
+        return len(self.command) + (len(self.data) if isinstance(self.data, memoryview) else 0)
 
 
 class Outbox:
     """The messages that wait to be queued on an association, one after the other."""
 
-    __slots__ = ("_association", "_departures", "_open", "_waiting")
+    __slots__ = ("_association", "_departures", "_open", "_waiting", "bytes_waiting")
 
     def __init__(self, association: Association) -> None:
         self._association = association
         self._waiting: deque[_Message] = deque()
         self._open: Outgoing | None = None  # the data set that is being written
         self._departures: deque[tuple[int, int]] = deque()
+        self.bytes_waiting = 0  # of the messages that wait, behind the data set that is being written
 
     def post(self, context_id: int, command: bytes, data: Buffer | Outgoing | None, message_id: int | None) -> None:
         """Queue a message; ``message_id`` is that of a request, whose departure is of interest.
@@ -105,8 +110,12 @@ class Outbox:
                 raise LocalProtocolError(
                     f"a data set of {len(data)} bytes cannot be sent: even and not empty (PS3.8 E.1)"
                 )
-        self._waiting.append(_Message(context_id, command, data, message_id))
-        self._pump()
+        message = _Message(context_id, command, data, message_id)
+        if self._open is None:
+            self._send(message)
+        else:
+            self._waiting.append(message)
+            self.bytes_waiting += message.length
 
     def check_idle(self) -> None:
         """Check that no data set is being written.
@@ -122,6 +131,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget everything: the association has ended."""
         self._waiting.clear()
+        self.bytes_waiting = 0
         self._departures.clear()
         self._open = None
 
@@ -149,19 +159,20 @@ class Outbox:
         self._association.send_fragment(outgoing.context_id, b"", command=False, last=True)
         self._open = None
         self._note_departure(outgoing.message_id)
-        self._pump()
-
-    def _pump(self) -> None:
-        send = self._association.send_fragment
         while self._waiting and self._open is None:
             message = self._waiting.popleft()
-            send(message.context_id, message.command, command=True, last=True)
-            if isinstance(message.data, Outgoing):
-                self._open = message.data
-                return
-            if message.data is not None:
-                send(message.context_id, message.data, command=False, last=True)
-            self._note_departure(message.message_id)
+            self.bytes_waiting -= message.length
+            self._send(message)
+
+    def _send(self, message: _Message) -> None:
+        send = self._association.send_fragment
+        send(message.context_id, message.command, command=True, last=True)
+        if isinstance(message.data, Outgoing):
+            self._open = message.data
+            return
+        if message.data is not None:
+            send(message.context_id, message.data, command=False, last=True)
+        self._note_departure(message.message_id)
 
     def _note_departure(self, message_id: int | None) -> None:
         if message_id is not None:

@@ -18,14 +18,14 @@ One turn of a driver: feed what was received, drain :meth:`~Association.next_eve
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import AbortReason, LocalProtocolError, RemoteProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.upper_layer.events import ConnectionClosed, TimedOut, UpperLayerEvent
 from dicom_proto.upper_layer.machine import Machine
-from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement
+from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement, agree
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
 from dicom_proto.upper_layer.state_table import TABLE, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
@@ -36,6 +36,7 @@ _log = logging.getLogger("dicom_proto.upper_layer")
 
 _CLOSED: Final = ConnectionClosed()
 _NO_LIMIT: Final = 1 << 62
+_WITHOUT_CONNECTION: Final = frozenset({State.Sta1, State.Sta4})
 
 
 class Association(Machine):
@@ -62,7 +63,7 @@ class Association(Machine):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
     ) -> None:
         super().__init__(limits, tolerance, timeouts)
-        self.is_attentive = True  # set to False while this side works for the peer: the idle timer does not run then
+        self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class Association(Machine):
             raise LocalProtocolError("bytes can be received only between connection_made() and receive_eof()")
         if not self._deaf:
             self._inbound.feed(data)
-        self._watch_idle(now, restart=True)
+        self._watch_idle(now, restart=bool(data))
 
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost (Evt17); what was received before still counts.
@@ -110,15 +111,16 @@ class Association(Machine):
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``; calling it early does nothing."""
         self._watch_idle(now)
-        for timer in self._timers.take_expired(now):
-            _log.debug("- %s timer expired in %s", timer.value, self._state.name)
-            if timer is not Timer.ARTIM:
-                self._events.append(TimedOut(timer=timer))
-                self.abort()
-                continue
-            if self._state is State.Sta2:  # in Sta13 there is nobody left who waits for anything
-                self._events.append(TimedOut(timer=timer))
+        expired = self._timers.take_expired(now)
+        if not expired:
+            return
+        timer = expired[0]  # any of them ends the association
+        _log.debug("- %s timer expired in %s", timer.value, self._state.name)
+        if self._state is State.Sta13:  # there is nobody left who waits for anything
             self._fire(Event.Evt18)
+        else:
+            self._events.append(TimedOut(timer=timer))
+            self.abort()
 
     # --- what it has for the world ------------------------------------------------------------------------------------
 
@@ -168,8 +170,7 @@ class Association(Machine):
     def wants_read(self) -> bool:
         """Whether more bytes are welcome; false while what was received waits to be pulled, and after the end."""
         return (
-            self._started
-            and self._state not in (State.Sta1, State.Sta4)
+            self._state not in _WITHOUT_CONNECTION
             and not self._eof
             and self._inbound.available < self._limits.receive_buffer
         )
@@ -179,7 +180,8 @@ class Association(Machine):
         """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
         if (Event.Evt9, self._state) not in TABLE:
             return 0
-        return max(0, self._limits.send_queue - self.bytes_waiting)
+        # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
+        return max(0, max(self._limits.send_queue, self._limits.send_pdu_length) - self.bytes_waiting)
 
     # --- what its user asks of it -------------------------------------------------------------------------------------
 
@@ -201,10 +203,13 @@ class Association(Machine):
         Raises
         ------
         LocalProtocolError
-            If no request waits for an answer, or the answer breaks a rule of PS3.8 9.3.3.
+            If no request waits for an answer, or the answer breaks a rule of PS3.8 9.3.3 or does not fit the request.
         """
         self._require(Event.Evt7)
-        self._fire(Event.Evt7, (answer, encode_pdu(answer)))
+        agreement = agree(cast(AAssociateRQ, self._offer), answer)
+        if agreement.faults:
+            raise LocalProtocolError(f"this does not answer the request: {'; '.join(agreement.faults)}")
+        self._fire(Event.Evt7, (agreement, encode_pdu(answer)))
 
     def reject(self, rejection: AAssociateRJ) -> None:
         """Reject the association (A-ASSOCIATE response primitive, Evt8).
@@ -238,10 +243,10 @@ class Association(Machine):
         ------
         LocalProtocolError
             If data cannot be sent in this state or on this context; if another command or data set has not ended; if
-            this one ends empty or odd (PS3.8 E.1); if it goes on although ``write_room`` is 0.
+            this one ends empty or odd (PS3.8 E.1); if it goes on, and does not just end, although ``write_room`` is 0.
         """
         self.check_sendable(context_id)
-        if self._outbound.is_mid_stream and not self.write_room:
+        if data and self._outbound.is_mid_stream and not self.write_room:
             raise LocalProtocolError("the peer has to read first: write_room is 0")
         self._outbound.put_fragment(context_id, data, command=command, last=last)
         self._fire(Event.Evt9)
@@ -345,8 +350,12 @@ class Association(Machine):
             raise LocalProtocolError("the command or data set that is being sent has not ended: end it, or abort")
 
     def _watch_idle(self, now: float, *, restart: bool = False) -> None:
-        """Let the idle timer run exactly while this side waits for the peer: a slow handler is not its silence."""
-        if self._state is not State.Sta6 or not self.is_attentive or not self.wants_read:
+        """Let the idle timer run exactly while this side waits for the peer, to say something or to read what waits.
+
+        A slow handler is not the peer's silence; but whatever this side does, it cannot wait for ever for room.
+        """
+        listens = self._state is State.Sta6 and self.is_attentive and self.wants_read
+        if not listens and not self._outbound.can_leave:
             self._timers.stop(Timer.IDLE)
         elif restart or not self._timers.is_running(Timer.IDLE):
             self._timers.start(Timer.IDLE, now)

@@ -26,6 +26,7 @@ __all__ = ["Inbound"]
 # Blocks smaller than this are gathered while they wait, so that a peer that sends single bytes costs no record for
 # each.
 _SMALL_BLOCK = 1024
+_NOTHING = memoryview(b"")
 
 
 class Inbound:
@@ -37,7 +38,8 @@ class Inbound:
     """
 
     __slots__ = (
-        "_available",
+        "_at",
+        "_block",
         "_blocks",
         "_body",
         "_body_left",
@@ -46,11 +48,14 @@ class Inbound:
         "_data_left",
         "_pdv_left",
         "_skip",
+        "_waiting",
     )
 
     def __init__(self) -> None:
-        self._blocks: deque[memoryview | bytearray] = deque()
-        self._available = 0
+        self._block = _NOTHING  # that is being read; while there are bytes it has at least one
+        self._at = 0  # how much of it has been read
+        self._blocks: deque[memoryview | bytearray] = deque()  # behind it
+        self._waiting = 0  # bytes in them
         self._skip = 0
         self._body: bytearray | None = None  # of the PDU whose body is being collected
         self._body_left = 0
@@ -62,12 +67,7 @@ class Inbound:
     @property
     def available(self) -> int:
         """How many received bytes wait to be read."""
-        return self._available
-
-    @property
-    def is_mid_pdu(self) -> bool:
-        """Whether part of a PDU has been read or waits, and the rest is yet to come."""
-        return bool(self._available or self._skip or self._body_left or self._data_left)
+        return len(self._block) - self._at + self._waiting
 
     @property
     def in_data(self) -> bool:
@@ -81,15 +81,20 @@ class Inbound:
 
     def feed(self, data: Buffer) -> None:
         """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
-        self._available += len(data)
-        if self._blocks and len(data) < _SMALL_BLOCK:
-            tail = self._blocks[-1]
-            if isinstance(tail, bytearray) and len(tail) < _SMALL_BLOCK:
-                tail += data
-            else:
-                self._blocks.append(bytearray(data))
-        elif data:
+        if not data:
+            return
+        if not self._block:
+            self._block = memoryview(data).toreadonly()
+            return
+        self._waiting += len(data)
+        if len(data) >= _SMALL_BLOCK:
             self._blocks.append(memoryview(data).toreadonly())
+            return
+        tail = self._blocks[-1] if self._blocks else None
+        if isinstance(tail, bytearray) and len(tail) < _SMALL_BLOCK:
+            tail += data
+        else:
+            self._blocks.append(bytearray(data))
 
     def clear(self) -> None:
         """Forget everything that waits: the stream has lost its frame, or nothing of it matters any more."""
@@ -97,12 +102,11 @@ class Inbound:
 
     def header(self) -> tuple[int, int] | None:
         """Return type and length of the next PDU without consuming them; ``None`` until all 6 bytes are there."""
-        head = self._head()
-        if len(head) < HEADER_LENGTH:
-            if self._available < HEADER_LENGTH:
+        if len(self._block) - self._at < HEADER_LENGTH:
+            if self.available < HEADER_LENGTH:
                 return None
-            head = self._join(HEADER_LENGTH)
-        return unpack_header(head)
+            self._join(HEADER_LENGTH)
+        return unpack_header(self._block, self._at)
 
     def read_body(self, length: int) -> None:
         """Consume the header; :meth:`body` then returns the ``length`` bytes behind it."""
@@ -114,7 +118,7 @@ class Inbound:
         """Return the body that is being collected, ``None`` until all of it is there."""
         if self._body is None:
             return None
-        while self._body_left and self._available:
+        while self._body_left and self._block:
             piece = self._take(self._body_left)
             self._body += piece
             self._body_left -= len(piece)
@@ -129,15 +133,14 @@ class Inbound:
         self._skip = length
 
     def skip_rest(self) -> None:
-        """Consume the rest of the PDU that is being read as it arrives."""
-        self._skip += self._data_left + self._body_left
-        self._data_left = self._pdv_left = self._body_left = 0
-        self._body = None
+        """Consume the rest of the P-DATA-TF that is being read as it arrives."""
+        self._skip = self._data_left
+        self._data_left = self._pdv_left = 0
 
     def is_skipping(self) -> bool:
         """Consume what is to be skipped; return whether some of it is still to come."""
         if self._skip:
-            count = min(self._skip, self._available)
+            count = min(self._skip, self.available)
             self._discard(count)
             self._skip -= count
         return self._skip > 0
@@ -164,11 +167,11 @@ class Inbound:
             If a PDV does not fit its PDU (PS3.8 9.3.5.1) or names a context that is not in ``contexts``.
         """
         while not self._pdv_left:
-            if not self._data_left or (self._available < PDV_HEADER_LENGTH <= self._data_left):
+            if not self._data_left or (self.available < PDV_HEADER_LENGTH <= self._data_left):
                 return None
             if not self._enter_pdv(contexts) and self._control & MCH_LAST:
-                return self._piece(memoryview(b""))  # an empty fragment: receivers should take it (PS3.8 E.2)
-        if not self._available:
+                return self._piece(_NOTHING)  # an empty fragment: receivers should take it (PS3.8 E.2)
+        if not self._block:
             return None
         piece = self._take(self._pdv_left)
         self._pdv_left -= len(piece)
@@ -186,10 +189,9 @@ class Inbound:
 
     def _enter_pdv(self, contexts: Container[int]) -> int:
         """Read the header of a PDV; return the length of its fragment."""
-        head = self._head()
-        if len(head) < PDV_HEADER_LENGTH <= self._available:
-            head = self._join(PDV_HEADER_LENGTH)
-        length, self._context_id, self._control = unpack_pdv_header(head, self._data_left)
+        if len(self._block) - self._at < PDV_HEADER_LENGTH <= self.available:
+            self._join(PDV_HEADER_LENGTH)
+        length, self._context_id, self._control = unpack_pdv_header(self._block, self._data_left, self._at)
         if self._context_id not in contexts:
             raise PDUError(f"PDV for presentation context {self._context_id}, which was not accepted")
         self._discard(PDV_HEADER_LENGTH)
@@ -197,37 +199,36 @@ class Inbound:
         self._pdv_left = length
         return length
 
-    def _head(self) -> memoryview:
-        """Return the first block; one that was gathered is closed against further growth."""
-        if not self._blocks:
-            return memoryview(b"")
-        head = self._blocks[0]
-        if isinstance(head, bytearray):
-            head = self._blocks[0] = memoryview(head).toreadonly()
-        return head
-
-    def _join(self, count: int) -> memoryview:
-        """Make the first ``count`` bytes, a header that is there but lies in several blocks, one block of their own."""
+    def _join(self, count: int) -> None:
+        """Make the next ``count`` bytes, a header that is there but lies in several blocks, one block of their own."""
         joined = bytearray()
         while len(joined) < count:
             joined += self._take(count - len(joined))
-        self._available += count
-        self._blocks.appendleft(memoryview(joined).toreadonly())
-        return memoryview(joined)
+        if self._block:
+            self._blocks.appendleft(self._block[self._at :])
+            self._waiting += len(self._blocks[0])
+        self._block, self._at = memoryview(joined).toreadonly(), 0
 
     def _take(self, most: int) -> memoryview:
-        """Consume and return up to ``most`` bytes: what the first block has of them."""
-        head = self._head()
-        if len(head) > most:
-            piece = head[:most]
-            self._blocks[0] = head[most:]
+        """Consume and return up to ``most`` bytes: what the block that is being read has of them."""
+        block, start = self._block, self._at
+        stop = start + most
+        if stop < len(block):
+            self._at = stop
         else:
-            piece = head
-            self._blocks.popleft()
-        self._available -= len(piece)
-        return piece
+            self._next_block()
+        return block[start:stop]
+
+    def _next_block(self) -> None:
+        """Go on to the next block; one that was gathered is closed against further growth."""
+        self._block = memoryview(self._blocks.popleft()).toreadonly() if self._blocks else _NOTHING
+        self._at = 0
+        self._waiting -= len(self._block)
 
     def _discard(self, count: int) -> None:
         """Consume ``count`` bytes that are there."""
-        while count:
-            count -= len(self._take(count))
+        self._at += count
+        while self._block and self._at >= len(self._block):
+            beyond = self._at - len(self._block)
+            self._next_block()
+            self._at = beyond

@@ -193,8 +193,8 @@ _Member = TypeVar("_Member", bound=IntEnum)
 _ITEM_HEADER: Final = struct.Struct(">BxH")  # type, reserved, length of the value
 _LAST_RESULT: Final = max(PresentationContextResult)
 
-# The same contexts are proposed again and again, so what they decode to, and what UIDs encode to, is remembered: so
-# many of them and, because a peer chooses what there is to decode, none from an item longer than this.
+# The same transfer syntaxes are proposed again and again, so what they decode to, and what UIDs encode to, is
+# remembered: so many of them and, because a peer chooses what there is to decode, none from an item longer than this.
 _REMEMBERED_COUNT: Final = 1024
 _REMEMBERED_LENGTH: Final = 512
 
@@ -335,21 +335,17 @@ def _decode_context_id(value: bytes, tolerance: Tolerance) -> int:
     return context_id
 
 
-def _decode_syntaxes(value: bytes, padded: bool) -> tuple[str, tuple[str, ...]]:
-    """Decode the sub-items of an item 20H: its abstract syntax and its transfer syntaxes."""
+def _decode_syntaxes(value: bytes, padded: bool, is_rest: bool) -> tuple[str | None, tuple[str, ...]]:
+    """Decode sub-items of an item 20H: all of them, or the rest behind its abstract syntax."""
     abstract_syntax = None
     transfer_syntaxes = []
     for item_type, start, uid in split_items(value):
         if item_type == ItemType.TRANSFER_SYNTAX:
             transfer_syntaxes.append(decode_uid(uid, padded))
         elif item_type == ItemType.ABSTRACT_SYNTAX:
-            if abstract_syntax is not None:
+            if is_rest or abstract_syntax is not None:
                 raise second_item(item_type, start)
             abstract_syntax = decode_uid(uid, padded)
-    if abstract_syntax is None:
-        raise ItemError(0, "presentation context without an abstract syntax (30H)")
-    if not transfer_syntaxes:
-        raise ItemError(0, "presentation context without a transfer syntax (40H)")
     return abstract_syntax, tuple(transfer_syntaxes)
 
 
@@ -366,12 +362,23 @@ def decode_proposed_context(value: bytes, tolerance: Tolerance) -> ProposedConte
         and that is not tolerated.
     """
     context_id = _decode_context_id(value, tolerance)
-    decode = _remembered_syntaxes if len(value) <= _REMEMBERED_LENGTH else _decode_syntaxes
+    padded = tolerance.padded_uids
+    start, first = 4, None
+    if value[4:5] == b"\x30":  # the abstract syntax comes first; what is behind it, many contexts have in common
+        stop = 8 + int.from_bytes(value[6:8], "big")
+        if stop <= len(value):
+            start, first = stop, decode_uid(value[8:stop], padded)
+    decode = _remembered_syntaxes if len(value) - start <= _REMEMBERED_LENGTH else _decode_syntaxes
     try:
-        abstract_syntax, transfer_syntaxes = decode(value[4:], tolerance.padded_uids)
+        other, transfer_syntaxes = decode(value[start:], padded, first is not None)
     except ItemError as error:
-        error.offset += 4
+        error.offset += start
         raise
+    abstract_syntax = other if first is None else first
+    if abstract_syntax is None:
+        raise ItemError(4, "presentation context without an abstract syntax (30H)")
+    if not transfer_syntaxes:
+        raise ItemError(4, "presentation context without a transfer syntax (40H)")
     return ProposedContext(context_id, abstract_syntax, transfer_syntaxes)
 
 

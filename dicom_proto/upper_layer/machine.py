@@ -42,7 +42,7 @@ __all__ = ["Machine"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
-_EVENTS: Final = {
+_EVENTS: Final[dict[int, Event]] = {
     PDUType.A_ASSOCIATE_RQ: Event.Evt6,
     PDUType.A_ASSOCIATE_AC: Event.Evt3,
     PDUType.A_ASSOCIATE_RJ: Event.Evt4,
@@ -127,28 +127,28 @@ class Machine:
         PDUError
             If the type is unknown, or the length cannot be right.
         """
-        if pdu_type not in _EVENTS:
+        event = _EVENTS.get(pdu_type)
+        if event is None:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
-        known = PDUType(pdu_type)
-        event = _EVENTS[known]
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
             return False
         action = TABLE[event, self._state]
         if action in _REFUSALS:
             self._inbound.skip(length)
-            error = PDUError(f"{known.name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
+            name = PDUType(pdu_type).name
+            error = PDUError(f"{name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
             self._fire(event, error)
         elif action is Action.AA_6:
             self._inbound.skip(length)
             self._fire(event)
-        elif known is PDUType.P_DATA_TF:
+        elif event is Event.Evt10:
             if self._receive_length and length > self._receive_length:
                 raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
             self._inbound.enter_data(length)
             self._fire(event)
         else:
-            self._check_length(known, length)
-            self._body_type = known
+            self._body_type = PDUType(pdu_type)
+            self._check_length(self._body_type, length)
             self._inbound.read_body(length)
         return True
 
@@ -172,9 +172,9 @@ class Machine:
     def _fire(self, event: Event, cause: Any = None) -> None:
         """Perform the action of Table 9-10 for an event; ``cause`` is what the action works on."""
         before = self._state
-        action = TABLE[event, before]
+        action, perform, after = _STEPS[event, before]
         self._started = True
-        self._state = _PERFORM[action](self, cause) or ACTIONS[action].next_states[0]
+        self._state = perform(self, cause) or after
         if before is not self._state:
             _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
         if self._state is State.Sta1:
@@ -193,7 +193,9 @@ class Machine:
 
     def _ae_3(self, answer: AAssociateAC) -> None:
         self._timers.stop(Timer.REQUEST)
-        self._events.append(AssociateAccepted(answer=answer, agreement=self._establish(answer)))
+        agreement = agree(cast(AAssociateRQ, self._offer), answer)
+        self._establish(agreement)
+        self._events.append(AssociateAccepted(answer=answer, agreement=agreement))
 
     def _ae_4(self, rejection: AAssociateRJ) -> None:
         self._events.append(
@@ -213,18 +215,17 @@ class Machine:
         self._events.append(AssociateRequested(offer=offer))
         return State.Sta3
 
-    def _ae_7(self, response: tuple[AAssociateAC, bytes]) -> None:
-        answer, encoded = response
-        self._establish(answer)
+    def _ae_7(self, response: tuple[Agreement, bytes]) -> None:
+        agreement, encoded = response
+        self._establish(agreement)
         self._put(encoded)
 
     def _ae_8(self, encoded: bytes) -> None:
         self._put(encoded, Timer.ARTIM)
 
-    def _establish(self, answer: AAssociateAC) -> Agreement:
+    def _establish(self, agreement: Agreement) -> None:
         """Take over what was negotiated; both sides read the same agreement (PS3.8 7.1)."""
-        offer = cast(AAssociateRQ, self._offer)
-        self._agreement = agreement = agree(offer, answer)
+        self._agreement = agreement
         self._contexts = agreement.contexts
         if self._is_requestor:
             own, peers = agreement.requestor_maximum_length, agreement.acceptor_maximum_length
@@ -232,7 +233,6 @@ class Machine:
             own, peers = agreement.acceptor_maximum_length, agreement.requestor_maximum_length
         self._receive_length = own
         self._outbound.set_maximum_length(min(peers or self._limits.send_pdu_length, self._limits.send_pdu_length))
-        return agreement
 
     # Table 9-8: release
 
@@ -246,7 +246,6 @@ class Machine:
         self._events.append(Released())
 
     def _ar_4(self, cause: None) -> None:
-        self._timers.stop(Timer.RELEASE)
         self._put(_RELEASE_RP, Timer.ARTIM)
 
     def _ar_8(self, peer: AReleaseRQ) -> State:
@@ -263,9 +262,8 @@ class Machine:
     # Table 9-9: abort
 
     def _aa_1(self, cause: AAbort | RemoteProtocolError) -> None:
-        if isinstance(
-            cause, RemoteProtocolError
-        ):  # Sta2: no association yet, and still the user is told why there is none
+        if isinstance(cause, RemoteProtocolError):
+            # Sta2: there is no association yet, and still the user is told why there will be none.
             self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, error=cause))
             cause = AAbort(0)
         self._send_abort(cause)
@@ -293,9 +291,10 @@ class Machine:
 
     def _send_abort(self, abort: AAbort) -> None:
         """Queue an A-ABORT; nothing that waits is sent before it, and ARTIM alone runs from when it leaves."""
+        encoded = encode_pdu(abort)
         self._timers.stop(*Timer)
         self._outbound.clear()
-        self._put(encode_pdu(abort), Timer.ARTIM)
+        self._put(encoded, Timer.ARTIM)
 
     def _put(self, encoded: bytes, starts: Timer | None = None) -> None:
         _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
@@ -333,3 +332,4 @@ _PERFORM: Final[dict[Action, Callable[[Machine, Any], State | None]]] = {
     Action.AA_7: Machine._aa_7,
     Action.AA_8: Machine._aa_8,
 }
+_STEPS: Final = {cell: (action, _PERFORM[action], ACTIONS[action].next_states[0]) for cell, action in TABLE.items()}

@@ -10,10 +10,12 @@ from attrs import define, field
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.upper_layer.pdu import MCH_COMMAND, MCH_LAST, PDV_HEADER_LENGTH, pack_pdv_header
+from dicom_proto.upper_layer.pdu import HEADER_LENGTH, MCH_COMMAND, MCH_LAST, PDV_HEADER_LENGTH, pack_pdv_header
 from dicom_proto.upper_layer.timers import Timer
 
 __all__ = ["Outbound"]
+
+_OVERHEAD = HEADER_LENGTH + PDV_HEADER_LENGTH
 
 
 @define
@@ -74,6 +76,12 @@ class Outbound:
     def is_mid_stream(self) -> bool:
         """Whether a command or data set was begun whose end has not been queued."""
         return self._unended() is not None
+
+    @property
+    def can_leave(self) -> bool:
+        """Whether a PDU waits that :meth:`hand_out` would cut: what holds it up is the peer, which does not read."""
+        head = self._queue[0] if self._queue else None
+        return isinstance(head, _Control) or (head is not None and (head.ended or head.length > self._max_fragment))
 
     def _unended(self) -> _Stream | None:
         """Return the stream that has not ended, if there is one; it is always the last in the queue."""
@@ -151,19 +159,19 @@ class Outbound:
         """
         size = self._max_fragment
         control = MCH_COMMAND if stream.command else 0
-        full = pack_pdv_header(stream.context_id, control, size)
+        full = pack_pdv_header(stream.context_id, control, size) if stream.length > size else b""
         before, cut = stream.length, 0
         while cut < limit:
             if stream.length > size:
                 buffers.append(full)
                 stream.take(size, buffers)
             elif stream.ended:
+                cut += stream.length + _OVERHEAD
                 buffers.append(pack_pdv_header(stream.context_id, control | MCH_LAST, stream.length))
                 stream.take(stream.length, buffers)
-                cut += len(full)
                 break
             else:
                 break
-            cut += size + len(full)
+            cut += size + _OVERHEAD
         self.handed_out += before - stream.length
         return cut

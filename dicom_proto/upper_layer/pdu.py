@@ -171,10 +171,10 @@ def pack_header(pdu_type: int, length: int) -> bytes:
     return _HEADER.pack(pdu_type, length)
 
 
-def unpack_header(data: Buffer) -> tuple[int, int]:
-    """Read type and length from the first 6 bytes of a PDU; neither is judged."""
-    pdu_type, length = _HEADER.unpack_from(data)
-    return pdu_type, length
+def unpack_header(data: Buffer, offset: int = 0) -> tuple[int, int]:
+    """Read type and length from the first 6 bytes of a PDU, which begins at ``offset``; neither is judged."""
+    header: tuple[int, int] = _HEADER.unpack_from(data, offset)
+    return header
 
 
 def pack_pdv_header(context_id: int, control: int, length: int) -> bytes:

@@ -14,7 +14,13 @@ from attrs import frozen
 __all__ = ["ACTIONS", "TABLE", "Action", "ActionRow", "Event", "State"]
 
 
-class State(Enum):
+class _Name(Enum):
+    """Names of the standard. They are looked up in tables for every PDU, and the hash of Enum is slow."""
+
+    __hash__ = object.__hash__
+
+
+class State(_Name):
     """States of the upper layer (PS3.8 9.2.1, Tables 9-1 to 9-5); the value says what the state waits for."""
 
     Sta1 = "idle: no association and no transport connection"
@@ -32,7 +38,7 @@ class State(Enum):
     Sta13 = "awaiting transport connection close indication: the association no longer exists"
 
 
-class Event(Enum):
+class Event(_Name):
     """Events of the upper layer in the row order of Table 9-10 (PS3.8 9.2.3)."""
 
     Evt1 = "A-ASSOCIATE request (local user)"
@@ -56,7 +62,7 @@ class Event(Enum):
     Evt19 = "unrecognized or invalid PDU received"
 
 
-class Action(Enum):
+class Action(_Name):
     """Actions of the upper layer (PS3.8 9.2.2, Tables 9-6 to 9-9); the values are the standard's names."""
 
     AE_1 = "AE-1"

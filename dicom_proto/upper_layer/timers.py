@@ -21,7 +21,10 @@ class Timer(Enum):
     RESPONSE = "response"  # a DIMSE response
     IDLE = "idle"  # any traffic while this side waits for the peer
 
+    __hash__ = object.__hash__  # that of Enum is slow, and timers are restarted whenever something arrives
 
+
+_FIELDS: Final = {timer: timer.name.lower() for timer in Timer}
 _POSITIVE: Final[Any] = optional(gt(0.0))  # attrs' own types do not fit optional numbers
 
 
@@ -38,7 +41,8 @@ class Timeouts:
     response : float or None
         Without a word from the peer while a DIMSE response is awaited, counted from the last byte of the request.
     idle : float or None
-        Without traffic in either direction on an established association, while nothing is being done for the peer.
+        Without traffic in either direction: on an established association while nothing is being done for the peer,
+        and whenever data waits that the peer does not read.
     """
 
     artim: float = field(default=30.0, validator=gt(0.0))
@@ -49,7 +53,7 @@ class Timeouts:
 
     def of(self, timer: Timer) -> float | None:
         """Return the duration of one timer in seconds."""
-        duration: float | None = getattr(self, timer.name.lower())
+        duration: float | None = getattr(self, _FIELDS[timer])
         return duration
 
 

@@ -437,14 +437,14 @@ def pieces(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=pieces(), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_pieces(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], transfer_syntax: str) -> None:
     data = bytearray(encode(sample(), transfer_syntax))
@@ -454,7 +454,7 @@ def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], t
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.binary(max_size=64), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_noise(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)

@@ -19,7 +19,7 @@ Cut = Callable[[bytes], Iterable[bytes]]
 
 
 def whole(data: bytes) -> Iterable[bytes]:
-    return [data]
+    return [data] if data else []
 
 
 def every(size: int) -> Cut:

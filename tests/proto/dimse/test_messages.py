@@ -217,7 +217,7 @@ def test_every_message_has_a_summary_of_one_line(drawn):
     assert summary.isprintable()
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.binary(max_size=80))
 def test_arbitrary_bytes_raise_nothing_else(data):
     with pytest.raises(CommandSetError):
@@ -230,7 +230,7 @@ elements = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.sampled_from(sorted(MESSAGES)), elements)
 def test_arbitrary_elements_raise_nothing_else(command_field, drawn):
     try:

@@ -190,7 +190,7 @@ def survives(pdu_type, body):
         assert decode(encoded, tolerance) == pdu
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.integers(0, 8) | st.integers(0, 255), st.binary(max_size=100))
 def test_arbitrary_bytes(pdu_type, body):
     survives(pdu_type, body)
@@ -208,7 +208,7 @@ def test_bent_pdus(data):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_with_every_bit_flipped_and_cut_everywhere(name):
     example = EXAMPLES[name]
-    for bit in range(8 * HEADER_LENGTH, 8 * len(example), 3):  # every third: 3 has no divisor in common with 8
+    for bit in range(8 * HEADER_LENGTH, 8 * len(example), 7):  # 7 has no divisor in common with 8: each place in a byte
         bent = bytearray(example)
         bent[bit // 8] ^= 1 << bit % 8
         survives(example[0], bent[HEADER_LENGTH:])

@@ -576,7 +576,7 @@ any_policy = st.builds(
 
 
 @given(offers, any_policy)
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_every_offer_gets_an_answer_that_keeps_the_rules(offer: AAssociateRQ, policy: Policy) -> None:
     result = reviewed(offer, policy)
     answer = accepted(result, identity=True, extended=result.extended)

@@ -1,0 +1,238 @@
+"""The wait for responses, and what the other timers do to operations."""
+
+import pytest
+
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.outgoing import STREAMED
+from dicom_proto.limits import Limits
+from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed, TimedOut
+from dicom_proto.upper_layer.pdu import AAbort, encode_pdu
+from dicom_proto.upper_layer.state_table import State
+from dicom_proto.upper_layer.timers import Timeouts, Timer
+from tests.proto.dimse.pairs import (
+    ECHO_CONTEXT,
+    FIND_CONTEXT,
+    PENDING,
+    STORE_CONTEXT,
+    UNLIMITED,
+    echo,
+    find,
+    names,
+    pair,
+    raw,
+    receive,
+    respond,
+    store,
+)
+from tests.proto.wire import drain, sent
+
+RESPONSE = Timeouts(artim=5, request=None, release=7, response=10, idle=None)
+FINDING = raw(respond(find(), 1, PENDING), b"hits", FIND_CONTEXT)
+FOUND = raw(respond(find(), 1), context=FIND_CONTEXT)
+
+
+def waiting(timeouts: Timeouts = RESPONSE, limits: Limits = Limits()) -> Connection:  # noqa: B008 - a frozen value
+    """A requestor whose C-FIND left at 0."""
+    connection, _ = pair(window=UNLIMITED, timeouts=timeouts, limits=limits)
+    connection.send_request(find(), context=FIND_CONTEXT, data=b"keys")
+    sent(connection)
+    return connection
+
+
+def test_response_timer_starts_when_the_last_byte_of_the_request_leaves() -> None:
+    connection, _ = pair(timeouts=RESPONSE)
+    connection.send_request(find(), context=FIND_CONTEXT, data=b"keys")
+    assert connection.next_deadline() is None
+    sent(connection, now=1, limit=0)
+    assert connection.next_deadline() is None
+    sent(connection, now=2, limit=1)
+    assert connection.next_deadline() is None  # the command alone
+    sent(connection, now=3)
+    assert connection.next_deadline() == connection.next_deadline() == 13
+
+
+def test_response_timer_starts_when_a_streamed_request_has_ended() -> None:
+    connection, _ = pair(timeouts=RESPONSE)
+    outgoing = connection.open_data(connection.send_request(store(), context=STORE_CONTEXT, data=STREAMED))
+    outgoing.write(bytes(100))
+    sent(connection, now=1)
+    assert connection.next_deadline() is None
+    outgoing.finish()
+    assert connection.next_deadline() is None
+    sent(connection, now=2)
+    assert connection.next_deadline() == 12
+
+
+def test_response_timer_starts_again_with_each_request() -> None:
+    connection = waiting()
+    connection.send_request(echo(), context=ECHO_CONTEXT)
+    sent(connection, now=4)
+    assert connection.next_deadline() == 14
+    sent(connection, now=5)
+    assert connection.next_deadline() == 14
+
+
+@pytest.mark.parametrize("received", [FINDING[:1], FINDING, raw(echo(1))[:-1]])
+def test_response_timer_starts_again_with_whatever_is_received(received: bytes) -> None:
+    connection = waiting()
+    receive(connection, received, now=4)
+    assert connection.next_deadline() == 14
+    connection.handle_timeout(13)
+    assert connection.next_deadline() == 14
+    assert drain(connection) == []
+
+
+def test_response_timer_runs_until_the_final_response() -> None:
+    connection = waiting()
+    receive(connection, FINDING, now=4)
+    sent(connection, now=4)
+    assert connection.next_deadline() == 14
+    receive(connection, FOUND, now=5)
+    sent(connection, now=5)
+    assert connection.next_deadline() is None
+
+
+def test_response_that_was_not_looked_at_in_time_is_in_time() -> None:
+    connection = waiting()
+    receive(connection, FOUND, now=5)
+    connection.handle_timeout(1000)
+    assert drain(connection) == []
+    assert connection.state is State.Sta6
+
+
+def test_time_out() -> None:
+    connection = waiting()
+    connection.send_request(store(), context=STORE_CONTEXT, data=STREAMED)
+    connection.handle_timeout(9.5)
+    assert drain(connection) == []
+    connection.handle_timeout(10)
+    assert not connection.invoked
+    assert drain(connection) == [TimedOut(timer=Timer.RESPONSE)]
+    assert sent(connection, now=10) == encode_pdu(AAbort(0))
+    assert connection.next_deadline() == 15
+    assert receive(connection, FOUND, now=11) == []
+    connection.handle_timeout(15)
+    assert drain(connection) == [ConnectionClosed()]
+    assert connection.next_deadline() is None
+
+
+def test_events_from_before_come_before_the_time_out() -> None:
+    connection = waiting()
+    connection.receive_data(FINDING, now=0)
+    assert names([connection.next_event()]) == ["ResponseReceived"]
+    connection.handle_timeout(10)
+    assert names(drain(connection)) == ["TimedOut"]  # what was not looked at is gone
+
+
+def test_response_timer_does_not_run_while_this_side_works_for_the_peer() -> None:
+    connection = waiting()
+    receive(connection, raw(store(1), b"data", STORE_CONTEXT)[:-1], now=1)
+    assert connection.next_deadline() == 11  # the peer is still sending it
+    receive(connection, b"a", now=2)
+    assert connection.next_deadline() is None
+    connection.handle_timeout(50)
+    sent(connection, now=50)
+    receive(connection, raw(echo(2)), now=50)
+    connection.send_response(respond(store(), 1))
+    sent(connection, now=60)
+    assert connection.next_deadline() is None  # there is another
+    connection.send_response(respond(echo(), 2))
+    sent(connection, now=70)
+    assert connection.next_deadline() == 80
+
+
+def test_response_timer_does_not_run_while_a_request_is_held() -> None:
+    connection, _ = pair(window=(2, 1), timeouts=RESPONSE)
+    connection.send_request(find(), context=FIND_CONTEXT, data=b"keys")
+    receive(connection, raw(echo(1)), raw(echo(2)), now=1)
+    sent(connection, now=1)
+    assert connection.next_deadline() is None
+
+
+def test_early_failure_is_no_work() -> None:
+    connection = waiting()
+    receive(connection, raw(store(1), b"data", STORE_CONTEXT)[:-2], now=1)
+    connection.send_response(respond(store(), 1, 0xA700))
+    sent(connection, now=2)
+    assert connection.next_deadline() == 11
+
+
+def test_response_timer_does_not_run_while_nothing_more_can_be_received() -> None:
+    connection = waiting(limits=Limits(receive_buffer=1024))
+    connection.receive_data(FINDING * 20, now=1)
+    assert not connection.wants_read
+    assert connection.next_deadline() is None
+    assert names(drain(connection)) == ["ResponseReceived", "DataChunk"] * 20
+    sent(connection, now=30)
+    assert connection.next_deadline() == 40
+
+
+def test_response_timer_does_not_run_after_the_end() -> None:
+    connection = waiting()
+    connection.receive_eof(now=1)
+    connection.handle_timeout(10)
+    assert connection.next_deadline() is None
+    assert names(drain(connection)) == ["Aborted"]
+
+
+def test_abort_stops_the_response_timer() -> None:
+    connection = waiting()
+    connection.abort()
+    assert connection.next_deadline() is None
+    sent(connection, now=1)
+    assert connection.next_deadline() == 6
+
+
+@pytest.mark.parametrize("end", [encode_pdu(AAbort(0)), b"\x99\0\0\0\0\0", raw(respond(echo(), 1))])
+def test_response_timer_does_not_run_when_the_peer_has_ended_the_association(end: bytes) -> None:
+    connection = waiting()
+    receive(connection, end, now=1)
+    sent(connection, now=1)
+    assert connection.next_deadline() in {None, 6}
+
+
+def test_response_timer_does_not_run_when_another_timer_has_ended_the_association() -> None:
+    connection = waiting(Timeouts(artim=50, response=10, idle=5))
+    connection.handle_timeout(5)
+    sent(connection, now=5)
+    connection.handle_timeout(10)
+    assert connection.next_deadline() == 55
+    assert drain(connection) == [TimedOut(timer=Timer.IDLE)]
+
+
+def test_no_response_timer_without_a_duration() -> None:
+    connection = waiting(Timeouts(response=None, idle=None))
+    assert connection.next_deadline() is None
+
+
+def test_idle_timer_runs_while_the_peer_does_not_read_what_is_done_for_it() -> None:
+    _, connection = pair(timeouts=Timeouts(idle=20), limits=Limits(send_queue=100, send_pdu_length=100))
+    receive(connection, raw(find(1), b"keys", FIND_CONTEXT))
+    sent(connection, now=1)
+    assert connection.next_deadline() is None
+    while connection.write_room:
+        connection.send_response(respond(find(), 1, PENDING), data=b"hits")
+    sent(connection, now=2, limit=0)
+    assert connection.next_deadline() == 22
+    connection.handle_timeout(22)
+    assert names(drain(connection)) == ["TimedOut"]
+    assert not connection.performed
+
+
+def test_release_timer_with_a_request_held() -> None:
+    _, connection = pair(timeouts=RESPONSE)
+    receive(connection, raw(echo(1)), raw(echo(2)))
+    connection.release()
+    sent(connection, now=1)
+    connection.handle_timeout(8)
+    assert drain(connection) == [TimedOut(timer=Timer.RELEASE)]
+    assert not connection.performed
+    connection.receive_eof(now=9)
+    assert drain(connection) == [ConnectionClosed()]
+
+
+def test_lost_connection_ends_the_wait_for_a_response() -> None:
+    connection = waiting()
+    connection.receive_eof(now=1)
+    assert drain(connection) == [Aborted(origin=AbortOrigin.TRANSPORT), ConnectionClosed()]
+    assert not connection.invoked

@@ -1,0 +1,252 @@
+"""When deadlines run: from when bytes leave, while something is awaited of the peer, and never for ever."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dicom_proto.limits import Limits
+from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.events import (
+    ConnectionClosed,
+    Released,
+    ReleaseRequested,
+    TimedOut,
+)
+from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, encode_pdu
+from dicom_proto.upper_layer.state_table import State
+from dicom_proto.upper_layer.timers import Timeouts, Timer
+from tests.proto.upper_layer.machines import (
+    OFFER,
+    TIMEOUTS,
+    acceptor,
+    asked,
+    asking,
+    fed,
+    listening,
+    p_data,
+    pdus,
+    pdv,
+    requestor,
+    send,
+    state_of,
+)
+from tests.proto.wire import answer, drain, sent
+
+RQ, RP = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP())
+USER_ABORT = AAbort(0)
+REJECTION = AAssociateRJ(1, 1, 1)
+
+
+def test_artim_waits_for_the_request() -> None:
+    machine = listening(timeouts=TIMEOUTS)
+    assert machine.next_deadline() == 10
+    fed(machine, encode_pdu(OFFER)[:-1], now=9)
+    machine.handle_timeout(9.9)
+    assert state_of(machine) is State.Sta2
+    machine.handle_timeout(10)
+    assert drain(machine) == [TimedOut(timer=Timer.ARTIM), ConnectionClosed()]
+    assert sent(machine) == b""
+
+
+def test_artim_stops_with_the_request() -> None:
+    assert asked(timeouts=TIMEOUTS).next_deadline() is None
+
+
+def end_in_sta13(machine: Association, end: Callable[[Association], None]) -> Association:
+    end(machine)
+    assert machine.next_deadline() is None  # not before it leaves
+    assert len(pdus(machine, now=100)) == 1
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("make", "end"),
+    [
+        (asked, lambda machine: machine.reject(REJECTION)),
+        (asked, Association.abort),
+        (asking, Association.abort),
+        (requestor, Association.abort),
+    ],
+)
+def test_artim_waits_for_the_peer_to_close_from_when_the_last_word_left(
+    make: Callable[..., Association], end: Callable[[Association], None]
+) -> None:
+    machine = end_in_sta13(make(timeouts=Timeouts(artim=10, request=None, idle=None)), end)
+    assert machine.next_deadline() == 110
+    machine.handle_timeout(110)
+    assert drain(machine) == [ConnectionClosed()]  # nobody is left to be told
+
+
+def test_the_request_timer_waits_for_an_answer_from_when_the_request_left() -> None:
+    machine = Association(timeouts=TIMEOUTS)
+    machine.request(OFFER)
+    assert machine.next_deadline() is None  # whoever opens the transport has his own patience
+    machine.connection_made(now=100)
+    assert machine.next_deadline() is None
+    sent(machine, 200)
+    assert machine.next_deadline() == 220
+    machine.handle_timeout(220)
+    assert drain(machine) == [TimedOut(timer=Timer.REQUEST)]
+    assert pdus(machine, now=221) == [USER_ABORT]
+    assert machine.next_deadline() == 231
+
+
+@pytest.mark.parametrize(("pdu", "deadline"), [(answer(OFFER), 50), (REJECTION, None)])
+def test_the_request_timer_stops_with_the_answer(pdu: Any, deadline: float | None) -> None:
+    machine = asking(timeouts=TIMEOUTS)
+    fed(machine, pdu)
+    sent(machine)
+    assert machine.next_deadline() == deadline
+
+
+def test_the_release_timer_waits_for_an_answer_from_when_the_request_left() -> None:
+    machine = requestor(timeouts=Timeouts(release=30, idle=None, artim=10))
+    send(machine)
+    machine.release()
+    sent(machine, 100, limit=0)
+    assert machine.next_deadline() is None
+    sent(machine, 200)
+    assert machine.next_deadline() == 230
+    fed(machine, p_data(pdv()), now=229)
+    assert machine.next_deadline() == 230
+    machine.handle_timeout(230)
+    assert drain(machine) == [TimedOut(timer=Timer.RELEASE)]
+    assert pdus(machine) == [USER_ABORT]
+
+
+def test_the_release_timer_stops_with_the_answer_and_artim_follows_the_own_one() -> None:
+    """An acceptor in a collision: answered in Sta10, in Sta12 the user has all the time, in Sta13 ARTIM runs."""
+    machine = acceptor(timeouts=TIMEOUTS)
+    machine.release()
+    sent(machine)
+    assert machine.next_deadline() == 30
+    assert fed(machine, RQ, RP) == [ReleaseRequested(), Released()]
+    assert machine.next_deadline() is None
+    machine.confirm_release()
+    sent(machine, 100)
+    assert machine.next_deadline() == 110
+
+
+def test_handling_a_timeout_early_does_nothing() -> None:
+    machine = acceptor(timeouts=TIMEOUTS)
+    for now in (0, 1, 49.9):
+        machine.handle_timeout(now)
+    assert machine.next_deadline() == machine.next_deadline() == 50
+    assert (machine.state, drain(machine), sent(machine)) == (State.Sta6, [], b"")
+
+
+def test_a_timer_without_a_duration_never_runs() -> None:
+    never = Timeouts(request=None, release=None, response=None, idle=None)
+    for machine in (asking(timeouts=never), requestor(timeouts=never), acceptor(timeouts=never)):
+        assert machine.next_deadline() is None
+    machine.release()
+    sent(machine)
+    assert machine.next_deadline() is None
+
+
+def test_only_one_of_the_timers_that_have_come_ends_the_association() -> None:
+    """An acceptor whose peer has closed nothing, read nothing and been silent until everything is overdue."""
+    machine = acceptor(timeouts=TIMEOUTS)
+    machine.release()
+    fed(machine, RQ, RP)  # an answer to what has not even left
+    machine.confirm_release()
+    sent(machine, 100)  # so that now the release timer runs beside ARTIM
+    machine.handle_timeout(1000)
+    assert drain(machine) == [ConnectionClosed()]
+    assert machine.next_deadline() is None
+
+
+# --- the idle timer ---
+
+
+def idle_machine() -> Association:
+    return acceptor(timeouts=TIMEOUTS, limits=Limits(receive_buffer=1024, send_pdu_length=16, send_queue=20))
+
+
+def test_the_idle_timer_starts_with_the_association_and_again_with_every_traffic() -> None:
+    machine = idle_machine()
+    assert machine.next_deadline() == 50
+    fed(machine, b"\x04", now=10)
+    assert machine.next_deadline() == 60
+    fed(machine, b"", now=20)
+    sent(machine, 20)
+    assert machine.next_deadline() == 60  # nothing has come, and nothing has left
+    send(machine)
+    sent(machine, 30)
+    assert machine.next_deadline() == 80
+    machine.handle_timeout(80)
+    assert drain(machine) == [TimedOut(timer=Timer.IDLE)]
+    assert pdus(machine) == [USER_ABORT]
+
+
+def test_the_idle_timer_does_not_run_while_this_side_works_for_the_peer() -> None:
+    machine = idle_machine()
+    machine.is_attentive = False
+    machine.handle_timeout(50)
+    assert (machine.next_deadline(), machine.state) == (None, State.Sta6)
+    fed(machine, b"\x04", now=60)
+    assert machine.next_deadline() is None
+    machine.is_attentive = True
+    sent(machine, 70)
+    assert machine.next_deadline() == 120
+
+
+def test_the_idle_timer_does_not_run_while_what_was_received_waits_to_be_pulled() -> None:
+    machine = idle_machine()
+    machine.receive_data(p_data(pdv()) * 100, now=10)
+    assert not machine.wants_read
+    assert machine.next_deadline() is None
+    drain(machine)
+    sent(machine, 20)
+    assert machine.next_deadline() == 70
+
+
+def test_the_idle_timer_stops_with_the_connection() -> None:
+    machine = idle_machine()
+    machine.receive_eof(now=10)
+    assert machine.next_deadline() is None
+
+
+@pytest.mark.parametrize("is_attentive", [True, False])
+def test_a_peer_that_does_not_read_is_not_waited_for_for_ever(is_attentive: bool) -> None:
+    machine = idle_machine()
+    machine.is_attentive = is_attentive
+    send(machine, bytes(100))
+    sent(machine, 10, limit=1)
+    assert machine.next_deadline() == 60
+    sent(machine, 20, limit=1)
+    assert machine.next_deadline() == 70
+    machine.handle_timeout(70)
+    assert drain(machine) == [TimedOut(timer=Timer.IDLE)]
+    assert pdus(machine) == [USER_ABORT]
+
+
+def test_the_end_of_what_goes_on_waits_for_the_user_and_not_for_the_peer() -> None:
+    machine = idle_machine()
+    machine.is_attentive = False
+    send(machine, last=False)
+    sent(machine, 10)
+    assert machine.bytes_waiting
+    assert machine.next_deadline() is None
+
+
+def test_a_release_behind_data_that_the_peer_does_not_read_has_a_deadline() -> None:
+    machine = idle_machine()
+    send(machine, bytes(100))
+    machine.release()
+    sent(machine, 10, limit=1)
+    assert (machine.state, machine.next_deadline()) == (State.Sta7, 60)
+    machine.handle_timeout(60)
+    assert drain(machine) == [TimedOut(timer=Timer.IDLE)]
+
+
+def test_the_confirmation_of_a_release_behind_data_that_the_peer_does_not_read_has_a_deadline() -> None:
+    machine = idle_machine()
+    fed(machine, RQ)
+    send(machine, bytes(100))
+    machine.confirm_release()
+    sent(machine, 10, limit=1)
+    assert (machine.state, machine.next_deadline()) == (State.Sta13, 60)
+    machine.handle_timeout(60)
+    assert drain(machine) == [ConnectionClosed()]
