@@ -2,8 +2,9 @@
 
 import mmap
 import os
-import tempfile
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from dicom_proto.names import is_valid_uid
 __all__ = ["FileObject", "IncomingFile", "read_object", "safe_path"]
 
 _HEAD = 4096  # bytes of a file that usually hold all that is read of it
+_LONGEST_NAME = 64  # characters, as in the longest UID
 
 
 @frozen
@@ -48,12 +50,13 @@ def read_object(path: Path) -> FileObject:
     return FileObject(path, meta, view[meta.data_offset :])
 
 
-def safe_path(directory: Path, *names: str) -> Path:
+def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
     """Return a path below a directory that is made of strings a peer has chosen: the only way they become file names.
 
-    Each name becomes one component. A UID stays as it is. In anything else every character outside letters, digits,
-    dot, hyphen and underscore becomes an underscore; leading dots do too, so that no component is ``.``, ``..`` or
-    hidden, and it is cut to 64 characters. Two different names may thus become the same file: whoever minds must not
+    Each name becomes one component, the last one with a suffix of ours. A UID stays as it is. In anything else every
+    character outside letters, digits, dot, hyphen and underscore becomes an underscore; leading dots do too, so that no
+    component is ``.``, ``..`` or hidden. The end of a name of more than 64 characters becomes a digest of the whole:
+    UIDs of one origin are alike in the beginning. Other names may still become the same file: whoever minds must not
     overwrite.
 
     Raises
@@ -61,16 +64,20 @@ def safe_path(directory: Path, *names: str) -> Path:
     ValueError
         If a name is empty.
     """
-    path = directory
+    components = []
     for name in names:
         if not name:
             raise ValueError("an empty string cannot be part of a file name")
-        path /= name if is_valid_uid(name) else _tame(name)
-    return path
+        components.append(name if is_valid_uid(name) else _tame(name))
+    components[-1] += suffix
+    return directory.joinpath(*components)
 
 
 def _tame(name: str) -> str:
-    tamed = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in name[:64])
+    if len(name) > _LONGEST_NAME:
+        digest = sha256(name.encode(errors="replace")).hexdigest()[:15]
+        name = f"{name[: _LONGEST_NAME - 16]}-{digest}"
+    tamed = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in name)
     bare = tamed.lstrip(".")
     return "_" * (len(tamed) - len(bare)) + bare
 
@@ -88,9 +95,8 @@ class IncomingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        descriptor, temporary = tempfile.mkstemp(prefix=".incoming-", dir=path.parent)
-        self._temporary = Path(temporary)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._temporary = path.with_name(f".incoming-{token_hex(8)}")
+        self._file = self._temporary.open("xb", buffering=0)
         self._is_pending = True
 
     def __enter__(self) -> Self:

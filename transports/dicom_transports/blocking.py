@@ -31,6 +31,7 @@ from dicom_proto.upper_layer.events import (
 from dicom_proto.upper_layer.failures import AssociationFailure, Ending, failure_of
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy, Review, review
+from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts
 from dicom_transports._gather import GatherQueue
 from dicom_transports._sockets import RECEIVE_SIZE, SEND_AHEAD, acknowledge_at_once, prepare
@@ -41,6 +42,7 @@ _log = logging.getLogger("dicom_transports.blocking")
 
 Address: TypeAlias = tuple[str, int]
 
+_COLLIDED: Final = frozenset({State.Sta9, State.Sta12})  # both sides asked at once: when each confirms (PS3.8 7.2.2.7)
 _BACK_OFF: Final = 100  # milliseconds until the next attempt to accept when the system has no room
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that interrupt() is noticed even while no bytes are wanted
 
@@ -64,7 +66,6 @@ class Session:
         self._queue = GatherQueue()
         self._poll = select.poll()
         self._interrupted = False
-        self._can_send = True
         connection.connection_made(now=monotonic())
 
     def __enter__(self) -> Self:
@@ -147,12 +148,10 @@ class Session:
         self.connection.release()
         for event in self:
             match event:
-                case Released():
-                    pass
-                case ReleaseRequested():  # both sides asked at once (PS3.8 7.2.2.7)
+                case ReleaseRequested() | Released() if self.connection.state in _COLLIDED:
                     self.connection.confirm_release()
                 case Aborted() | TimedOut():
-                    self._socket.close()
+                    self.close()
                     raise failure_of(event)
 
     def confirm_release(self) -> None:
@@ -161,36 +160,32 @@ class Session:
         self._send()
 
     def abort(self, reason: AbortReason | None = None) -> None:
-        """Abort the association and close the socket, without waiting for the peer."""
-        self.connection.abort(reason)
-        self._send()
-        self._socket.close()
+        """Abort the association and close the socket, without waiting for the peer; once it is closed, do nothing."""
+        if self._socket.fileno() >= 0:
+            self.connection.abort(reason)
+            self._send()
+            self.connection.receive_eof(now=monotonic())
+            self._socket.close()
 
     def close(self) -> None:
         """Close the socket, with an A-ABORT before it if there is an association."""
-        if self._socket.fileno() >= 0:
-            self.abort()
+        self.abort()
 
     def interrupt(self) -> None:
         """Make the thread that drives this session abort it, at once if it waits; callable from any thread."""
         self._interrupted = True
-        try:
-            self._socket.shutdown(socket.SHUT_RD)  # wakes a thread that waits for bytes, and leaves the way out open
-        except OSError as error:
-            _log.debug("! the socket to be interrupted is closed already: %s", error)
+        self._end_input()  # wakes a thread that waits for bytes, and leaves the way out open
 
     # --- one turn -----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         """Send what can be sent; then wait for bytes, for room or for a deadline, and take what came."""
+        if self._interrupted:
+            self.abort()
+            return
         if self._send():
             return  # what has left may have made room for an event
         connection = self.connection
-        if self._interrupted:
-            connection.abort()
-            self._send()
-            connection.receive_eof(now=monotonic())
-            return
         mask = (select.POLLIN if connection.wants_read else _HANGUP) | (select.POLLOUT if self._queue.length else 0)
         self._poll.register(self._socket, mask)
         deadline = connection.next_deadline()
@@ -230,13 +225,21 @@ class Session:
                 queue.send(self._socket)
             except BlockingIOError:
                 return progress
-            except OSError as error:  # the reason is among what can still be received
+            except OSError as error:  # what the peer has said before, perhaps why, can still be received
                 _log.debug("! sending failed: %s", error)
                 queue.clear()
+                self._end_input()
                 return progress
             progress = True
             if not queue.length and not filled:
                 return progress
+
+    def _end_input(self) -> None:
+        """Let the connection end for this side after what has arrived already."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError as error:
+            _log.debug("! the connection has ended already: %s", error)
 
     def _collected(self) -> Buffer:
         """Wait for the data set of a response, which the connection has collected."""
@@ -284,12 +287,20 @@ def connect(
     """
     connection = Connection(limits=limits, tolerance=tolerance, timeouts=timeouts)
     connection.request(offer)
-    session = Session(socket.create_connection(address, connect_timeout, bind_address), connection)
-    event = session.next_event()
-    if isinstance(event, AssociateAccepted):
-        return session
-    session.close()
-    raise failure_of(cast(Ending, event))  # Table 9-10 has nothing else for a requestor
+    try:
+        sock = socket.create_connection(address, connect_timeout, bind_address)
+    except OSError as error:
+        message = f"no connection to {address[0]} port {address[1]}: {error.strerror or error}"
+        raise type(error)(*filter(None, (error.errno, message))) from error  # a timeout has no number
+    session = Session(sock, connection)
+    try:
+        event = session.next_event()
+        if isinstance(event, AssociateAccepted):
+            return session
+        raise failure_of(cast(Ending, event))  # Table 9-10 has nothing else for a requestor
+    except BaseException:
+        session.close()
+        raise
 
 
 class Server:
@@ -304,6 +315,9 @@ class Server:
     serve : callable
         Called with each established :class:`Session` in its thread; when it returns, the session is closed. An
         exception ends its own association and is logged.
+    answer : callable
+        Called in the thread of its association with the :class:`Review` of a request that the policy does not reject;
+        returns the answer, and so decides what the policy leaves open: user identity, extended negotiation.
     maximum_associations : int
         Requests beyond this many are rejected: local limit exceeded (PS3.8 9.3.4).
     """
@@ -314,6 +328,7 @@ class Server:
         policy: Policy,
         serve: Callable[[Session], None],
         *,
+        answer: Callable[[Review], AAssociateAC | AAssociateRJ] = Review.answer,
         maximum_associations: int = 10,
         limits: Limits = DEFAULT_LIMITS,
         tolerance: Tolerance = DEFAULT_TOLERANCE,
@@ -321,6 +336,7 @@ class Server:
     ) -> None:
         self._policy = policy
         self._serve = serve
+        self._answer = answer
         self._maximum_associations = maximum_associations
         self._make_connection = partial(Connection, limits=limits, tolerance=tolerance, timeouts=timeouts)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -349,16 +365,23 @@ class Server:
         self._acceptor.start()
 
     def shutdown(self) -> None:
-        """Stop listening, abort every association, and wait until all threads have ended; each is woken at once."""
+        """Stop listening, abort every association, and wait until all threads have ended; each is woken at once.
+
+        It may be called before :meth:`start`, a second time, and by ``serve``, for whose thread it does not wait then.
+        """
+        if self._listener.fileno() < 0:
+            return
         self._waker.send(b"\0")
-        self._acceptor.join()
+        if self._acceptor.ident is not None:
+            self._acceptor.join()
         self._listener.close()
         with self._lock:
             running = dict(self._running)
         for session in running.values():
             session.interrupt()
         for thread in running:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
         self._wake.close()
         self._waker.close()
 
@@ -386,26 +409,26 @@ class Server:
             if others >= 2 * self._maximum_associations:
                 sock.close()
                 return
+            is_crowded = others >= self._maximum_associations
             try:
                 session = Session(sock, self._make_connection())
-            except OSError as error:
-                _log.debug("! the peer is gone again: %s", error)
+                thread = threading.Thread(
+                    target=self._run, args=(session, is_crowded), name="dicom-association", daemon=True
+                )
+                thread.start()
+            except (OSError, RuntimeError) as error:  # the peer is gone again, or there is no thread to be had
+                _log.warning("! a connection cannot be served: %s", error)
                 sock.close()
-                return
-            is_crowded = others >= self._maximum_associations
-            thread = threading.Thread(
-                target=self._run, args=(session, is_crowded), name="dicom-association", daemon=True
-            )
-            self._running[thread] = session
-        thread.start()
+            else:
+                self._running[thread] = session  # the thread cannot end before: that takes the lock
 
-    def _answer(self, session: Session, is_crowded: bool) -> None:
+    def _attend(self, session: Session, is_crowded: bool) -> None:
         event = session.next_event()
         if not isinstance(event, AssociateRequested):
             _log.debug("! %r instead of an association request", event)
             return
         verdict = LOCAL_LIMIT_EXCEEDED if is_crowded else review(event.offer, self._policy)
-        answer = verdict.answer() if isinstance(verdict, Review) else verdict
+        answer = self._answer(verdict) if isinstance(verdict, Review) else verdict
         if isinstance(answer, AAssociateRJ):
             session.reject(answer)
         else:
@@ -415,7 +438,7 @@ class Server:
     def _run(self, session: Session, is_crowded: bool) -> None:
         try:
             with session:
-                self._answer(session, is_crowded)
+                self._attend(session, is_crowded)
         except AssociationFailure as failure:
             _log.info("! %s", failure)
         except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own association only

@@ -48,8 +48,10 @@ class StorageSCP:
             match event:
                 case RequestReceived(request=CStoreRQ() as request):
                     self._store(session, event.message_id, event.context_id, request)
-                case RequestReceived(request=CEchoRQ()):
-                    session.send_response(CEchoRSP(message_id_being_responded_to=event.message_id, status=0x0000))
+                case RequestReceived(request=CEchoRQ() as request):
+                    response = CEchoRSP(message_id_being_responded_to=event.message_id, status=0x0000)
+                    response.affected_sop_class_uid = request.affected_sop_class_uid  # optional, and some SCUs need it
+                    session.send_response(response)
                 case ReleaseRequested():
                     session.confirm_release()
                 case _:
@@ -57,7 +59,7 @@ class StorageSCP:
 
     def _store(self, session: Session, message_id: int, context_id: int, request: CStoreRQ) -> None:
         context = session.connection.contexts[context_id]
-        path = safe_path(self.directory, request.affected_sop_instance_uid + ".dcm")
+        path = safe_path(self.directory, request.affected_sop_instance_uid, suffix=".dcm")
         with IncomingFile(path) as file:
             file.write(
                 file_preamble_and_meta(
@@ -129,7 +131,7 @@ def transfer(console: Console, session: Session, objects: list[FileObject], dire
         began = perf_counter()
         status = send(session, stored)
         took = perf_counter() - began
-        copy = read_object(safe_path(directory, stored.meta.sop_instance_uid + ".dcm"))
+        copy = read_object(safe_path(directory, stored.meta.sop_instance_uid, suffix=".dcm"))
         identical = copy.data_set == stored.data_set and copy.meta.transfer_syntax == stored.meta.transfer_syntax
         all_identical = all_identical and identical and status == 0x0000
         table.add_row(
