@@ -101,15 +101,15 @@ def encode_command_set(elements: Mapping[int, bytes]) -> bytes:
     LocalProtocolError
         If an element number is out of range or a value has odd length.
     """
-    parts = [b""]  # the place of the group length
+    parts: list[bytes] = []
     for element in sorted(elements):
         value = elements[element]
         if not 0 <= element <= 0xFFFF or len(value) & 1:
             raise LocalProtocolError(f"element {element:#06x} with {len(value)} bytes cannot be part of a command set")
         if element:
             parts += _HEADER.pack(0, element, len(value)), value
-    parts[0] = _GROUP_LENGTH.pack(0, 0, 4, sum(map(len, parts)))
-    return b"".join(parts)
+    body = b"".join(parts)
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
 @frozen

@@ -146,14 +146,15 @@ def test_sub_items_of_a_proposed_context_must_be_complete():
     fails(decode_proposed_context, b"\1\0\0", "item of 3 bytes, the shortest has 4", 0)
     fails(decode_proposed_context, b"\1\0\0\0" + TRANSFER, "without an abstract syntax", 4)
     fails(decode_proposed_context, b"\1\0\0\0" + ABSTRACT, "without a transfer syntax", 4)
+    fails(decode_proposed_context, b"\1\0\0\0" + ABSTRACT[:-1], "30H of 3 bytes runs 1 past", 4)
     fails(decode_proposed_context, b"\1\0\0\0" + ABSTRACT + TRANSFER[:-1], "40H of 3 bytes runs 1 past", 11)
     fails(decode_proposed_context, b"\1\0\0\0" + ABSTRACT + TRANSFER + b"\x40", "1 bytes are left", 18)
 
 
 def test_an_abstract_syntax_occurs_once():
     unexpected = AbortReason.UNEXPECTED_PDU_PARAMETER
-    value = b"\1\0\0\0" + ABSTRACT + TRANSFER + ABSTRACT
-    fails(decode_proposed_context, value, "a second item 30H", 18, unexpected)
+    for items in (ABSTRACT + TRANSFER + ABSTRACT, TRANSFER + ABSTRACT + ABSTRACT):
+        fails(decode_proposed_context, b"\1\0\0\0" + items, "a second item 30H", 18, unexpected)
 
 
 @pytest.mark.parametrize("context_id", [0, 2, 254])
