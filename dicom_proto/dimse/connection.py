@@ -7,6 +7,7 @@ supervises the wait for responses.
 
 from collections import deque
 from collections.abc import Mapping, Set
+from itertools import count
 from types import MappingProxyType
 from typing import Final, cast
 
@@ -72,6 +73,7 @@ class Connection:
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
         self._last_message_id = 0
+        self._order = count()
         self._is_peer_gone = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
@@ -227,7 +229,9 @@ class Connection:
         except LocalProtocolError:
             request.message_id = given
             raise
-        self._invoked[message_id] = Invoked(request=request, context_id=context, outgoing=outgoing)
+        self._invoked[message_id] = Invoked(
+            request=request, context_id=context, outgoing=outgoing, order=next(self._order)
+        )
         self._last_message_id = message_id
         return message_id
 
@@ -413,7 +417,7 @@ class Connection:
         else:
             if can_answer:
                 self._performed[message_id] = Performed(
-                    request=request, context_id=context_id, is_received=not event.has_data
+                    request=request, context_id=context_id, is_received=not event.has_data, order=next(self._order)
                 )
             self._events.append(event)
         if event.has_data:
@@ -451,24 +455,29 @@ class Connection:
         """Tell the upper layer whether this side waits for the peer, or the peer for this side."""
         busy = self._held is not None or any(operation.is_received for operation in self._performed.values())
         self._association.is_attentive = not busy
-        if busy:  # at once: the next call that knows the time may come after the deadline
+        if not self._awaits_response():  # at once: the next call that knows the time may come after the deadline
             self._timers.stop(Timer.RESPONSE)
 
     def _watch_responses(self, now: float, *, restart: bool = False) -> None:
         """Let the response timer run exactly while this side waits for a response, and for nothing else."""
-        if not self._invoked or not self._awaits_response():
+        if not self._awaits_response():
             self._timers.stop(Timer.RESPONSE)
         elif restart or not self._timers.is_running(Timer.RESPONSE):
             self._timers.start(Timer.RESPONSE, now)
 
     def _awaits_response(self) -> bool:
-        upper = self._association
-        return (
-            upper.is_attentive
-            and upper.state in _CARRIES_MESSAGES
-            and any(operation.is_sent for operation in self._invoked.values())
-            and upper.wants_read
+        """Tell whether the peer owes a response, and does not wait for this side before it can give it.
+
+        It may while this side performs something that it has asked for later: the sub-operations of a C-GET. What it
+        has asked for earlier is no excuse: that is how this side looks while it performs a C-GET.
+        """
+        if not self._invoked or self.state not in _CARRIES_MESSAGES:
+            return False
+        invoked = max((operation.order for operation in self._invoked.values() if operation.is_sent), default=-1)
+        performed = max(
+            (operation.order for operation in self._performed.values() if operation.is_received), default=-1
         )
+        return invoked > performed and (self._held is not None or self.wants_read)
 
     def _window(self, *, by_requestor: bool) -> int:
         agreement = self._association.agreement

@@ -22,6 +22,7 @@ class Invoked:
     request: Request
     context_id: int
     outgoing: Outgoing | None  # the data set of the request, where it is written in pieces
+    order: int  # counts the operations of both directions
     is_sent: bool = False  # the last byte of the request has been handed out
     is_answered: bool = False  # the final response has begun to arrive
 
@@ -33,4 +34,5 @@ class Performed:
     request: Request
     context_id: int
     is_received: bool  # the whole request is here, its data set included
+    order: int  # counts the operations of both directions
     is_cancelled: bool = False

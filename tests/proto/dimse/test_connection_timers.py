@@ -236,3 +236,39 @@ def test_lost_connection_ends_the_wait_for_a_response() -> None:
     connection.receive_eof(now=1)
     assert drain(connection) == [Aborted(origin=AbortOrigin.TRANSPORT), ConnectionClosed()]
     assert not connection.invoked
+
+
+def storing_for_the_peer(window: tuple[int, int] = (1, 1)) -> Connection:
+    """An acceptor that performs the peer's C-FIND 7 and has sent it a C-STORE: how a C-GET looks from here."""
+    _, connection = pair(window=window, timeouts=RESPONSE)
+    receive(connection, raw(find(7), b"keys", FIND_CONTEXT))
+    connection.send_request(store(), context=STORE_CONTEXT, data=b"data")
+    sent(connection, now=1)
+    return connection
+
+
+def test_a_sub_operation_has_a_deadline_although_the_operation_is_still_performed() -> None:
+    connection = storing_for_the_peer()
+    assert connection.next_deadline() == 11
+    connection.handle_timeout(11)
+    assert names(drain(connection)) == ["TimedOut"]
+    assert sent(connection, now=11) == encode_pdu(AAbort(0))
+
+
+def test_a_request_beyond_the_window_cannot_hide_a_response_for_ever() -> None:
+    connection = storing_for_the_peer()
+    assert receive(connection, raw(echo(8)), raw(respond(store(), 1), context=STORE_CONTEXT), now=2) == []
+    assert connection.next_deadline() == 12
+    receive(connection, bytes(Limits().receive_buffer), now=3)  # not even with more than is kept behind it
+    assert not connection.wants_read
+    assert connection.next_deadline() == 13
+
+
+def test_what_the_peer_asks_for_later_may_take_its_time() -> None:
+    connection = waiting()
+    receive(connection, raw(store(8), b"data", STORE_CONTEXT), now=2)  # a sub-operation of what was asked for
+    connection.handle_timeout(100)
+    assert connection.next_deadline() is None
+    connection.send_response(respond(store(), 8))
+    sent(connection, now=100)
+    assert connection.next_deadline() == 110
