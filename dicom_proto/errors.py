@@ -14,8 +14,13 @@ __all__ = [
     "DataSetError",
     "DicomProtoError",
     "InvalidNameError",
+    "InvalidSettingError",
     "LimitExceededError",
     "LocalProtocolError",
+    "MissingElementError",
+    "NoContextError",
+    "NotEstablishedError",
+    "NothingRequestedError",
     "PDUError",
     "RemoteProtocolError",
 ]
@@ -45,6 +50,29 @@ class LocalProtocolError(DicomProtoError):
 
 class InvalidNameError(LocalProtocolError, ValueError):
     """A name given by the caller (AE title, UID, presentation context ID) breaks the rules of the standard."""
+
+
+class InvalidSettingError(LocalProtocolError, ValueError, TypeError):
+    """A setting given by the caller has a value, or is of a type, that it cannot have.
+
+    It is a ``ValueError`` and a ``TypeError``, because users of pynetdicom may catch either for a bad setting.
+    """
+
+
+class MissingElementError(LocalProtocolError, AttributeError):
+    """A data set given by the caller lacks an element without which it cannot be sent."""
+
+
+class NotEstablishedError(LocalProtocolError, RuntimeError):
+    """Something was asked of an association that is not established, or not any more."""
+
+
+class NoContextError(LocalProtocolError, ValueError):
+    """There is no presentation context for what was asked: none is configured, or none was accepted."""
+
+
+class NothingRequestedError(NoContextError, RuntimeError):
+    """An association cannot be requested without presentation contexts."""
 
 
 class RemoteProtocolError(DicomProtoError):

@@ -37,12 +37,13 @@ WORDS = frozenset(
         "_status_table",
     }
 )
-FACE = Room(4, "dicom_proto", frozenset({"__init__", "calls", "entity", "presentation"}))
+FACE = Room(4, "dicom_proto", frozenset({"__init__", "calls", "entity"}))
 ROOMS = [
     Room(0, "dicom_proto", WORDS),
     Room(1, "dicom_proto.upper_layer"),
     Room(2, "dicom_proto.dimse"),
     Room(2, "dicom_proto", frozenset({"datasets", "_dataset_structure"})),
+    Room(2, "dicom_proto", frozenset({"presentation", "negotiation_items", "_settings"})),
     Room(3, "dicom_proto.services"),
     FACE,
     Room(5, "dicom_transports"),

@@ -76,7 +76,9 @@ def failure_of(event: Ending) -> AssociationFailure:
             return AssociationAborted(event.origin, event.reason, event.error)
         case TimedOut():
             return AssociationTimedOut(event.timer)
-        case Released() | ConnectionClosed():
+        case Released():
             return AssociationClosed("the association has been released")
+        case ConnectionClosed():
+            return AssociationClosed("the connection has been closed")
         case _:
             assert_never(event)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from attrs import frozen
+
 from dicom_proto.errors import AbortReason, PDUError, RemoteProtocolError
 from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.upper_layer.events import (
@@ -25,6 +27,7 @@ from dicom_proto.upper_layer.inbound import Inbound
 from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement, agree
 from dicom_proto.upper_layer.outbound import Outbound
 from dicom_proto.upper_layer.pdu import (
+    HEADER_LENGTH,
     AAbort,
     AAssociateAC,
     AAssociateRJ,
@@ -38,7 +41,7 @@ from dicom_proto.upper_layer.pdu import (
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer, Timers
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "Transition"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
@@ -61,6 +64,16 @@ _RELEASE_RQ: Final = encode_pdu(AReleaseRQ())
 _RELEASE_RP: Final = encode_pdu(AReleaseRP())
 
 
+@frozen
+class Transition:
+    """One step of the state machine: a cell of Table 9-10, and the state that its action has led to."""
+
+    before: State
+    event: Event
+    action: Action
+    after: State
+
+
 class Machine:
     """State, queues and timers of one connection, and the actions that change them."""
 
@@ -81,6 +94,8 @@ class Machine:
         self._encoded_offer = b""
         self._agreement: Agreement | None = None
         self._contexts = _NO_CONTEXTS
+        # Told of every transition, in the midst of it: it may take notes, and must neither raise nor call this machine.
+        self.observer: Callable[[Transition], None] | None = None
         self._receive_length = 0  # the maximum length that this side has stated; 0 = none
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -130,6 +145,8 @@ class Machine:
         event = _EVENTS.get(pdu_type)
         if event is None:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("< %s, %d bytes", PDUType(pdu_type).name, HEADER_LENGTH + length)
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
             return False
         action = TABLE[event, self._state]
@@ -177,6 +194,8 @@ class Machine:
         self._state = perform(self, cause) or after
         if before is not self._state:
             _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
+        if self.observer is not None:
+            self.observer(Transition(before, event, action, self._state))
         if self._state is State.Sta1:
             self._timers.stop(*Timer)
             self._outbound.clear()

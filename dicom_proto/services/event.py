@@ -1,0 +1,255 @@
+"""What a handler gets: the event, with the names that users of pynetdicom know."""
+
+from collections.abc import Callable
+from datetime import datetime
+from io import BytesIO
+from typing import Any, TypeVar
+
+from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.datasets import decode, file_preamble_and_meta
+from dicom_proto.dimse.messages import (
+    KEYWORDS,
+    CFindRQ,
+    CGetRQ,
+    CMoveRQ,
+    CStoreRQ,
+    Message,
+    NActionRQ,
+    NCreateRQ,
+    NEventReportRQ,
+    NGetRQ,
+    NSetRQ,
+    Request,
+)
+from dicom_proto.presentation import PresentationContextTuple
+from dicom_proto.services.handlers import EventKind
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+
+__all__ = ["Event", "MessageView", "RequestEvent"]
+
+
+_R = TypeVar("_R", bound=Request)
+
+
+class MessageView:
+    """A DIMSE message under its DICOM keywords: ``view.MessageID``, ``view.AffectedSOPClassUID``."""
+
+    __slots__ = ("_data", "_message")
+
+    def __init__(self, message: Message, data: Buffer | None) -> None:
+        self._message = message
+        self._data = data
+
+    @property
+    def msg_type(self) -> str:
+        """The name of the message, as the standard writes it."""
+        return self._message.name
+
+    @property
+    def data_set(self) -> BytesIO | None:
+        """The encoded data set, if the message has one."""
+        return None if self._data is None else BytesIO(bytes(self._data))
+
+    def __getattr__(self, keyword: str) -> Any:
+        attribute = KEYWORDS.get(keyword)
+        if attribute is None:  # not to mention the message, which copy.copy asks about before it is there
+            raise AttributeError(f"{keyword} is not an element of DIMSE messages")
+        if not hasattr(self._message, attribute):
+            raise AttributeError(f"a {self._message.name} has no {keyword}")
+        value = getattr(self._message, attribute)
+        if keyword.endswith("UID") and value is not None:
+            return UID(value, IGNORE)
+        return [Tag(tag) for tag in value] if isinstance(value, tuple) else value
+
+    def __repr__(self) -> str:
+        return f"<{self._message.summary()}>"
+
+
+class Event:
+    """Something happened on an association.
+
+    Parameters
+    ----------
+    kind : EventKind
+        What it was.
+    assoc : object
+        The adapter's association.
+    attributes
+        What else there is to say, which differs from event to event.
+
+    Attributes
+    ----------
+    timestamp : datetime or None
+        When the handler was called; the driver sets it, because the core has no clock.
+    """
+
+    def __init__(self, kind: EventKind, assoc: Any, **attributes: Any) -> None:
+        self.event = kind
+        self.assoc = assoc
+        self.timestamp: datetime | None = None
+        vars(self).update(attributes)
+
+    @property
+    def name(self) -> str:
+        """The name of the event."""
+        return self.event.name
+
+    @property
+    def description(self) -> str:
+        """What the event is, in words."""
+        return self.event.description
+
+
+class RequestEvent(Event):
+    """The peer asks for an operation.
+
+    Parameters
+    ----------
+    kind, assoc
+        As for :class:`Event`.
+    request : Request
+        The message.
+    data : buffer or None
+        Its data set, if it has one.
+    context : AcceptedContext
+        The context that it came on.
+    is_cancelled : callable
+        Tells whether the peer has cancelled the operation.
+    source_ae_title : str
+        Who asks, for the meta information of files.
+    """
+
+    def __init__(
+        self,
+        kind: EventKind,
+        assoc: Any,
+        *,
+        request: Request,
+        data: Buffer | None,
+        context: AcceptedContext,
+        is_cancelled: Callable[[], bool],
+        source_ae_title: str = "",
+    ) -> None:
+        super().__init__(kind, assoc)
+        self.message = request
+        self.request = MessageView(request, data)
+        self.context = PresentationContextTuple(
+            context.context_id, UID(context.abstract_syntax, IGNORE), UID(context.transfer_syntax, IGNORE)
+        )
+        self._data = data
+        self._is_cancelled = is_cancelled
+        self._source_ae_title = source_ae_title
+        self._decoded: Dataset | None = None
+
+    @property
+    def message_id(self) -> int | None:
+        """The message ID of the request."""
+        return self.message.message_id
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the peer has cancelled the operation (C-FIND, C-GET and C-MOVE); once it is, it stays so."""
+        return self._is_cancelled()
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set of a C-STORE request, decoded when it is first asked for; values are decoded one by one.
+
+        Raises
+        ------
+        DataSetError
+            If it is none in the negotiated transfer syntax.
+        """
+        dataset = self._data_set("dataset", CStoreRQ)
+        if not hasattr(dataset, "file_meta"):
+            dataset.file_meta = self.file_meta
+        return dataset
+
+    @property
+    def identifier(self) -> Dataset:
+        """The identifier of a C-FIND, C-GET or C-MOVE request; raises as :attr:`dataset`."""
+        return self._data_set("identifier", CFindRQ, CGetRQ, CMoveRQ)
+
+    @property
+    def attribute_list(self) -> Dataset:
+        """The attribute list of an N-CREATE request; raises as :attr:`dataset`."""
+        return self._data_set("attribute_list", NCreateRQ)
+
+    @property
+    def modification_list(self) -> Dataset:
+        """The modification list of an N-SET request; raises as :attr:`dataset`."""
+        return self._data_set("modification_list", NSetRQ)
+
+    @property
+    def action_information(self) -> Dataset:
+        """The action information of an N-ACTION request; raises as :attr:`dataset`."""
+        return self._data_set("action_information", NActionRQ)
+
+    @property
+    def event_information(self) -> Dataset:
+        """The event information of an N-EVENT-REPORT request; raises as :attr:`dataset`."""
+        return self._data_set("event_information", NEventReportRQ)
+
+    @property
+    def action_type(self) -> int:
+        """The action type ID of an N-ACTION request."""
+        return self._message("action_type", NActionRQ).action_type_id
+
+    @property
+    def event_type(self) -> int:
+        """The event type ID of an N-EVENT-REPORT request."""
+        return self._message("event_type", NEventReportRQ).event_type_id
+
+    @property
+    def attribute_identifiers(self) -> list[BaseTag]:
+        """The tags that an N-GET request asks for; empty for all."""
+        return [Tag(tag) for tag in self._message("attribute_identifiers", NGetRQ).attribute_identifier_list or ()]
+
+    @property
+    def move_destination(self) -> str:
+        """The AE title that a C-MOVE request wants its objects sent to."""
+        return self._message("move_destination", CMoveRQ).move_destination
+
+    @property
+    def file_meta(self) -> FileMetaDataset:
+        """File Meta Information for the data set of a C-STORE request (PS3.10 7.1)."""
+        return dcmread(BytesIO(self._file_head())).file_meta
+
+    def encoded_dataset(self, include_meta: bool = True) -> bytes:
+        """Return the data set of a C-STORE request as it was received, with what makes it a DICOM file before it.
+
+        Parameters
+        ----------
+        include_meta : bool
+            Whether preamble and File Meta Information go before it (PS3.10 7.1).
+        """
+        self._message("encoded_dataset", CStoreRQ)
+        return (self._file_head() if include_meta else b"") + bytes(self._data or b"")
+
+    def _file_head(self) -> bytes:
+        request = self._message("file_meta", CStoreRQ)
+        return file_preamble_and_meta(
+            request.affected_sop_class_uid,
+            request.affected_sop_instance_uid,
+            self.context.transfer_syntax,
+            source_ae_title=self._source_ae_title,
+        )
+
+    def _message(self, what: str, kind: type[_R]) -> _R:
+        """Return the request as the kind that has what was asked for."""
+        if not isinstance(self.message, kind):
+            raise AttributeError(f"a {self.message.name} has no {what}")
+        return self.message
+
+    def _data_set(self, what: str, *kinds: type[Request]) -> Dataset:
+        if not isinstance(self.message, kinds):
+            raise AttributeError(f"a {self.message.name} has no {what}")
+        if self._decoded is None:
+            self._decoded = decode(self._data or b"", self.context.transfer_syntax)
+        return self._decoded

@@ -1,0 +1,388 @@
+"""Modality Performed Procedure Step, both sides."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_proto.datasets import encode
+from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_N_CREATE, EVT_N_EVENT_REPORT, EVT_N_GET, EVT_N_SET
+from dicom_proto.services.mpps import (
+    CREATE_RULES,
+    PerformedProcedureSteps,
+    StepChange,
+    StepEvent,
+    StepStatus,
+    begin_step,
+    create_step,
+    end_step,
+    get_step,
+    notify_step,
+    performed_series,
+    receive_notification,
+    set_step,
+)
+from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.services.flows import (
+    NOW,
+    Talk,
+    code,
+    create_event,
+    get_event,
+    report_event,
+    sent_and_back,
+    set_event,
+)
+from tests.proto.services.script import CT, EXPLICIT, dataset_of, decoded, offer_of
+
+MPPS, RETRIEVE, NOTIFICATION = (f"1.2.840.10008.3.1.2.3.{n}" for n in (3, 4, 5))
+UID = "1.2.3"
+
+
+def attributes(**more: Any) -> Dataset:
+    return dataset_of(
+        **{
+            "ScheduledStepAttributesSequence": [dataset_of(StudyInstanceUID="1.5")],
+            "PatientName": "Doe^Jane",
+            "PerformedProcedureStepID": "7",
+            "PerformedStationAETitle": "CT1",
+            "PerformedProcedureStepStartDate": "20260304",
+            "PerformedProcedureStepStartTime": "050600",
+            "Modality": "CT",
+            **more,
+        }
+    )
+
+
+def new_step(**more: Any) -> Dataset:
+    return sent_and_back(begin_step(attributes(**more)))
+
+
+def series(**more: Any) -> Dataset:
+    return performed_series("1.6", "HEAD", images=[(CT, "1.7")], others=[("1.8", "1.9")], **more)
+
+
+def ending(status: StepStatus = StepStatus.COMPLETED, **more: Any) -> Dataset:
+    return end_step(status, NOW, [series()], **more)
+
+
+def steps_with(*changes: Dataset, **more: Any) -> PerformedProcedureSteps:
+    steps = PerformedProcedureSteps(**more)
+    assert steps.on_create(create_event(MPPS, UID, new_step())) == (0x0000, None)
+    for change in changes:
+        assert steps.on_set(set_event(MPPS, UID, change)) == (0x0000, None)
+    return steps
+
+
+def holder_of(data_set: Dataset, path: str) -> tuple[Dataset, str]:
+    """What has an attribute, by way of the first item of each sequence, and its keyword."""
+    *sequences, keyword = path.split(".")
+    for sequence in sequences:
+        data_set = data_set[sequence].value[0]
+    return data_set, keyword
+
+
+def without(data_set: Dataset, path: str) -> Dataset:
+    data_set = deepcopy(data_set)
+    holder, keyword = holder_of(data_set, path)
+    del holder[keyword]
+    return data_set
+
+
+def emptied(data_set: Dataset, path: str) -> Dataset:
+    data_set = deepcopy(data_set)
+    holder, keyword = holder_of(data_set, path)
+    setattr(holder, keyword, [] if keyword.endswith("Sequence") else "")
+    return data_set
+
+
+REQUIRED = [".".join((*rule.path, rule.keyword)) for rule in CREATE_RULES]
+WITH_VALUE = [".".join((*rule.path, rule.keyword)) for rule in CREATE_RULES if rule.needs_value]
+FULL = new_step(
+    ReferencedPatientSequence=[dataset_of(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.3")],
+    PerformedSeriesSequence=[series()],
+    ScheduledStepAttributesSequence=[
+        dataset_of(
+            StudyInstanceUID="1.5",
+            ReferencedStudySequence=[dataset_of(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.3")],
+        )
+    ],
+)
+
+
+# --- N-CREATE ---------------------------------------------------------------------------------------------------------
+
+
+def test_step_is_created() -> None:
+    told: list[StepChange] = []
+    store: dict[str, Dataset] = {}
+    steps = PerformedProcedureSteps(store, on_change=told.append)
+    assert steps.on_create(create_event(MPPS, UID, FULL)) == (0x0000, None)
+    assert store == {UID: FULL}
+    assert told == [StepChange(UID, StepEvent.IN_PROGRESS)]
+
+
+@pytest.mark.parametrize("path", REQUIRED)
+def test_step_lacks_an_attribute(path: str) -> None:
+    steps = PerformedProcedureSteps()
+    status, data_set = steps.on_create(create_event(MPPS, UID, without(FULL, path)))
+    tag = holder_of(FULL, path)[0][path.rpartition(".")[2]].tag
+    assert status == dataset_of(Status=0x0120, AttributeIdentifierList=[tag])
+    assert (data_set, steps.steps) == (None, {})
+
+
+@pytest.mark.parametrize("path", WITH_VALUE)
+def test_step_lacks_a_value(path: str) -> None:
+    steps = PerformedProcedureSteps()
+    step = emptied(FULL, path)
+    status, data_set = steps.on_create(create_event(MPPS, UID, step))
+    top = path.split(".", maxsplit=1)[0]
+    assert (status, data_set, steps.steps) == (0x0121, dataset_of(**{top: step[top].value}), {})
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (create_event(CT, UID, FULL), 0x0118),
+        (create_event(MPPS, None, FULL), 0x0117),
+        (create_event(MPPS, UID, None), 0x0120),
+    ],
+)
+def test_step_is_not_created(event: RequestEvent, status: int) -> None:
+    steps = PerformedProcedureSteps()
+    assert code(steps.on_create(event)) == status
+    assert not steps.steps
+
+
+@pytest.mark.parametrize("value", ["COMPLETED", "DISCONTINUED", "SCHEDULED", ["IN PROGRESS", "COMPLETED"]])
+def test_step_begins_in_progress(value: Any) -> None:
+    step = new_step()
+    step.PerformedProcedureStepStatus = value
+    answer = PerformedProcedureSteps().on_create(create_event(MPPS, UID, step))
+    assert answer == (0x0106, dataset_of(PerformedProcedureStepStatus=value))
+
+
+def test_step_is_created_once() -> None:
+    steps = steps_with()
+    assert steps.on_create(create_event(MPPS, UID, new_step())) == (0x0111, None)
+
+
+def test_site_may_put_up_with_less() -> None:
+    steps = PerformedProcedureSteps(create_rules=(), final_rules=())
+    step = dataset_of(PerformedProcedureStepStatus="IN PROGRESS")
+    assert steps.on_create(create_event(MPPS, UID, step)) == (0x0000, None)
+    end = dataset_of(PerformedProcedureStepStatus="COMPLETED")
+    assert steps.on_set(set_event(MPPS, UID, end)) == (0x0000, None)
+    assert code(steps.on_create(create_event(MPPS, "1.2.4", Dataset()))) == 0x0106
+
+
+# --- N-SET ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "event", "status"),
+    [
+        (dataset_of(PerformedProcedureStepDescription="head"), StepEvent.UPDATED, "IN PROGRESS"),
+        (dataset_of(PerformedProcedureStepStatus="IN PROGRESS"), StepEvent.UPDATED, "IN PROGRESS"),
+        (dataset_of(PatientName="Doe^Jane"), StepEvent.UPDATED, "IN PROGRESS"),  # no change
+        (ending(), StepEvent.COMPLETED, "COMPLETED"),
+        (ending(StepStatus.DISCONTINUED), StepEvent.DISCONTINUED, "DISCONTINUED"),
+    ],
+)
+def test_step_is_changed(change: Dataset, event: StepEvent, status: str) -> None:
+    told: list[StepChange] = []
+    steps = steps_with(on_change=told.append)
+    before = steps.steps[UID]
+    assert steps.on_set(set_event(MPPS, UID, change)) == (0x0000, None)
+    assert before == new_step()  # as whoever is reading it expects
+    after = new_step()
+    after.update({element.tag: element for element in sent_and_back(change)})
+    assert steps.steps[UID] == after
+    assert after.PerformedProcedureStepStatus == status
+    assert told[1:] == [StepChange(UID, event)]
+
+
+@pytest.mark.parametrize("end", [StepStatus.COMPLETED, StepStatus.DISCONTINUED])
+@pytest.mark.parametrize("change", [dataset_of(PerformedProcedureStepDescription="x"), *map(ending, StepStatus)])
+def test_step_that_has_ended_stays_as_it_is(end: StepStatus, change: Dataset) -> None:
+    steps = steps_with(ending(end))
+    before = deepcopy(steps.steps)
+    status, data_set = steps.on_set(set_event(MPPS, UID, change))
+    comment = "Performed Procedure Step may no longer be updated"
+    assert (status, data_set) == (dataset_of(Status=0x0110, ErrorID=0xA710, ErrorComment=comment), None)
+    assert steps.steps == before
+
+
+TWO_STATUSES = dataset_of(PerformedProcedureStepStatus=["COMPLETED", "COMPLETED"])
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "data_set"),
+    [
+        (set_event(CT, UID, ending()), 0x0118, None),
+        (set_event(MPPS, "1.2.4", ending()), 0x0112, None),
+        (set_event(MPPS, UID, dataset_of(PatientName="Roe")), 0x0106, dataset_of(PatientName="Roe")),
+        (set_event(MPPS, UID, dataset_of(PatientSize=1)), 0x0105, None),
+        (set_event(MPPS, UID, TWO_STATUSES), 0x0106, TWO_STATUSES),
+        (
+            set_event(MPPS, UID, dataset_of(PerformedProcedureStepStatus="")),
+            0x0106,
+            dataset_of(PerformedProcedureStepStatus=""),
+        ),
+        *(
+            (set_event(MPPS, UID, without(ending(), f"PerformedSeriesSequence.{keyword}")), 0x0120, None)
+            for keyword in ("SeriesInstanceUID", "OperatorsName", "ReferencedImageSequence")
+        ),
+        *(
+            (set_event(MPPS, UID, changed), 0x0121, dataset_of(**{keyword: ""}))
+            for keyword in ("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime")
+            for changed in (without(ending(), keyword), emptied(ending(), keyword))
+        ),
+        (
+            set_event(MPPS, UID, without(ending(), "PerformedSeriesSequence")),
+            0x0121,
+            dataset_of(PerformedSeriesSequence=[]),
+        ),
+    ],
+)
+def test_step_is_not_changed(event: RequestEvent, status: int, data_set: Dataset | None) -> None:
+    steps = steps_with()
+    answer = steps.on_set(event)
+    assert (code(answer), answer[1]) == (status, data_set)
+    assert steps.steps == {UID: new_step()}
+
+
+@pytest.mark.parametrize(
+    ("created", "changed", "kept"),
+    [
+        ("ISO_IR 100", "ISO_IR 100", "ISO_IR 100"),
+        ("ISO_IR 100", None, "ISO_IR 100"),
+        ("ISO_IR 100", "ISO_IR 144", "ISO_IR 192"),
+        (None, "ISO_IR 144", "ISO_IR 192"),
+    ],
+)
+def test_character_sets_are_reconciled(created: str | None, changed: str | None, kept: str) -> None:
+    def text(charset: str | None) -> str:
+        return {"ISO_IR 100": "Jérôme", "ISO_IR 144": "Москва"}.get(charset or "", "Jerome")
+
+    steps = PerformedProcedureSteps()
+    step = begin_step(attributes(PatientName=text(created), PatientID=text(created)))
+    change = dataset_of(PerformedProcedureStepDescription=text(changed))
+    for data_set, charset in ((step, created), (change, changed)):
+        if charset:
+            data_set.SpecificCharacterSet = charset
+    steps.on_create(create_event(MPPS, UID, step))
+    assert steps.on_set(set_event(MPPS, UID, change)) == (0x0000, None)
+    got = decoded(encode(steps.steps[UID], EXPLICIT), EXPLICIT)
+    assert got.SpecificCharacterSet == kept
+    assert (got.PatientName, got.PatientID) == (text(created), text(created))
+    assert got.PerformedProcedureStepDescription == text(changed)
+
+
+# --- N-GET ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_of_a_step_is_had() -> None:
+    assert steps_with().on_get(get_event(RETRIEVE, UID)) == (0x0000, new_step())
+
+
+def test_some_of_a_step_is_had() -> None:
+    steps = PerformedProcedureSteps()
+    steps.on_create(create_event(MPPS, UID, new_step(SpecificCharacterSet="ISO_IR 192")))
+    assert steps.on_get(get_event(RETRIEVE, UID, 0x00080060, 0x00100030)) == (
+        0x0000,
+        dataset_of(SpecificCharacterSet="ISO_IR 192", Modality="CT", PatientBirthDate=""),
+    )
+
+
+def test_what_a_step_does_not_have_is_no_reason_to_refuse() -> None:
+    assert steps_with().on_get(get_event(RETRIEVE, UID, 0x00080060, 0x00380010)) == (
+        0x0001,
+        dataset_of(Modality="CT"),
+    )
+
+
+@pytest.mark.parametrize(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (RETRIEVE, "1.2.4", 0x0112)])
+def test_step_is_not_had(sop_class: str, uid: str, status: int) -> None:
+    assert steps_with().on_get(get_event(sop_class, uid)) == (status, None)
+
+
+def test_step_is_deleted() -> None:
+    told: list[StepChange] = []
+    steps = steps_with(on_change=told.append)
+    steps.delete(UID)
+    steps.delete(UID)
+    assert (steps.steps, told[1:]) == ({}, [StepChange(UID, StepEvent.DELETED)])
+
+
+# --- what the modality sends ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["Modality", "PerformedStationAETitle", "ScheduledStepAttributesSequence"])
+def test_step_cannot_begin_without_what_is_required(path: str) -> None:
+    for incomplete in (without, emptied):
+        with pytest.raises(LocalProtocolError, match=path):
+            begin_step(incomplete(attributes(), path))
+
+
+def test_step_ends() -> None:
+    reason = dataset_of(CodeValue="110513", CodingSchemeDesignator="DCM", CodeMeaning="for reasons")
+    step = end_step(StepStatus.DISCONTINUED, NOW, [series(SeriesDescription="scout")], reason=reason)
+    assert step.PerformedProcedureStepStatus == "DISCONTINUED"
+    assert (step.PerformedProcedureStepEndDate, step.PerformedProcedureStepEndTime) == ("20260304", "050607")
+    assert step.PerformedProcedureStepDiscontinuationReasonCodeSequence == [reason]
+    (item,) = step.PerformedSeriesSequence
+    assert (item.ProtocolName, item.SeriesDescription, item.OperatorsName) == ("HEAD", "scout", None)
+    assert item.ReferencedImageSequence[0].ReferencedSOPClassUID == CT
+    assert item.ReferencedNonImageCompositeSOPInstanceSequence[0].ReferencedSOPInstanceUID == "1.9"
+
+
+def test_step_does_not_end_without_series() -> None:
+    with pytest.raises(LocalProtocolError, match="PerformedSeriesSequence"):
+        end_step(StepStatus.COMPLETED, NOW, [])
+
+
+# --- both sides -------------------------------------------------------------------------------------------------------
+
+
+def test_life_of_a_step() -> None:
+    steps, told = PerformedProcedureSteps(), list[StepChange]()
+    talk = Talk(
+        offer_of((MPPS, EXPLICIT), RETRIEVE, NOTIFICATION, roles=[RoleSelection(NOTIFICATION, scu=True, scp=True)]),
+        one=[(EVT_N_EVENT_REPORT, receive_notification, [told.append])],
+        other=[(EVT_N_CREATE, steps.on_create), (EVT_N_SET, steps.on_set), (EVT_N_GET, steps.on_get)],
+    )
+    reply = talk.run(lambda peer: create_step(peer, UID, attributes(), message_id=3))
+    assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 3)
+    assert talk.run(lambda peer: set_step(peer, UID, ending())).response.status == 0x0000
+    reply = talk.run(lambda peer: set_step(peer, UID, ending()))
+    assert (reply.response.status, reply.response.error_id) == (0x0110, 0xA710)  # type: ignore[attr-defined]
+    reply = talk.run(lambda peer: get_step(peer, UID, [0x00400252]))
+    assert decoded(reply.data) == dataset_of(PerformedProcedureStepStatus="COMPLETED")  # type: ignore[arg-type]
+    change = StepChange(UID, StepEvent.COMPLETED)
+    assert talk.run(lambda peer: notify_step(peer, change), side=1).response.status == 0x0000
+    assert told == [change]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda peer: create_step(peer, UID, attributes()),
+        lambda peer: set_step(peer, UID, ending()),
+        lambda peer: get_step(peer, UID),
+        lambda peer: notify_step(peer, StepChange(UID, StepEvent.DELETED)),
+    ],
+)
+def test_nothing_can_be_sent_without_a_context(program: Any) -> None:
+    with pytest.raises(NoContextError):
+        Talk(offer_of(CT)).run(program)
+
+
+@pytest.mark.parametrize(("sop_class", "event_type", "status"), [(MPPS, 1, 0x0118), (NOTIFICATION, 6, 0x0113)])
+def test_notification_is_refused(sop_class: str, event_type: int, status: int) -> None:
+    told: list[StepChange] = []
+    assert receive_notification(report_event(sop_class, UID, event_type), told.append) == (status, None)
+    assert not told

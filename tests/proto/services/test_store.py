@@ -1,0 +1,273 @@
+"""C-STORE in both roles, and what is sent on which presentation context."""
+
+import warnings
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from dicom_proto.datasets import decode, encode, file_preamble_and_meta
+from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
+from dicom_proto.errors import LocalProtocolError
+from dicom_proto.services.effects import Call, Receive
+from dicom_proto.services.handlers import EVT_C_STORE, Handlers
+from dicom_proto.services.peer import Peer
+from dicom_proto.services.store import Storable, StoredObject, choose_context, store_object_scu, store_scu
+from dicom_proto.upper_layer.events import AbortOrigin
+from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+from tests.proto.services.script import (
+    BIG_ENDIAN,
+    CT,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    MR,
+    Scene,
+    Script,
+    connected,
+    dataset_of,
+    offer_of,
+    statuses,
+)
+from tests.proto.wire import sent
+
+IMAGE = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="1")
+ENCODED = encode(IMAGE, EXPLICIT)
+
+
+def with_meta(transfer_syntax: str) -> Dataset:
+    image = decode(ENCODED, EXPLICIT)
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = UID(transfer_syntax)
+    return image
+
+
+def stored(transfer_syntax: str | None = EXPLICIT, data: Any = ENCODED, **uids: str) -> StoredObject:
+    return StoredObject(
+        **({"sop_class_uid": CT, "sop_instance_uid": "1.2.3"} | uids), transfer_syntax=transfer_syntax, data=data
+    )
+
+
+def request() -> CStoreRQ:
+    return CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+
+
+# --- what there is to be stored ---------------------------------------------------------------------------------------
+
+
+def test_a_stored_object_is_one() -> None:
+    assert StoredObject.of(stored()) == stored()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "transfer_syntax"),
+    [
+        (IMAGE, None),
+        (with_meta(JPEG), JPEG),
+        (with_meta(IMPLICIT), IMPLICIT),
+        (decode(ENCODED, EXPLICIT), EXPLICIT),
+        (decode(encode(IMAGE, IMPLICIT), IMPLICIT), IMPLICIT),
+        (decode(encode(IMAGE, BIG_ENDIAN), BIG_ENDIAN), BIG_ENDIAN),
+    ],
+)
+def test_a_data_set_knows_its_transfer_syntax(dataset: Dataset, transfer_syntax: str | None) -> None:
+    assert StoredObject.of(dataset) == stored(transfer_syntax, dataset)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_content_of_a_file_is_sent_as_it_is(kind: Any) -> None:
+    content = file_preamble_and_meta(CT, "1.2.3", JPEG) + ENCODED
+    found = StoredObject.of(kind(content))
+    assert (found.sop_class_uid, found.sop_instance_uid, found.transfer_syntax) == (CT, "1.2.3", JPEG)
+    assert bytes(found.encode(JPEG)) == ENCODED
+
+
+def test_a_file_of_pydicom_is_read_as_it_is_written() -> None:
+    image = with_meta(EXPLICIT)
+    out = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image.save_as(out, enforce_file_format=True)
+    assert dcmread(BytesIO(out.getvalue())).PatientID == "1"
+    assert StoredObject.of(out.getvalue()) == stored(EXPLICIT, memoryview(ENCODED))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "image.dcm",
+        b"",
+        b"no DICOM file",
+        Dataset(),
+        dataset_of(SOPClassUID=CT),
+        dataset_of(SOPInstanceUID="1.2.3"),
+        dataset_of(SOPClassUID=CT, SOPInstanceUID=""),
+    ],
+)
+def test_anything_else_cannot_be_stored(value: object) -> None:
+    with pytest.raises(LocalProtocolError):
+        StoredObject.of(value)
+
+
+# --- on which context -------------------------------------------------------------------------------------------------
+
+
+def contexts(*transfer_syntaxes: str) -> list[AcceptedContext]:
+    return [AcceptedContext(2 * number + 1, CT, uid) for number, uid in enumerate(transfer_syntaxes)]
+
+
+@pytest.mark.parametrize(
+    ("own", "accepted", "chosen"),
+    [
+        (EXPLICIT, [IMPLICIT, EXPLICIT, EXPLICIT], 3),
+        (EXPLICIT, [BIG_ENDIAN, DEFLATED, IMPLICIT], 5),
+        (IMPLICIT, [BIG_ENDIAN, DEFLATED, EXPLICIT], 5),
+        (IMPLICIT, [BIG_ENDIAN, DEFLATED], 3),
+        (BIG_ENDIAN, [JPEG, IMPLICIT], 3),
+        (None, [JPEG, IMPLICIT, EXPLICIT], 5),
+        (DEFLATED, [IMPLICIT, BIG_ENDIAN], 1),
+        (JPEG, [IMPLICIT, JPEG], 3),
+        ("1.2.3", [IMPLICIT, "1.2.3"], 3),
+    ],
+)
+def test_as_it_is_or_else_converted(own: str | None, accepted: list[str], chosen: int) -> None:
+    assert choose_context(stored(own), iter(contexts(*accepted))).context_id == chosen
+
+
+@pytest.mark.parametrize(("own", "accepted"), [(JPEG, [IMPLICIT]), (EXPLICIT, [JPEG]), (EXPLICIT, []), (None, [JPEG])])
+def test_a_compressed_object_is_not_converted(own: str | None, accepted: list[str]) -> None:
+    with pytest.raises(LocalProtocolError, match="none" if not accepted else accepted[0]):
+        choose_context(stored(own), contexts(*accepted))
+
+
+def test_conversion() -> None:
+    assert stored().encode(EXPLICIT) is ENCODED
+    assert stored(data=bytearray(ENCODED)).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
+    assert stored(None, IMAGE).encode(BIG_ENDIAN) == encode(IMAGE, BIG_ENDIAN)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [stored(data=b"\x10\x00\x10\x00PN\xff\xffab"), stored(None), stored(data=Dataset(), transfer_syntax="1.2.3")],
+)
+def test_what_cannot_be_converted(what: StoredObject) -> None:
+    with pytest.raises(LocalProtocolError):
+        what.encode(IMPLICIT if what.transfer_syntax != "1.2.3" else "1.2.3")
+
+
+# --- SCU --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [IMAGE, stored(), file_preamble_and_meta(CT, "1.2.3", EXPLICIT) + ENCODED])
+def test_scu_chooses_a_context_and_encodes(value: Storable) -> None:
+    one, other = connected(offer_of(MR, (CT, JPEG), (CT, IMPLICIT)))
+    script = Script(
+        store_object_scu(
+            Peer(one, Handlers()),
+            value,
+            message_id=9,
+            priority=Priority.HIGH,
+            originator_ae_title="MOVER",
+            originator_message_id=4,
+        )
+    )
+    script.expect(Receive)
+    other.receive_data(sent(one), now=0)
+    received, chunk = other.next_event(), other.next_event()
+    assert isinstance(received, RequestReceived)
+    assert isinstance(chunk, DataChunk)
+    assert received.context_id == 5
+    assert received.request == CStoreRQ(
+        message_id=9,
+        affected_sop_class_uid=CT,
+        affected_sop_instance_uid="1.2.3",
+        priority=Priority.HIGH,
+        move_originator_application_entity_title="MOVER",
+        move_originator_message_id=4,
+    )
+    assert bytes(chunk.data) == encode(IMAGE, IMPLICIT)
+    response = CStoreRSP(message_id_being_responded_to=9, status=0xB000)
+    reply = script.end(ResponseReceived(message_id=9, context_id=5, response=response, has_data=False))
+    assert reply.response is response
+
+
+def test_scu_may_be_told_the_contexts() -> None:
+    one, _ = connected(offer_of(CT, CT))
+    peer = Peer(one, Handlers())
+    Script(store_object_scu(peer, IMAGE, contexts=[one.contexts[3]])).expect(Receive)
+    assert one.invoked[1].context_id == 3
+    with pytest.raises(LocalProtocolError):
+        Script(store_object_scu(peer, IMAGE, contexts=[])).expect(Receive)
+    with pytest.raises(LocalProtocolError):
+        Script(store_object_scu(peer, stored(sop_class_uid=MR))).expect(Receive)
+
+
+def test_scu_of_what_is_encoded_already() -> None:
+    one, other = connected(offer_of(CT))
+    Script(store_scu(Peer(one, Handlers()), request(), one.contexts[1], b"abcd")).expect(Receive)
+    other.receive_data(sent(one), now=0)
+    _, chunk = other.next_event(), other.next_event()
+    assert isinstance(chunk, DataChunk)
+    assert bytes(chunk.data) == b"abcd"
+
+
+def test_an_abandoned_request_waits_for_nothing() -> None:
+    one, _ = connected(offer_of(CT))
+    peer = Peer(one, Handlers())
+    script = Script(store_scu(peer, request(), one.contexts[1], b"abcd"))
+    receive = script.expect(Receive)
+    script.program.close()
+    assert not peer.router.is_open(receive.key)
+
+
+# --- SCP --------------------------------------------------------------------------------------------------------------
+
+
+def test_scp_calls_the_handler_with_the_whole_object() -> None:
+    here = Scene((CT, EXPLICIT), bindings=[(EVT_C_STORE, lambda _: 0)])
+    script = here.ask(request(), ENCODED)
+    script.expect(Receive)
+    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    assert call.arguments[0].dataset == IMAGE
+    script.end(0xB000)
+    assert statuses(here.replies()) == [0xB000]
+
+
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        (lambda _: 0, 0),
+        (lambda _: dataset_of(Status=0xB006), 0xB006),
+        (lambda event: event.dataset, 0xC001),
+        (lambda _: None, 0xC002),
+        (lambda event: event.identifier, 0xC211),
+        (lambda _: 1 / 0, 0xC211),
+        (None, 0xC211),
+    ],
+)
+def test_scp_statuses(handler: Any, status: int) -> None:
+    here = Scene((CT, EXPLICIT), bindings=[] if handler is None else [(EVT_C_STORE, handler)])
+    assert statuses(here.serve(request(), ENCODED)) == [status]
+
+
+def test_scp_at_the_end_of_the_association() -> None:
+    here = Scene(CT)
+    script = here.ask(request(), ENCODED)
+    script.expect(Receive)
+    here.acceptor.abort()
+    with pytest.raises(AssociationAborted):
+        script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
+
+
+def test_scp_refuses_what_is_too_long_for_its_memory() -> None:
+    here = Scene(CT, bindings=[(EVT_C_STORE, lambda _: 0)])
+    here.peer.data_limit = 100
+    assert statuses(here.serve(request(), bytes(1 << 17))) == [0xA700]
+    assert statuses(here.serve(request(), bytes(100))) == [0]
