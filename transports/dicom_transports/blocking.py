@@ -1,448 +1,231 @@
-"""DICOM over blocking sockets: a thread drives each association, and waits for bytes, room and deadlines at once.
+"""DICOM over blocking sockets, in the words that users of pynetdicom know: :class:`AE`, :class:`Association`, ``evt``.
 
-:func:`connect` makes associations, :class:`Server` serves them; both hand out a :class:`Session`, which belongs to
-one thread at a time. Only :meth:`Session.interrupt` may be called from another.
+Each association has a thread that sees to what the peer does while nobody calls: an acceptor's serves it; a
+requestor's answers what it is asked, notices a release, an abort or a closed connection, and keeps the timers. A call
+is driven by the thread that makes it, so that it costs no hand-over.
+
+Below it is what carries one association over one socket, for those who want no more: :class:`Session`,
+:func:`connect` and :class:`Server`.
 """
 
 import logging
-import select
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
-from time import monotonic
-from typing import Final, Self, TypeAlias, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import ConnectionEvent, DataChunk, ResponseReceived
-from dicom_proto.dimse.messages import Request, Response
-from dicom_proto.errors import AbortReason, LocalProtocolError
-from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
-from dicom_proto.upper_layer.events import (
-    Aborted,
-    AssociateAccepted,
-    AssociateRequested,
-    ConnectionClosed,
-    Released,
-    ReleaseRequested,
-    TimedOut,
-)
-from dicom_proto.upper_layer.failures import AssociationFailure, Ending, failure_of
-from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
-from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy, Review, review
-from dicom_proto.upper_layer.state_table import State
-from dicom_proto.upper_layer.timers import Timeouts
-from dicom_transports._gather import GatherQueue
-from dicom_transports._sockets import RECEIVE_SIZE, SEND_AHEAD, acknowledge_at_once, prepare
+from dicom_proto.entity import ApplicationEntity
+from dicom_proto.negotiation_items import NegotiationItem
+from dicom_proto.presentation import PresentationContext, build_context, build_role
+from dicom_proto.services import handlers as evt
+from dicom_proto.services.handlers import Bound, EventKind, Handlers
+from dicom_proto.sop_class import register_uid
+from dicom_proto.status import code_to_category
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
+from dicom_transports._associations import Association
+from dicom_transports._sessions import Address, Server, Session, connect
 
-__all__ = ["Address", "Server", "Session", "connect"]
-
-_log = logging.getLogger("dicom_transports.blocking")
-
-Address: TypeAlias = tuple[str, int]
-
-_COLLIDED: Final = frozenset({State.Sta9, State.Sta12})  # both sides asked at once: when each confirms (PS3.8 7.2.2.7)
-_BACK_OFF: Final = 100  # milliseconds until the next attempt to accept when the system has no room
-_HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that interrupt() is noticed even while no bytes are wanted
+__all__ = [
+    "AE",
+    "Address",
+    "Association",
+    "AssociationServer",
+    "Server",
+    "Session",
+    "build_context",
+    "build_role",
+    "code_to_category",
+    "connect",
+    "debug_logger",
+    "evt",
+    "register_uid",
+]
 
 
-class Session:
-    """One association over one connected socket.
-
-    Parameters
-    ----------
-    sock : socket.socket
-        A connected TCP socket; the session owns it from now on.
-    connection : Connection
-        The protocol, just made; for the requestor, after ``request``.
-    """
-
-    def __init__(self, sock: socket.socket, connection: Connection) -> None:
-        prepare(sock)
-        sock.setblocking(False)
-        self.connection = connection
-        self._socket = sock
-        self._queue = GatherQueue()
-        self._poll = select.poll()
-        self._interrupted = False
-        connection.connection_made(now=monotonic())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    # --- events -------------------------------------------------------------------------------------------------------
-
-    def next_event(self) -> ConnectionEvent:
-        """Wait for the next event; :class:`~dicom_proto.upper_layer.events.ConnectionClosed` is the last, for ever."""
-        while True:
-            event = self.connection.next_event()
-            if event is None:
-                self._turn()
-                continue
-            if isinstance(event, ConnectionClosed):
-                self._socket.close()
-            return event
-
-    def __iter__(self) -> Iterator[ConnectionEvent]:
-        """Yield events until the connection is closed, which is not among them."""
-        while not isinstance(event := self.next_event(), ConnectionClosed):
-            yield event
-
-    # --- verbs --------------------------------------------------------------------------------------------------------
-
-    def send_request(self, request: Request, *, context: int, data: Buffer | None = None) -> int:
-        """Send a request as far as the peer takes it; waiting for events sends the rest."""
-        message_id = self.connection.send_request(request, context=context, data=data)
-        self._send()
-        return message_id
-
-    def send_response(self, response: Response, *, data: Buffer | None = None) -> None:
-        """Send a response, as far as the peer takes it; see :meth:`Connection.send_response`."""
-        self.connection.send_response(response, data=data)
-        self._send()
-
-    def call(self, request: Request, *, context: int, data: Buffer | None = None) -> tuple[Response, Buffer | None]:
-        """Send a request and wait for its one response and the response's data set.
-
-        Raises
-        ------
-        AssociationFailure
-            If the association ends before the response.
-        LocalProtocolError
-            If the request cannot be sent, or something else than its response arrives: then handle events instead.
-        """
-        message_id = self.send_request(request, context=context, data=data)
-        while True:
-            event = self.next_event()
-            match event:
-                case ResponseReceived() if event.message_id == message_id:
-                    return event.response, self._collected() if event.has_data else None
-                case Aborted() | TimedOut() | Released() | ConnectionClosed():
-                    raise failure_of(event)
-                case _:
-                    raise LocalProtocolError(f"call() cannot deal with {event!r}: use send_request() and next_event()")
-
-    def accept(self, answer: AAssociateAC) -> None:
-        """Accept the association; see :meth:`Connection.accept`."""
-        self.connection.accept(answer)
-        self._send()
-
-    def reject(self, rejection: AAssociateRJ) -> None:
-        """Reject the association and wait until the peer has closed the connection; see :meth:`Connection.reject`."""
-        self.connection.reject(rejection)
-        for event in self:
-            _log.debug("! %r after a rejection", event)
-
-    def release(self) -> None:
-        """Release the association and wait until it is closed.
-
-        Raises
-        ------
-        AssociationFailure
-            If it ends in another way.
-        """
-        self.connection.release()
-        for event in self:
-            match event:
-                case ReleaseRequested() | Released() if self.connection.state in _COLLIDED:
-                    self.connection.confirm_release()
-                case Aborted() | TimedOut():
-                    self.close()
-                    raise failure_of(event)
-
-    def confirm_release(self) -> None:
-        """Answer the peer's request for release."""
-        self.connection.confirm_release()
-        self._send()
-
-    def abort(self, reason: AbortReason | None = None) -> None:
-        """Abort the association and close the socket, without waiting for the peer; once it is closed, do nothing."""
-        if self._socket.fileno() >= 0:
-            self.connection.abort(reason)
-            self._send()
-            self.connection.receive_eof(now=monotonic())
-            self._socket.close()
-
-    def close(self) -> None:
-        """Close the socket, with an A-ABORT before it if there is an association."""
-        self.abort()
-
-    def interrupt(self) -> None:
-        """Make the thread that drives this session abort it, at once if it waits; callable from any thread."""
-        self._interrupted = True
-        self._end_input()  # wakes a thread that waits for bytes, and leaves the way out open
-
-    # --- one turn -----------------------------------------------------------------------------------------------------
-
-    def _turn(self) -> None:
-        """Send what can be sent; then wait for bytes, for room or for a deadline, and take what came."""
-        if self._interrupted:
-            self.abort()
-            return
-        if self._send():
-            return  # what has left may have made room for an event
-        connection = self.connection
-        mask = (select.POLLIN if connection.wants_read else _HANGUP) | (select.POLLOUT if self._queue.length else 0)
-        self._poll.register(self._socket, mask)
-        deadline = connection.next_deadline()
-        timeout = None if deadline is None else max(0.0, deadline - monotonic()) * 1000
-        ready = self._poll.poll(timeout)
-        if not ready:
-            connection.handle_timeout(monotonic())
-        elif ready[0][1] & ~select.POLLOUT:
-            self._receive()
-
-    def _receive(self) -> None:
-        try:
-            acknowledge_at_once(self._socket)
-            data = self._socket.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            _log.debug("! receiving failed: %s", error)
-            data = b""
-        if data:
-            self.connection.receive_data(data, now=monotonic())
-        elif not self._interrupted:
-            self.connection.receive_eof(now=monotonic())
-
-    def _send(self) -> bool:
-        """Send until nothing is left or the kernel takes no more; return whether anything was sent."""
-        queue = self._queue
-        progress = False
-        while True:
-            room = max(0, SEND_AHEAD - queue.length)
-            before = queue.length
-            queue.extend(self.connection.data_to_send(room, now=monotonic()))
-            if not queue.length:
-                return progress
-            filled = queue.length - before >= room
-            try:
-                queue.send(self._socket)
-            except BlockingIOError:
-                return progress
-            except OSError as error:  # what the peer has said before, perhaps why, can still be received
-                _log.debug("! sending failed: %s", error)
-                queue.clear()
-                self._end_input()
-                return progress
-            progress = True
-            if not queue.length and not filled:
-                return progress
-
-    def _end_input(self) -> None:
-        """Let the connection end for this side after what has arrived already."""
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError as error:
-            _log.debug("! the connection has ended already: %s", error)
-
-    def _collected(self) -> Buffer:
-        """Wait for the data set of a response, which the connection has collected."""
-        event = self.next_event()
-        match event:
-            case DataChunk():
-                return event.data
-            case Aborted() | TimedOut() | Released() | ConnectionClosed():
-                raise failure_of(event)
-            case _:
-                raise LocalProtocolError(f"{event!r} in the middle of a response")
+def debug_logger() -> None:
+    """Log everything that happens, to the standard error: PDUs, states and timers, no data sets."""
+    logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
-def connect(
-    address: Address,
-    offer: AAssociateRQ,
-    *,
-    connect_timeout: float | None = 30.0,
-    bind_address: Address | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    tolerance: Tolerance = DEFAULT_TOLERANCE,
-    timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
-) -> Session:
-    """Open a connection and request an association (IPv4 or IPv6; all addresses of a host name are tried).
+class AssociationServer(Server):
+    """Serves associations for an application entity; made by :meth:`AE.make_server`.
 
     Parameters
     ----------
+    ae : AE
+        For whom.
     address : tuple of str and int
-        Host and port of the acceptor.
-    offer : AAssociateRQ
-        What is proposed; ``build_offer`` makes it.
-    connect_timeout : float or None
-        For the TCP connection, in seconds.
-    bind_address : tuple of str and int, optional
-        Local host and port to connect from.
-
-    Raises
-    ------
-    OSError
-        If no TCP connection can be made.
-    AssociationFailure
-        If the association is rejected, aborted, or not answered in time.
-    LocalProtocolError
-        If the offer breaks a rule.
-    """
-    connection = Connection(limits=limits, tolerance=tolerance, timeouts=timeouts)
-    connection.request(offer)
-    try:
-        sock = socket.create_connection(address, connect_timeout, bind_address)
-    except OSError as error:
-        message = f"no connection to {address[0]} port {address[1]}: {error.strerror or error}"
-        raise type(error)(*filter(None, (error.errno, message))) from error  # a timeout has no number
-    session = Session(sock, connection)
-    try:
-        event = session.next_event()
-        if isinstance(event, AssociateAccepted):
-            return session
-        raise failure_of(cast(Ending, event))  # Table 9-10 has nothing else for a requestor
-    except BaseException:
-        session.close()
-        raise
-
-
-class Server:
-    """Accepts associations and serves each in a thread of its own.
-
-    Parameters
-    ----------
-    address : tuple of str and int
-        Where to listen; port 0 lets the system choose, see :attr:`address`.
+        Where to listen.
     policy : Policy
         What is accepted.
-    serve : callable
-        Called with each established :class:`Session` in its thread; when it returns, the session is closed. An
-        exception ends its own association and is logged.
-    answer : callable
-        Called in the thread of its association with the :class:`Review` of a request that the policy does not reject;
-        returns the answer, and so decides what the policy leaves open: user identity, extended negotiation.
-    maximum_associations : int
-        Requests beyond this many are rejected: local limit exceeded (PS3.8 9.3.4).
+    handlers : Handlers
+        What is bound to the events of its associations.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        policy: Policy,
-        serve: Callable[[Session], None],
-        *,
-        answer: Callable[[Review], AAssociateAC | AAssociateRJ] = Review.answer,
-        maximum_associations: int = 10,
-        limits: Limits = DEFAULT_LIMITS,
-        tolerance: Tolerance = DEFAULT_TOLERANCE,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
-    ) -> None:
-        self._policy = policy
-        self._serve = serve
-        self._answer = answer
-        self._maximum_associations = maximum_associations
-        self._make_connection = partial(Connection, limits=limits, tolerance=tolerance, timeouts=timeouts)
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listener = socket.create_server(address, family=family, backlog=128)
-        self._listener.setblocking(False)
-        self._wake, self._waker = socket.socketpair()
-        self._lock = threading.Lock()
-        self._running: dict[threading.Thread, Session] = {}
-        self._acceptor = threading.Thread(target=self._accept, name="dicom-server", daemon=True)
+    def __init__(self, ae: "AE", address: Address, policy: Policy, handlers: Handlers) -> None:
+        super().__init__(
+            address,
+            policy,
+            lambda _: None,
+            maximum_associations=ae.maximum_associations,
+            limits=ae.limits,
+            tolerance=ae.tolerance,
+            timeouts=ae.timeouts,
+        )
+        self.ae = ae
+        self._handlers = handlers
+        self._associations: list[Association] = []
 
     @property
-    def address(self) -> Address:
-        """Host and port that the server listens on."""
-        host, port, *_ = self._listener.getsockname()
-        return host, port
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.shutdown()
-
-    def start(self) -> None:
-        """Begin to accept connections, in a thread."""
-        self._acceptor.start()
-
-    def shutdown(self) -> None:
-        """Stop listening, abort every association, and wait until all threads have ended; each is woken at once.
-
-        It may be called before :meth:`start`, a second time, and by ``serve``, for whose thread it does not wait then.
-        """
-        if self._listener.fileno() < 0:
-            return
-        self._waker.send(b"\0")
-        if self._acceptor.ident is not None:
-            self._acceptor.join()
-        self._listener.close()
+    def active_associations(self) -> list[Association]:
+        """The associations that are established now."""
         with self._lock:
-            running = dict(self._running)
-        for session in running.values():
-            session.interrupt()
-        for thread in running:
-            if thread is not threading.current_thread():
-                thread.join()
-        self._wake.close()
-        self._waker.close()
+            return [association for association in self._associations if association.is_established]
 
-    def _accept(self) -> None:
-        stop = self._wake.fileno()
-        poll, poll_stop = select.poll(), select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(stop, select.POLLIN)
-        poll_stop.register(stop, select.POLLIN)
-        while all(descriptor != stop for descriptor, _ in poll.poll()):
-            try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
-                continue  # it is gone again
-            except OSError as error:  # most likely no descriptor is free: wait for an association to end
-                _log.warning("! a connection cannot be accepted: %s", error)
-                poll_stop.poll(_BACK_OFF)
-                continue
-            self._start(sock)
+    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
+        """Bind a handler to an event of the associations to come."""
+        self._handlers.bind(event, handler, args)
 
-    def _start(self, sock: socket.socket) -> None:
-        """Start the thread of one connection; those too many are rejected in it, up to a bound of their own."""
-        with self._lock:
-            others = len(self._running)
-            if others >= 2 * self._maximum_associations:
-                sock.close()
-                return
-            is_crowded = others >= self._maximum_associations
-            try:
-                session = Session(sock, self._make_connection())
-                thread = threading.Thread(
-                    target=self._run, args=(session, is_crowded), name="dicom-association", daemon=True
-                )
-                thread.start()
-            except (OSError, RuntimeError) as error:  # the peer is gone again, or there is no thread to be had
-                _log.warning("! a connection cannot be served: %s", error)
-                sock.close()
-            else:
-                self._running[thread] = session  # the thread cannot end before: that takes the lock
+    def unbind(self, event: EventKind, handler: Any) -> None:
+        """Unbind a handler for the associations to come."""
+        self._handlers.unbind(event, handler)
 
     def _attend(self, session: Session, is_crowded: bool) -> None:
-        event = session.next_event()
-        if not isinstance(event, AssociateRequested):
-            _log.debug("! %r instead of an association request", event)
-            return
-        verdict = LOCAL_LIMIT_EXCEEDED if is_crowded else review(event.offer, self._policy)
-        answer = self._answer(verdict) if isinstance(verdict, Review) else verdict
-        if isinstance(answer, AAssociateRJ):
-            session.reject(answer)
-        else:
-            session.accept(answer)
-            self._serve(session)
-
-    def _run(self, session: Session, is_crowded: bool) -> None:
+        association = Association(self.ae, session.connection, self._handlers.copy(), is_acceptor=True)
+        with self._lock:
+            self._associations.append(association)
         try:
-            with session:
-                self._attend(session, is_crowded)
-        except AssociationFailure as failure:
-            _log.info("! %s", failure)
-        except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own association only
-            _log.exception("! serving an association failed")
+            association.accept(session, LOCAL_LIMIT_EXCEEDED if is_crowded else self._policy)
+            association.live()
         finally:
             with self._lock:
-                del self._running[threading.current_thread()]
+                self._associations.remove(association)
+
+
+class AE(ApplicationEntity):
+    """An application entity on blocking sockets: requests associations, and serves them."""
+
+    def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
+        super().__init__(ae_title)
+        self._servers: list[AssociationServer] = []
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """The associations that its servers have established now."""
+        return [association for server in self._servers for association in server.active_associations]
+
+    def associate(
+        self,
+        addr: str,
+        port: int,
+        contexts: Sequence[PresentationContext] | None = None,
+        ae_title: str = "ANY-SCP",
+        max_pdu: int | None = None,
+        ext_neg: Iterable[NegotiationItem] | None = None,
+        bind_address: Address | None = None,
+        evt_handlers: Iterable[Bound] | None = None,
+    ) -> Association:
+        """Request an association.
+
+        Parameters
+        ----------
+        addr, port
+            Where the peer listens.
+        contexts : sequence of PresentationContext, optional
+            What to propose instead of :attr:`requested_contexts`.
+        ae_title : str
+            The AE title to call.
+        max_pdu : int, optional
+            Instead of :attr:`maximum_pdu_size`.
+        ext_neg : iterable, optional
+            Roles, extended negotiation, user identity, operations window.
+        bind_address : tuple of str and int, optional
+            Local host and port to connect from.
+        evt_handlers : iterable of tuple, optional
+            ``(event, handler)`` or ``(event, handler, [arguments])``.
+
+        Returns
+        -------
+        Association
+            Established or not: look at ``is_established``, or use it in a ``with`` statement, which raises.
+
+        Raises
+        ------
+        LocalProtocolError
+            If what is proposed breaks a rule of the standard.
+        """
+        offer = self.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
+        return self.dial((addr, port), offer, bind_address=bind_address, evt_handlers=evt_handlers)
+
+    def dial(
+        self,
+        address: Address,
+        offer: AAssociateRQ,
+        *,
+        bind_address: Address | None = None,
+        evt_handlers: Iterable[Bound] | None = None,
+    ) -> Association:
+        """Request an association with a request that is made already; otherwise as :meth:`associate`."""
+        connection = Connection(limits=self.limits, tolerance=self.tolerance, timeouts=self.timeouts)
+        handlers = Handlers(evt_handlers, allow_async=False)
+        association = Association(self, connection, handlers, is_acceptor=False)
+        association.request(offer, address, bind_address)
+        return association
+
+    def make_server(
+        self,
+        address: Address,
+        evt_handlers: Iterable[Bound] | None = None,
+        ae_title: str | None = None,
+        contexts: Iterable[PresentationContext] | None = None,
+    ) -> AssociationServer:
+        """Make a server that listens and does not accept yet; raises as :meth:`start_server`."""
+        policy = self.policy(contexts, ae_title=ae_title)
+        server = AssociationServer(self, address, policy, Handlers(evt_handlers, allow_async=False))
+        self._servers.append(server)
+        return server
+
+    def start_server(
+        self,
+        address: Address,
+        block: bool = True,
+        evt_handlers: Iterable[Bound] | None = None,
+        ae_title: str | None = None,
+        contexts: Iterable[PresentationContext] | None = None,
+    ) -> AssociationServer:
+        """Serve associations, each in a thread of its own.
+
+        Parameters
+        ----------
+        address : tuple of str and int
+            Where to listen; port 0 lets the system choose, see ``server.address``.
+        block : bool
+            Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
+        evt_handlers : iterable of tuple, optional
+            ``(event, handler)`` or ``(event, handler, [arguments])``.
+        ae_title : str, optional
+            The AE title that has to be called if :attr:`require_called_aet` is true.
+        contexts : iterable of PresentationContext, optional
+            What is accepted instead of :attr:`supported_contexts`.
+
+        Raises
+        ------
+        LocalProtocolError
+            If nothing is supported, or a handler cannot be bound.
+        OSError
+            If the address cannot be listened on.
+        """
+        server = self.make_server(address, evt_handlers, ae_title, contexts)
+        server.start()
+        if block:
+            try:
+                server.wait()
+            finally:
+                server.shutdown()
+        return server
+
+    def shutdown(self) -> None:
+        """Shut down every server; their associations are aborted."""
+        for server in self._servers:
+            server.shutdown()
+        self._servers.clear()
