@@ -4,7 +4,7 @@ Which attributes a service requires is written as dotted paths of keywords. A pa
 its items, and so to none if the sequence is empty.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.names import is_valid_uid
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.status import Status
 
@@ -23,6 +24,7 @@ __all__ = [
     "HandlerResult",
     "Refused",
     "Rules",
+    "changed",
     "check_elements",
     "complete",
     "get_attributes",
@@ -30,6 +32,7 @@ __all__ = [
     "items",
     "keywords",
     "merge",
+    "new_instance_uid",
     "offending",
     "refusing",
     "rules",
@@ -122,6 +125,15 @@ def select(dataset: Dataset, keywords: Iterable[str]) -> Dataset:
     return chosen
 
 
+def changed(dataset: Dataset, **values: Any) -> Dataset:
+    """Return a copy with other values of some attributes; what is not changed is shared between the two."""
+    copy = dataset[:]
+    for keyword, value in values.items():
+        copy.pop(keyword, None)  # for pydicom would change the element, which is shared
+        setattr(copy, keyword, value)
+    return copy
+
+
 def offending(status: int, dataset: Dataset, *keywords: str) -> Refused:
     """Return the refusal of values, which go back with it (PS3.7 C.5.10, C.5.11, C.5.14); none if they are absent."""
     values = select(dataset, keywords)
@@ -208,6 +220,22 @@ def complete(dataset: Dataset, required: Rules) -> Dataset:
     return dataset
 
 
+def new_instance_uid(event: RequestEvent, stored: Container[str]) -> str:
+    """Return the SOP Instance UID that an N-CREATE request gives, where the service wants the SCU to give it.
+
+    Raises
+    ------
+    Refused
+        With 0117H if there is none, or a malformed one (PS3.7 C.5.12); with 0111H if it is in use (C.5.8).
+    """
+    uid = event.request.AffectedSOPInstanceUID
+    if not is_valid_uid(uid):
+        raise Refused(Status.INVALID_SOP_INSTANCE)
+    if uid in stored:
+        raise Refused(Status.DUPLICATE_SOP_INSTANCE)
+    return str(uid)
+
+
 def merge(stored: Mapping[str, Dataset], uid: str, changes: Dataset, fixed: frozenset[str]) -> tuple[Dataset, set[str]]:
     """Apply a modification list to a copy of a stored instance; sequences are replaced as a whole (PS3.7 10.1.3).
 
@@ -236,21 +264,21 @@ def merge(stored: Mapping[str, Dataset], uid: str, changes: Dataset, fixed: froz
     step = stored[uid][:]
     charset = changes.get("SpecificCharacterSet")
     if charset and charset != step.get("SpecificCharacterSet"):
-        step.SpecificCharacterSet = _UTF_8
-    changed = {
+        step = changed(step, SpecificCharacterSet=_UTF_8)
+    modified = {
         element.tag: element.keyword
         for element in changes
         if element.keyword != "SpecificCharacterSet" and _differs(step, element)
     }
-    refused = sorted(fixed.intersection(changed.values()))
+    refused = sorted(fixed.intersection(modified.values()))
     if refused:
         raise offending(Status.INVALID_ATTRIBUTE_VALUE, changes, *refused)
-    unknown = [tag for tag in changed if tag not in step]
+    unknown = [tag for tag in modified if tag not in step]
     if unknown:
         raise Refused(Status.NO_SUCH_ATTRIBUTE, AttributeIdentifierList=unknown)
-    for tag in changed:
+    for tag in modified:
         step[tag] = changes[tag]
-    return step, set(changed.values())
+    return step, set(modified.values())
 
 
 def _differs(stored: Dataset, element: DataElement) -> bool:

@@ -342,10 +342,10 @@ class Commitments:
             references = (*known.committed, *known.failed, *known.unmentioned)
         result = _for_request(report, references)
         if known is None and references:
+            if self._on_result is not None:
+                self._on_result(result)  # first: if it raises, the peer may report again
             self.results[result.transaction_uid] = result
             del self.requested[result.transaction_uid]
-            if self._on_result is not None:
-                self._on_result(result)
         elif known != result:
             raise offending(Status.INVALID_ARGUMENT_VALUE, event.event_information, "TransactionUID")
         return SUCCESS

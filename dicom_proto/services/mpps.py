@@ -24,6 +24,7 @@ from dicom_proto.services.attributes import (
     get_attributes,
     keywords,
     merge,
+    new_instance_uid,
     offending,
     refusing,
     rules,
@@ -202,16 +203,12 @@ class PerformedProcedureSteps:
     def on_create(self, event: RequestEvent) -> HandlerResult:
         """Create a step (PS3.4 F.7.2.1): the body of a handler of ``EVT_N_CREATE``.
 
-        The status is 0118H for another SOP class, 0117H without a SOP Instance UID, which the modality has to give,
+        The status is 0118H for another SOP class, 0117H without a valid SOP Instance UID, which the modality gives,
         0111H for one that is there, 0120H or 0121H if attributes or their values are missing, and 0106H if the step is
         not IN PROGRESS.
         """
         _check_class(event.request.AffectedSOPClassUID)
-        uid = event.request.AffectedSOPInstanceUID
-        if not uid:
-            raise Refused(Status.INVALID_SOP_INSTANCE)
-        if uid in self.steps:
-            raise Refused(Status.DUPLICATE_SOP_INSTANCE)
+        uid = new_instance_uid(event, self.steps)
         step = event.attribute_list
         check_elements(step, self._create_rules)
         if step.get("PerformedProcedureStepStatus") != StepStatus.IN_PROGRESS:

@@ -17,12 +17,14 @@ from dicom_proto.services.attributes import (
     HandlerResult,
     Refused,
     Rules,
+    changed,
     check_elements,
     complete,
     get_attributes,
     has_value,
     items,
     merge,
+    new_instance_uid,
     offending,
     refusing,
     select,
@@ -51,7 +53,7 @@ from dicom_proto.sop_class import (
 )
 from dicom_proto.status import ServiceClass, Status
 
-__all__ = ["UPSPolicy", "UnifiedProcedureSteps", "requestor_ae_title"]
+__all__ = ["UPSPolicy", "UnifiedProcedureSteps", "source_ae_title"]
 
 _REASONS: Final = ("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence")
 _CANCEL_DETAILS: Final = (*_REASONS, "ContactURI", "ContactDisplayName")
@@ -61,9 +63,9 @@ _LOCKS: Final = {"TRUE": True, "FALSE": False}
 _TRANSACTION_UID: Final = 0x00081195
 
 
-def requestor_ae_title(event: RequestEvent) -> str:
-    """Return the AE title of who requested the association."""
-    return str(event.assoc.requestor.ae_title)
+def source_ae_title(event: RequestEvent) -> str:
+    """Return the AE title of who sent a request."""
+    return event._source_ae_title  # noqa: SLF001 - events have had it for the head of files only
 
 
 @frozen(kw_only=True)
@@ -90,7 +92,7 @@ class UPSPolicy:
     knows_ae: Callable[[str], bool] = lambda _: True
     grants_lock: Callable[[str], bool] = lambda _: True
     ask_performer: Callable[[str], int] = lambda _: Status.SUCCESS
-    ae_title_of: Callable[[RequestEvent], str] = requestor_ae_title
+    ae_title_of: Callable[[RequestEvent], str] = source_ae_title
     worklist_label: str = "DEFAULT"
     create_rules: Rules = CREATE_RULES
 
@@ -136,16 +138,12 @@ class UnifiedProcedureSteps:
     def on_create(self, event: RequestEvent) -> HandlerResult:
         """Create a step (PS3.4 CC.2.5): the body of a handler of ``EVT_N_CREATE``.
 
-        The status is 0118H for another SOP class, 0117H without a SOP Instance UID, which the SCU has to give, 0111H
+        The status is 0118H for another SOP class, 0117H without a valid SOP Instance UID, which the SCU gives, 0111H
         for one that is there, 0120H or 0121H if attributes or their values are missing, C309H if it is not SCHEDULED,
         and 0106H if something has a value that is to be created empty.
         """
         _check_class(event.request.AffectedSOPClassUID)
-        uid = event.request.AffectedSOPInstanceUID
-        if not uid:
-            raise Refused(Status.INVALID_SOP_INSTANCE)
-        if uid in self.steps:
-            raise Refused(Status.DUPLICATE_SOP_INSTANCE)
+        uid = new_instance_uid(event, self.steps)
         step = event.attribute_list
         check_elements(step, self._policy.create_rules)
         if step.get("ProcedureStepState") != State.SCHEDULED:
@@ -172,19 +170,20 @@ class UnifiedProcedureSteps:
         uid = event.request.RequestedSOPInstanceUID
         step = self._step(uid)
         changes = event.modification_list[:]
-        given = str(changes.pop(_TRANSACTION_UID).value or "") if _TRANSACTION_UID in changes else ""
+        given = str(changes.get("TransactionUID") or "")
+        changes.pop(_TRANSACTION_UID, None)
         if step.ProcedureStepState in (State.COMPLETED, State.CANCELED):
             raise Refused(UPSStatus.MAY_NO_LONGER_BE_UPDATED)
         if given != str(step.get("TransactionUID") or ""):
             raise Refused(UPSStatus.WRONG_TRANSACTION_UID)
-        step, changed = merge(self.steps, uid, changes, NOT_SETTABLE)
+        step, modified = merge(self.steps, uid, changes, NOT_SETTABLE)
         self.steps[uid] = _modified(step, event)
         audience = self.subscriptions.of(uid)
-        if "InputReadinessState" in changed:
+        if "InputReadinessState" in modified:
             self._tell(audience, uid, EventType.STATE_REPORT, _state_report(step))
-        if _PROGRESS in changed:
+        if _PROGRESS in modified:
             self._tell(audience, uid, EventType.PROGRESS_REPORT, select(step, [_PROGRESS]))
-        if changed & _ASSIGNED:
+        if modified & _ASSIGNED:
             self._tell(audience, uid, EventType.ASSIGNED, _assignment(step))
         return SUCCESS
 
@@ -238,8 +237,7 @@ class UnifiedProcedureSteps:
         has_lock = bool(given) and lock in ("", given)
         status = transition(State(step.ProcedureStepState), State(wanted), has_lock=has_lock)
         if status == Status.SUCCESS:
-            step = step[:]
-            step.ProcedureStepState, step.TransactionUID = str(wanted), given
+            step = changed(step, ProcedureStepState=str(wanted), TransactionUID=given)
             try:
                 check_elements(step, FINAL_RULES.get(State(wanted), ()))
             except Refused:
@@ -271,12 +269,11 @@ class UnifiedProcedureSteps:
         if "ContactURI" in event.action_information:
             contact = select(event.action_information, ("ContactURI", "ContactDisplayName"))
             progress.ProcedureStepCommunicationsURISequence = [contact]
-        step = step[:]
-        step.ProcedureStepState = State.IN_PROGRESS.value
-        self._tell(self.subscriptions.of(uid), uid, EventType.STATE_REPORT, _state_report(step))
-        step = step[:]
-        step.ProcedureStepState = State.CANCELED.value
-        step.ProcedureStepProgressInformationSequence = [progress]
+        started = changed(step, ProcedureStepState=State.IN_PROGRESS.value)
+        self._tell(self.subscriptions.of(uid), uid, EventType.STATE_REPORT, _state_report(started))
+        step = changed(
+            step, ProcedureStepState=State.CANCELED.value, ProcedureStepProgressInformationSequence=[progress]
+        )
         self.steps[uid] = step
         self._tell(self.subscriptions.of(uid), uid, EventType.STATE_REPORT, _state_report(step))
 
@@ -385,9 +382,9 @@ def _check_class(uid: str) -> None:
 
 def _modified(step: Dataset, event: RequestEvent) -> Dataset:
     """Note when a step was created or changed, for drivers that tell the time."""
-    if event.timestamp is not None:
-        step.ScheduledProcedureStepModificationDateTime = event.timestamp.strftime("%Y%m%d%H%M%S")
-    return step
+    if event.timestamp is None:
+        return step
+    return changed(step, ScheduledProcedureStepModificationDateTime=event.timestamp.strftime("%Y%m%d%H%M%S"))
 
 
 def _without_lock(step: Dataset) -> Dataset:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import NActionRQ, NCreateRQ, NEventReportRQ, NGetRQ, NSetRQ, Request
 from dicom_proto.names import check_ae_title, check_uid
-from dicom_proto.services.attributes import SUCCESS, HandlerResult, complete
+from dicom_proto.services.attributes import SUCCESS, HandlerResult, changed, complete
 from dicom_proto.services.effects import Program
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.invoking import Reply
@@ -169,11 +169,9 @@ def create_ups(peer: Peer, instance_uid: str, attributes: Dataset) -> Program[Re
 
 def set_ups(peer: Peer, instance_uid: str, modifications: Dataset, transaction_uid: str = "") -> Program[Reply]:
     """Change a step; one IN PROGRESS only with its Transaction UID. A sequence is replaced as a whole."""
-    changes = modifications[:]
-    if transaction_uid:
-        changes.TransactionUID = check_uid(transaction_uid)
+    lock = {"TransactionUID": check_uid(transaction_uid)} if transaction_uid else {}
     request = NSetRQ(requested_sop_class_uid=UnifiedProcedureStepPush, requested_sop_instance_uid=instance_uid)
-    return _invoke(peer, request, changes, (UnifiedProcedureStepPull,))
+    return _invoke(peer, request, changed(modifications, **lock), (UnifiedProcedureStepPull,))
 
 
 def get_ups(peer: Peer, instance_uid: str, tags: Iterable[int] = ()) -> Program[Reply]:

@@ -29,7 +29,7 @@ from dicom_proto.services.commitment import (
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.handlers import EVT_N_ACTION, EVT_N_EVENT_REPORT
 from tests.proto.services.flows import Talk, action_event, code, report_event
-from tests.proto.services.script import CT, MR, dataset_of, offer_of
+from tests.proto.services.script import CT, MR, dataset_of, decoded, offer_of
 
 CLASS, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 TRANSACTION = "1.2.3.4"
@@ -285,6 +285,8 @@ def test_report_comes_on_the_same_association() -> None:
     reply = talk.run(lambda peer: request_commitment(peer, iter([ONE, TWO]), TRANSACTION, commitments, message_id=5))
     assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 5)
     assert commitments.requested == {TRANSACTION: (ONE, TWO)}
+    reply = talk.run(lambda peer: request_commitment(peer, [ONE], TRANSACTION))
+    assert (reply.response.status, decoded(reply.data)) == (0x0115, dataset_of(TransactionUID=TRANSACTION))  # type: ignore[arg-type]
     result = decide(accepted[0], lambda reference: reference == ONE)
     reply = talk.run(lambda peer: report_commitment(peer, result), side=1)
     assert reply.response.status == 0x0000

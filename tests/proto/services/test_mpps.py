@@ -148,6 +148,7 @@ def test_step_lacks_a_value(path: str) -> None:
     [
         (create_event(CT, UID, FULL), 0x0118),
         (create_event(MPPS, None, FULL), 0x0117),
+        (create_event(MPPS, "1.02", FULL), 0x0117),
         (create_event(MPPS, UID, None), 0x0120),
     ],
 )
@@ -357,6 +358,8 @@ def test_life_of_a_step() -> None:
     )
     reply = talk.run(lambda peer: create_step(peer, UID, attributes(), message_id=3))
     assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 3)
+    reply = talk.run(lambda peer: set_step(peer, UID, dataset_of(PatientSize=1)))
+    assert (reply.response.status, reply.response.attribute_identifier_list) == (0x0105, (0x00101020,))  # type: ignore[attr-defined]
     assert talk.run(lambda peer: set_step(peer, UID, ending())).response.status == 0x0000
     reply = talk.run(lambda peer: set_step(peer, UID, ending()))
     assert (reply.response.status, reply.response.error_id) == (0x0110, 0xA710)  # type: ignore[attr-defined]
