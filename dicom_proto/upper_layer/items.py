@@ -261,10 +261,13 @@ def as_member(members: type[_Member], value: int) -> _Member | int:
         return value
 
 
+_PADDING: Final = "\0 "
+
+
 def decode_uid(value: bytes, padded: bool) -> str:
     """Decode a UID, whether it is a valid one or not; ``padded`` drops NULs and spaces at its end; never fails."""
     uid = value.decode("latin-1")
-    return uid.rstrip("\0 ") if padded else uid
+    return uid.rstrip(_PADDING) if padded else uid
 
 
 def second_item(item_type: int, start: int) -> ItemError:
@@ -398,6 +401,7 @@ def decode_context_result(value: bytes, tolerance: Tolerance) -> ContextResult:
     if accepted and len(found) > 1:
         raise second_item(ItemType.TRANSFER_SYNTAX, found[1][0])
     transfer_syntax = decode_uid(found[0][1], tolerance.padded_uids) if found else ""
-    if not transfer_syntax and (accepted or not tolerance.missing_transfer_syntax):
+    is_blank = not transfer_syntax.rstrip(_PADDING)  # padding alone is no transfer syntax, tolerated or not
+    if is_blank and (accepted or not tolerance.missing_transfer_syntax):
         raise ItemError(4, f"presentation context {context_id} with result {int(result)} has no transfer syntax")
     return ContextResult(context_id, result, transfer_syntax or None)

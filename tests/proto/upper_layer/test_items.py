@@ -247,6 +247,8 @@ def test_a_rejected_context_may_do_without_transfer_syntax_where_that_is_tolerat
     assert decode_context_result(b"\1\0\3\0" + rest, LENIENT) == ContextResult(1, 3, None)
     fails(decode_context_result, b"\1\0\3\0" + rest, "context 1 with result 3 has no transfer", 4, tolerance=strict)
     fails(decode_context_result, b"\1\0\0\0" + rest, "context 1 with result 0 has no transfer", 4)
+    padded = Tolerance(padded_uids=False)
+    fails(decode_context_result, b"\1\0\0\0" + rest, "context 1 with result 0 has no transfer", 4, tolerance=padded)
 
 
 def test_an_accepted_context_has_one_transfer_syntax_and_nobody_counts_those_of_a_rejected_one():
