@@ -321,6 +321,11 @@ class Connection:
         return self._window(by_requestor=not self._association.is_requestor)
 
     @property
+    def association(self) -> Association:
+        """The upper layer, to be looked at: whatever is asked of it is asked of the connection."""
+        return self._association
+
+    @property
     def state(self) -> State:
         """The state of the upper layer (PS3.8 9.2.1)."""
         return self._association.state

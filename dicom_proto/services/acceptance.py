@@ -1,4 +1,4 @@
-"""The answer to an association request (PS3.7 Annex D): what the policy decides, and what it asks the user's handlers for."""
+"""The answer to an association request (PS3.7 Annex D): what the policy decides, and what it asks handlers for."""
 
 import logging
 from collections.abc import Mapping
@@ -7,13 +7,14 @@ from typing import Any, Final
 from attrs import evolve
 
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.names import is_valid_uid
 from dicom_proto.negotiation_items import SOPClassCommonExtendedNegotiation
 from dicom_proto.services.effects import Call, Program
 from dicom_proto.services.event import Event
 from dicom_proto.services.handlers import EVT_ASYNC_OPS, EVT_SOP_COMMON, EVT_SOP_EXTENDED, EVT_USER_ID, EventKind
 from dicom_proto.services.peer import Peer
 from dicom_proto.upper_layer.items import CommonExtendedNegotiation, OperationsWindow
-from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
 from dicom_proto.upper_layer.policy import USER_IDENTITY_REFUSED, Policy, Review, review
 
 __all__ = ["answer_request"]
@@ -23,10 +24,13 @@ _FAILED: Final = object()
 
 
 def answer_request(peer: Peer, offer: AAssociateRQ, policy: Policy) -> Program[AAssociateAC | AAssociateRJ]:
-    """Make the answer to a request, asking the handlers of ``EVT_USER_ID``, ``EVT_SOP_EXTENDED``, ``EVT_SOP_COMMON`` and
-    ``EVT_ASYNC_OPS`` for what the policy leaves to them.
+    """Make the answer to a request, asking handlers for what the policy leaves to them.
 
-    A handler that raises or returns nonsense is as one that is not bound, but for the user identity, which is refused then.
+    ``EVT_USER_ID`` has to return ``(accepted, response)``, ``EVT_SOP_EXTENDED`` a dict of SOP Class UID to bytes,
+    ``EVT_ASYNC_OPS`` the numbers of operations ``(invoked, performed)``, and ``EVT_SOP_COMMON`` a dict of SOP Class UID
+    to the declarations that count: a SOP class is then supported as what it is declared to be, and not on the strength
+    of a declaration that was left out. A handler that raises or returns nonsense is as one that is not bound, but for
+    the user identity, which is refused then.
     """
     verdict = review(offer, policy)
     if isinstance(verdict, AAssociateRJ):
@@ -38,10 +42,12 @@ def answer_request(peer: Peer, offer: AAssociateRQ, policy: Policy) -> Program[A
     extended = yield from _extended(peer, verdict)
     window = yield from _window(peer, verdict)
     try:
-        return verdict.answer(identity=identity, extended=extended, operations_window=window)
+        answer = verdict.answer(identity=identity, extended=extended, operations_window=window)
+        encode_pdu(answer)
     except LocalProtocolError:
         _log.exception("what handlers have answered cannot be sent: the association is answered without it")
-        return verdict.answer(identity=identity is not None or None)
+        return verdict.answer(identity=identity is not None or None, operations_window=window)
+    return answer
 
 
 def _ask(peer: Peer, kind: EventKind, **attributes: Any) -> Program[Any]:
@@ -51,7 +57,7 @@ def _ask(peer: Peer, kind: EventKind, **attributes: Any) -> Program[Any]:
         return None
     try:
         return (yield Call(binding.handler, (Event(kind, peer.association, **attributes), *binding.arguments)))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever a user's function raises does not decide
         _log.exception("the handler of %s raised", kind)
         return _FAILED
 
@@ -99,7 +105,9 @@ def _common(peer: Peer, verdict: Review) -> Program[Review]:
         return verdict
     taken = {uid: _as_declaration(item) for uid, item in result.items()}
     policy = evolve(verdict.policy, related_general=True)
-    return verdict.overrule({uid: policy.find(uid, taken.get(uid)) for uid in verdict.common_extended})
+    return verdict.overrule(
+        {uid: policy.find(uid, taken.get(uid)) for uid in verdict.common_extended if is_valid_uid(uid)}
+    )
 
 
 def _as_declaration(item: Any) -> CommonExtendedNegotiation | None:

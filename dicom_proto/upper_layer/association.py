@@ -3,8 +3,7 @@
 Four kinds of method, never mixed:
 
 * what the world does to it (these carry ``now``): :meth:`Association.connection_made`,
-:meth:`~Association.receive_data`,
-  :meth:`~Association.receive_eof`, :meth:`~Association.handle_timeout`;
+  :meth:`~Association.receive_data`, :meth:`~Association.receive_eof`, :meth:`~Association.handle_timeout`;
 * what it has for the world: :meth:`~Association.next_event`, :meth:`~Association.data_to_send`,
   :meth:`~Association.next_deadline`, ``wants_read``, ``wants_close``;
 * what its user asks of it: :meth:`~Association.request`, :meth:`~Association.accept`, :meth:`~Association.reject`,
@@ -12,8 +11,9 @@ Four kinds of method, never mixed:
   :meth:`~Association.abort`;
 * getters without effects.
 
-One turn of a driver: feed what was received, drain :meth:`~Association.next_event` until it returns ``None``, drain
-:meth:`~Association.data_to_send`, wait until :meth:`~Association.next_deadline` at most.
+One turn of a driver: feed what was received; drain :meth:`~Association.next_event` until it returns ``None`` and
+:meth:`~Association.data_to_send` until it returns nothing, until both are empty; wait until
+:meth:`~Association.next_deadline` at most.
 """
 
 import logging
@@ -150,7 +150,10 @@ class Association(Machine):
         list of buffers
             Empty when there is nothing to send. Views of the user's data are among them.
         """
+        before = self._outbound.handed_out
         buffers, timers = self._outbound.hand_out(_NO_LIMIT if limit is None else limit)
+        if self._outbound.handed_out > before and _log.isEnabledFor(logging.DEBUG):
+            _log.debug("> P_DATA_TF, %d bytes of fragments", self._outbound.handed_out - before)
         for timer in timers:
             _log.debug("- %s timer started", timer.value)
             self._timers.start(timer, now)
@@ -303,6 +306,11 @@ class Association(Machine):
     def state(self) -> State:
         """The state, in the standard's terms (PS3.8 9.2.1)."""
         return self._state
+
+    @property
+    def is_between_pdus(self) -> bool:
+        """Whether everything that was received has been read, and the next byte begins a PDU."""
+        return self._inbound.is_between_pdus
 
     @property
     def is_requestor(self) -> bool:

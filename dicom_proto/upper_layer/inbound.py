@@ -79,6 +79,11 @@ class Inbound:
         """Whether the reader is collecting the body of a PDU."""
         return self._body is not None
 
+    @property
+    def is_between_pdus(self) -> bool:
+        """Whether everything that was received has been read, and the next byte begins a PDU."""
+        return not (self.available or self._skip or self._data_left or self._body is not None)
+
     def feed(self, data: Buffer) -> None:
         """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
         if not data:

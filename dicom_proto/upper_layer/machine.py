@@ -145,10 +145,10 @@ class Machine:
         event = _EVENTS.get(pdu_type)
         if event is None:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("< %s, %d bytes", PDUType(pdu_type).name, HEADER_LENGTH + length)
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
             return False
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("< %s, %d bytes", PDUType(pdu_type).name, HEADER_LENGTH + length)
         action = TABLE[event, self._state]
         if action in _REFUSALS:
             self._inbound.skip(length)

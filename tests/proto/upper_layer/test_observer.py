@@ -1,0 +1,104 @@
+"""Those who watch a machine: its transitions, where it stands in the stream, and its log."""
+
+import logging
+
+import pytest
+
+from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.machine import Transition
+from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ, encode_pdu
+from dicom_proto.upper_layer.state_table import Action, Event, State
+from tests.proto.upper_layer.machines import OFFER, acceptor, fed, p_data, pdv, send
+from tests.proto.wire import associate, exchange, sent
+
+
+def test_every_transition_is_observed() -> None:
+    one, other = Association(), Association()
+    seen: list[Transition] = []
+    one.observer = seen.append
+    associate(one, other)
+    one.release()
+    exchange(one, other)
+    other.confirm_release()
+    exchange(one, other)
+    assert [(step.before.name, step.event.name, step.action.value, step.after.name) for step in seen] == [
+        ("Sta1", "Evt1", "AE-1", "Sta4"),
+        ("Sta4", "Evt2", "AE-2", "Sta5"),
+        ("Sta5", "Evt3", "AE-3", "Sta6"),
+        ("Sta6", "Evt11", "AR-1", "Sta7"),
+        ("Sta7", "Evt13", "AR-3", "Sta1"),
+    ]
+
+
+def test_transitions_that_stay_are_observed() -> None:
+    machine = acceptor()
+    seen: list[Transition] = []
+    machine.observer = seen.append
+    fed(machine, p_data(pdv()))
+    send(machine)
+    assert seen == [
+        Transition(State.Sta6, Event.Evt10, Action.DT_2, State.Sta6),
+        Transition(State.Sta6, Event.Evt9, Action.DT_1, State.Sta6),
+    ]
+    machine.observer = None
+    fed(machine, AAbort(0))
+    assert len(seen) == 2
+
+
+def test_state_that_an_action_chooses() -> None:
+    machine = Association()
+    seen: list[Transition] = []
+    machine.observer = seen.append
+    machine.connection_made(now=0)
+    request = bytearray(encode_pdu(OFFER))
+    request[7] = 2  # the protocol version
+    fed(machine, bytes(request))
+    assert seen[-1] == Transition(State.Sta2, Event.Evt6, Action.AE_6, State.Sta13)
+
+
+@pytest.mark.parametrize(
+    ("block", "is_between"),
+    [
+        (b"", True),
+        (p_data(pdv()), True),
+        (p_data(pdv())[:3], False),  # within the header
+        (p_data(pdv())[:6], False),  # before the first PDV
+        (p_data(pdv())[:-1], False),
+        (encode_pdu(AReleaseRQ())[:6], False),  # before a body
+        (encode_pdu(AReleaseRQ())[:-1], False),
+        (encode_pdu(AReleaseRP())[:6], False),  # before a body that is to be skipped
+    ],
+)
+def test_where_it_stands_in_the_stream(block: bytes, is_between: bool) -> None:
+    machine = acceptor()
+    fed(machine, block)
+    assert machine.is_between_pdus == is_between
+
+
+def test_what_nobody_pulls_is_not_read() -> None:
+    machine = acceptor()
+    machine.receive_data(p_data(pdv()), now=0)
+    assert not machine.is_between_pdus
+
+
+def test_log_of_what_is_received_and_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "dicom_proto.upper_layer")
+    machine = acceptor()
+    fed(machine, p_data(pdv(b"secret")))
+    send(machine, b"hidden")
+    sent(machine)
+    length = len(encode_pdu(OFFER))
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"< A_ASSOCIATE_RQ, {length} bytes" in lines
+    assert f"< P_DATA_TF, {len(p_data(pdv(b'secret')))} bytes" in lines
+    assert "> P_DATA_TF, 6 bytes of fragments" in lines
+    assert not any("secret" in line or "hidden" in line for line in lines)
+
+
+def test_nothing_is_logged_above_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dicom_proto.upper_layer")
+    machine = acceptor()
+    fed(machine, p_data(pdv()))
+    send(machine)
+    sent(machine)
+    assert caplog.records == []
