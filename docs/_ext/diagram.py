@@ -51,8 +51,8 @@ _LANES: Final[dict[tuple[Node, Node], float]] = {
 }
 _LOOP_SIDES: Final[dict[Node, int]] = {State.Sta6: 1, State.Sta7: -1, State.Sta8: -1}
 
-_COLUMN, _ROW = 182.0, 122.0
-_WIDTH, _HEIGHT = 152.0, 74.0
+_COLUMN, _ROW = 204.0, 122.0
+_WIDTH, _HEIGHT = 174.0, 74.0
 _LABEL_WIDTH, _LABEL_HEIGHT = 84.0, 16.0
 _PORT = 30.0  # between arrows that begin or end at the same side of a box
 _CORNER = 12.0

@@ -6,8 +6,8 @@ from typing import Any
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import ConnectionClosed
-from dicom_proto.upper_layer.items import OperationsWindow, ProposedContext, UserInformation
-from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, ContextResult
+from dicom_proto.upper_layer.items import ContextResult, OperationsWindow, ProposedContext, UserInformation
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -84,11 +84,12 @@ def exchange(one: Machine, other: Machine, *, now: float = 0, cut: Cut = whole) 
             data = sent(source, now)
             for piece in cut(data):
                 target.receive_data(piece, now=now)
-                seen += drain(target)
+                seen.extend(drain(target))
             if source.wants_close and not target.wants_close:
                 target.receive_eof(now=now)
                 moved = True
-            seen += [event for event in drain(target) if event not in seen or not isinstance(event, ConnectionClosed)]
+            rest = drain(target)
+            seen.extend([event for event in rest if event not in seen or not isinstance(event, ConnectionClosed)])
             moved = moved or bool(data)
     return events
 

@@ -1,6 +1,7 @@
 import csv
 import struct
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -24,10 +25,10 @@ with (Path(__file__).parents[1] / "data" / "dimse_commands.csv").open(newline=""
     FACTS = list(csv.DictReader(table))
 
 # A valid message of each class with everything that is mandatory, and whether a data set follows.
-_RQ = {"message_id": 7}
-_RSP = {"message_id_being_responded_to": 7, "status": 0x0000}
-_AFFECTED = {"affected_sop_class_uid": CT, "affected_sop_instance_uid": UID}
-_REQUESTED = {"requested_sop_class_uid": CT, "requested_sop_instance_uid": UID}
+_RQ: dict[str, Any] = {"message_id": 7}
+_RSP: dict[str, Any] = {"message_id_being_responded_to": 7, "status": 0x0000}
+_AFFECTED: dict[str, Any] = {"affected_sop_class_uid": CT, "affected_sop_instance_uid": UID}
+_REQUESTED: dict[str, Any] = {"requested_sop_class_uid": CT, "requested_sop_instance_uid": UID}
 MINIMAL = [
     (m.CStoreRQ(**_RQ, **_AFFECTED), True),
     (m.CStoreRSP(**_RSP), False),
@@ -320,9 +321,23 @@ def test_a_long_error_comment_is_not_cut_but_refused():
         encode_message(response, has_data_set=False)
 
 
-ALL = (0x0000, 0x0001, 0x0105, 0x0106, 0x0107, 0x0110, 0x0111, 0x0112, 0x0113, 0x0114, 0x0115, 0x0116, 0x0117)
-ALL += (0x0119, 0x0120, 0x0121, 0x0122, 0x0123, 0x0124, 0x0210, 0xA701, 0xA900, 0xAA04, 0xB000, 0xB605, 0xC000, 0xCFFF)
-ALL += (0xFE00, 0xFF00, 0xFF01, 0x7777)
+ALL: tuple[int, ...] = (
+    0x0000,
+    0x0001,
+    0x0105,
+    0x0106,
+    0x0107,
+    0x0110,
+    0x0111,
+    0x0112,
+    0x0113,
+    0x0114,
+    0x0115,
+    0x0116,
+    0x0117,
+)
+ALL += (0x0119, 0x0120, 0x0121, 0x0122, 0x0123, 0x0124, 0x0210, 0xA701, 0xA900, 0xAA04, 0xB000, 0xB605)
+ALL += (0xC000, 0xCFFF, 0xFE00, 0xFF00, 0xFF01, 0x7777)
 WARNINGS = {0x0001, 0x0107, 0x0116, 0xB000, 0xB605}
 PERFORMED = {0x0000} | WARNINGS
 FINAL = set(ALL) - {0xFF00, 0xFF01}

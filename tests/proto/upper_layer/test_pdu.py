@@ -442,7 +442,7 @@ def test_fragments_of_one_message_in_one_pdu():
         ((PDV(2, True, True, b"ab"),), InvalidNameError, "presentation context ID"),
         ((PDV(1, True, True, b""),), LocalProtocolError, "at least two"),
         ((PDV(1, True, True, b"a"),), LocalProtocolError, "even number of bytes"),
-        ((PDV(1, True, True, "ab"),), LocalProtocolError, "fragment is not bytes"),
+        ((PDV(1, True, True, "ab"),), LocalProtocolError, "fragment is not bytes"),  # type: ignore[arg-type]
         ((PDV(1, True, True, b"ab"), PDV(3, False, True, b"ab")), LocalProtocolError, "of one message"),
         ((PDV(1, True, False, b"ab"), PDV(1, False, True, b"ab")), LocalProtocolError, "of one message"),
         ((PDV(1, True, True, b"ab"), PDV(1, True, True, b"ab")), LocalProtocolError, "of one message"),

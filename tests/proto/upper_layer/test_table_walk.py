@@ -1,4 +1,4 @@
-"""All 13 x 19 cells of Table 9-10, through the public face: what is sent, what is told, which timers run, where it leads."""
+"""All 13 x 19 cells of Table 9-10, through the public face: what is sent and told, which timers run, where it leads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ from dicom_proto.upper_layer.pdu import (
     decode_pdu,
     encode_pdu,
 )
-from dicom_proto.upper_layer.state_table import TABLE, Action, Event, State
+from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_proto.upper_layer.timers import Timeouts
 from tests.proto.wire import answer, drain, offer, sent
 
@@ -46,7 +46,11 @@ def in_state(state: State) -> Association:
     machine = Association(timeouts=ONLY_ARTIM, tolerance=Tolerance(early_pdus=False))
     is_acceptor = state in (State.Sta2, State.Sta3, State.Sta10, State.Sta12)
     if state is not State.Sta1:
-        steps = [lambda: machine.connection_made(now=0), lambda: receive(machine, OFFER), lambda: machine.accept(answer(OFFER))]
+        steps: list[Callable[[], None]] = [
+            lambda: machine.connection_made(now=0),
+            lambda: receive(machine, OFFER),
+            lambda: machine.accept(answer(OFFER)),
+        ]
         if not is_acceptor:
             steps = [
                 lambda: machine.request(OFFER),
@@ -149,7 +153,7 @@ def test_cell(state: State, event: Event) -> None:
     told = [item for item in drain(machine) if not isinstance(item, ConnectionClosed)]
     says = pdus(sent(machine))
     sends, tells, artim = EFFECTS[action.value]
-    if action is Action.AA_1 and event in PROVIDER_FAULTS:  # in Sta2 the user is told, although the table has no indication
+    if action is Action.AA_1 and event in PROVIDER_FAULTS:  # the user is told in Sta2 too, where the table tells nobody
         tells = [Aborted]
     if (state, event) == (State.Sta2, Event.Evt18):  # and that nobody asked for an association in time
         told = told[1:]
@@ -165,8 +169,6 @@ def test_cell(state: State, event: Event) -> None:
 
 
 def expected_state(action: Action, machine: Association) -> State:
-    from dicom_proto.upper_layer.state_table import ACTIONS
-
     states = ACTIONS[action].next_states
     return states[-1] if action is Action.AR_8 and not machine.is_requestor else states[0]
 
@@ -179,7 +181,7 @@ def cannot_happen(machine: Association, state: State, event: Event) -> None:
     elif event is Event.Evt18:
         machine.handle_timeout(1000)
     elif (event, state) in {(Event.Evt2, State.Sta1), (Event.Evt5, State.Sta4)}:
-        return  # the transport tells that it is open in one way: whether that confirms or indicates depends on the state
+        return  # the transport has one way to tell that it is open: what it means depends on the state
     else:
         with pytest.raises(LocalProtocolError):
             INJECT[event](machine)

@@ -149,7 +149,7 @@ LONG = bytes(65536)
             "two RoleSelection sub-items",
         ),
         ({"extended": (ExtendedNegotiation("x", b""),)}, InvalidNameError, "UID"),
-        ({"extended": (ExtendedNegotiation("1.2", "text"),)}, LocalProtocolError, "is not bytes"),
+        ({"extended": (ExtendedNegotiation("1.2", "text"),)}, LocalProtocolError, "is not bytes"),  # type: ignore[arg-type]
         ({"extended": (ExtendedNegotiation("1.2", bytes(65535)),)}, LocalProtocolError, "item 56H has 65540"),
         (
             {"extended": (ExtendedNegotiation("1.2", b""), ExtendedNegotiation("1.2", b"\1"))},
@@ -174,7 +174,7 @@ LONG = bytes(65536)
         ({"identity": UserIdentity(1, b"me", b"pin")}, LocalProtocolError, "only user identity type 2"),
         ({"identity": UserIdentity(3, LONG)}, LocalProtocolError, "primary field .* more than 65535"),
         ({"identity": UserIdentity(2, b"me", LONG)}, LocalProtocolError, "secondary field .* more than 65535"),
-        ({"identity": UserIdentity(4, "me")}, LocalProtocolError, "primary field .* is not bytes"),
+        ({"identity": UserIdentity(4, "me")}, LocalProtocolError, "primary field .* is not bytes"),  # type: ignore[arg-type]
         ({"identity": UserIdentity(3, bytes(65530))}, LocalProtocolError, "item 58H has 65536"),
         ({"identity": UserIdentity(3, bytes(65520))}, LocalProtocolError, "item 50H has 65547"),
         ({"identity_response": b""}, LocalProtocolError, "A-ASSOCIATE-RQ has no user identity response"),
@@ -304,7 +304,7 @@ def test_a_maximum_length_without_room_for_data_is_an_error(length):
 
 @pytest.mark.parametrize(
     ("raw", "request_"),
-    [(raw, "identity_response" not in fields) for fields, raw in LAYOUTS if raw[0] not in (0x54, 0x56, 0x57)],
+    [(raw, "identity_response" not in fields) for fields, raw in LAYOUTS if raw[0] not in (0x54, 0x56, 0x57)],  # type: ignore[operator]
 )
 def test_what_may_occur_once_occurs_once(raw, request_):
     message = f"a second item {raw[0]:02X}H"
