@@ -20,6 +20,7 @@ from tests.interop import peers
 from tests.interop.images import CT, contents, images, path_of, stored_in
 from tests.interop.storage import StorageSCP, offer_for, send
 
+exchange = pytest.mark.exchange
 UNCERTAIN = ("SpecificCharacterSet", "DataSetTrailingPadding")
 NAMES = (CT, "rtplan.dcm", "test-SR.dcm")
 
@@ -61,7 +62,13 @@ def send_images(address: tuple[str, int], ae_title: str, *names: str) -> list[Fi
 # --- our SCU, their SCP -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start", [peers.odil_storage, peers.dcmjs_storage], ids=["odil", "dcmjs"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(peers.odil_storage, id="odil", marks=exchange("Odil", "C-ECHO C-STORE", ours="SCU")),
+        pytest.param(peers.dcmjs_storage, id="dcmjs", marks=exchange("dcmjs-dimse", "C-ECHO C-STORE", ours="SCU")),
+    ],
+)
 def test_scp_that_encodes_anew(tmp_path: Path, start: Callable[[Path], peers.PeerContext]) -> None:
     with start(tmp_path) as scp:
         objects = send_images(scp.address, "SCP", *NAMES)
@@ -71,6 +78,7 @@ def test_scp_that_encodes_anew(tmp_path: Path, start: Callable[[Path], peers.Pee
         assert_same(stored, original)
 
 
+@exchange("CTN", "C-ECHO C-STORE", ours="SCU")
 def test_ctn(tmp_path: Path) -> None:
     """CTN sets reserved bytes of the presentation contexts that it answers; it writes its own padding."""
     with peers.ctn_storage(tmp_path) as scp:
@@ -117,6 +125,9 @@ def test_orthanc(tmp_path: Path) -> None:
 ECHO = [RequestReceived, ReleaseRequested]
 
 
+@exchange("Odil", "C-ECHO", ours="SCP")
+@exchange("CTN", "C-ECHO", ours="SCP")
+@exchange("GDCM", "C-ECHO", ours="SCP")
 def test_echoes(tmp_path: Path) -> None:
     with StorageSCP(tmp_path) as scp:
         peers.run("odil", "echo", *scp.address, "ODIL", "SCP").check()
@@ -137,7 +148,14 @@ COMMANDS: dict[str, Callable[[str, int, Path], list[peers.Argument]]] = {
 }
 
 
-@pytest.mark.parametrize("program", COMMANDS)
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param("odil", marks=exchange("Odil", "C-STORE", ours="SCP")),
+        pytest.param("gdcmscu", marks=exchange("GDCM", "C-STORE", ours="SCP")),
+        pytest.param("send_image", marks=exchange("CTN", "C-STORE", ours="SCP")),
+    ],
+)
 def test_store(tmp_path: Path, program: str) -> None:
     with StorageSCP(tmp_path) as scp:
         finished = peers.run(program, *COMMANDS[program](*scp.address, path_of(CT)))
@@ -148,6 +166,7 @@ def test_store(tmp_path: Path, program: str) -> None:
     assert_same(read_object(stored), *images(CT))
 
 
+@exchange("dcmjs-dimse", "C-ECHO C-STORE", ours="SCP")
 def test_dcmjs_scu(tmp_path: Path) -> None:
     script = Path(__file__).with_name("dcmjs_scu.js")
     with StorageSCP(tmp_path) as scp:

@@ -3,7 +3,7 @@
 import logging
 import select
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never, cast
 from pydicom.dataset import Dataset
 
 from dicom_proto import calls
+from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.routing import Key, OperationEvent, Summons
@@ -25,6 +26,7 @@ from dicom_proto.services.effects import END, Call, Dial, Drain, Effect, HangUp,
 from dicom_proto.services.event import Event
 from dicom_proto.services.handlers import EventKind, Handlers
 from dicom_proto.services.invoking import Invoking
+from dicom_proto.services.notifications import Notifier
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.store import Storable, StoredObject
 from dicom_proto.upper_layer.events import (
@@ -37,7 +39,7 @@ from dicom_proto.upper_layer.events import (
     ReleaseRequested,
     TimedOut,
 )
-from dicom_proto.upper_layer.failures import AssociationFailure, Ending, failure_of
+from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending, failure_of
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
@@ -103,6 +105,7 @@ class Association:
         self.is_requestor = not is_acceptor
         self.is_released = self.is_aborted = self.is_rejected = False
         self._session: Session | None = None
+        self._notifier = Notifier(self.peer)
         self._lock = threading.RLock()  # held by whoever drives the connection
         self._depth = 0  # of programs that are being driven
         self._has_ended = threading.Event()
@@ -114,17 +117,15 @@ class Association:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is None:
-            self.release()
-        else:
-            self.abort()
+        self.release() if kind is None else self.abort()
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
     @property
     def is_established(self) -> bool:
         """Whether requests can be sent."""
-        return not self._has_ended.is_set() and self.peer.connection.state is State.Sta6
+        is_over = self._session is None or self._session.is_interrupted or self._has_ended.is_set()
+        return not is_over and self.peer.connection.state is State.Sta6
 
     @property
     def accepted_contexts(self) -> list[PresentationContext]:
@@ -154,10 +155,12 @@ class Association:
     def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
         """Bind a handler to an event of this association; raises as :meth:`Handlers.bind`."""
         self.peer.handlers.bind(event, handler, args)
+        self._notifier.update()
 
     def unbind(self, event: EventKind, handler: Any) -> None:
         """Unbind a handler."""
         self.peer.handlers.unbind(event, handler)
+        self._notifier.update()
 
     # --- what users call: see dicom_proto.calls -----------------------------------------------------------------------
 
@@ -220,20 +223,23 @@ class Association:
     def release(self) -> None:
         """Release the association and wait until it is closed; without one, do nothing."""
         with self._lock:
-            if not self._depth:
+            if self.is_established and not self._depth:
                 self._await_answers(0)
+                self._tidy()
             if not self.is_established:
                 return
             self.peer.connection.release()
             while not self._settle():
                 if not self._serve_next():
-                    self._open_session().turn()
+                    self._turn()
 
     def abort(self) -> None:
         """Abort the association; without one, do nothing. It does not wait for a call that another thread makes."""
         if self._session is None or self._has_ended.is_set():
             return
+        self.failure = self.failure or AssociationClosed("this side has aborted the association")
         if not self._lock.acquire(blocking=False):
+            self.is_aborted = True
             self._session.interrupt()
             return
         try:
@@ -250,7 +256,14 @@ class Association:
         """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
         with self._lock:
             self._await_window()
-            return self._drive(program)
+            return self._drive_and_tidy(program)
+
+    def _drive_and_tidy(self, program: Program[T]) -> T:
+        with self._lock:
+            try:
+                return self._drive(program)
+            finally:
+                self._tidy()
 
     def _drive(self, program: Program[T]) -> T:
         opened: list[Any] = []  # iterators and associations, to be closed however the program ends
@@ -275,8 +288,10 @@ class Association:
                     _close(item)
                 if self._session is not None:
                     self._session.flush()
+                self._tell()
 
     def _perform(self, effect: Effect, opened: list[Any]) -> Any:
+        self._tell()
         match effect:
             case Receive():
                 return self._receive(effect.key)
@@ -309,15 +324,14 @@ class Association:
 
     def _receive(self, key: Key) -> OperationEvent:
         """Wait for the next event of an operation, and serve meanwhile what the peer asks for."""
-        router, session = self.peer.router, self._open_session()
+        router = self.peer.router
         while True:
             event = router.next_event(key)
             if event is not None:
                 return event
             if not self._serve_next():
-                if self._settle():
-                    raise failure_of(self._ending())
-                session.turn()
+                self._check_going_on()
+                self._turn()
 
     def _drain(self) -> None:
         """Take in what has arrived, and wait until there is room to write."""
@@ -326,9 +340,8 @@ class Association:
         session.receive()
         self.peer.router.pump()
         while not connection.write_room:
-            if self._settle():
-                raise failure_of(self._ending())
-            session.turn()
+            self._check_going_on()
+            self._turn()
             self.peer.router.pump()
 
     def _results(self, invoke: Callable[[], Invoking]) -> Iterator[calls.Result]:
@@ -336,34 +349,49 @@ class Association:
         with self._lock:
             self._await_window()
             invoking = invoke()
-            self._open_session().flush()
-        return self._replies(invoking)
+            self._tidy()
+        replies = self._replies(invoking)
+        next(replies)
+        return replies
 
     def _replies(self, invoking: Invoking) -> Iterator[calls.Result]:
         try:
-            while (result := self._drive(calls.next_result(invoking))) is not None:
+            yield Dataset(), None  # for _results: only a generator that has begun is closed when it is abandoned
+            while (result := self._drive_and_tidy(calls.next_result(invoking))) is not None:
                 yield result
         finally:
             with self._lock:
                 if not invoking.is_over:  # nobody wants the rest
                     invoking.cancel()
                     invoking.close()
-                    self._open_session().flush()
+                    self._tidy()
 
     def _await_window(self) -> None:
         """Wait, if as many operations are outstanding as may be, until another can be invoked (PS3.7 D.3.3.3).
 
         Within a program nothing is waited for: what it would wait for may need the program to go on.
         """
-        if not self._depth:
+        if not self._depth and self.is_established:
             self._await_answers(self.peer.connection.invoked_window - 1)
 
     def _await_answers(self, most: int) -> None:
         """Wait until no more than so many requests are unanswered; the answers stay where they will be asked for."""
         router, connection = self.peer.router, self.peer.connection
-        while self.is_established and len(connection.invoked) > most and not router.is_full:
-            if not self._serve_next() and not self._settle():
-                self._open_session().turn()
+        while len(connection.invoked) > most:
+            is_served = self._serve_next()
+            if self._settle() or router.is_full:
+                return
+            if not is_served and len(connection.invoked) > most:
+                self._turn()
+
+    def _tidy(self) -> None:
+        """See to what has arrived and nobody waits for: its arrival wakes nobody any more, once it has been read."""
+        has_room = self._session is not None and not self._depth
+        while has_room:  # what has left may have made room for a request that waits
+            while not self._has_ended.is_set() and (self._serve_next() or self._tell()):
+                pass
+            self._settle()
+            has_room = self._open_session().flush()
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -372,10 +400,38 @@ class Association:
             raise NotEstablishedError(f"the association was never established: {self.failure}")
         return self._session
 
-    def _ending(self) -> Ending:
-        return self.peer.router.ending or ConnectionClosed()
+    def _check_going_on(self) -> None:
+        if self._settle():
+            raise failure_of(self.peer.router.ending or ConnectionClosed())
+
+    def _start(self, session: Session) -> None:
+        self._session = session
+        session.on_received = self._notifier.received
+        session.on_sent = self._on_sent
+        self._notify(evt.EVT_CONN_OPEN, address=session.peer_address)
+
+    def _on_sent(self, buffers: list[Buffer]) -> None:
+        self._notifier.sent(buffers)
+        self._tell()  # at once: there may be more to send than is to be kept
 
     def _notify(self, kind: EventKind, **attributes: Any) -> None:
+        """Tell of an event, after all that has passed before it."""
+        self._tell()
+        self._call_handlers(kind, attributes)
+
+    def _tell(self) -> bool:
+        """Tell what has passed; return whether there was anything, whose handlers may have changed everything."""
+        told = self._notifier.take()
+        for kind, attributes in told:
+            self._call_handlers(kind, attributes)
+        return bool(told)
+
+    def _turn(self) -> None:
+        """Tell what has passed; if that was nothing, send, and wait for something to happen."""
+        if not self._tell():
+            self._open_session().turn()
+
+    def _call_handlers(self, kind: EventKind, attributes: Mapping[str, Any]) -> None:
         """Call the handlers of a notification event; what they raise is logged."""
         for binding in self.peer.handlers.bindings(kind):
             event = Event(kind, self, **attributes)
@@ -463,9 +519,9 @@ class Association:
             self.failure = error
             _log.error("%s", error)
             return
-        self._session = session = Session(sock, connection)
+        session = Session(sock, connection)
         try:
-            self._notify(evt.EVT_CONN_OPEN, address=address)
+            self._start(session)
             with self._lock:
                 self._await_agreement()
             threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
@@ -474,9 +530,9 @@ class Association:
             raise
 
     def _await_agreement(self) -> None:
-        connection, session = self.peer.connection, self._open_session()
+        connection = self.peer.connection
         while not self._settle() and connection.agreement is None:
-            session.turn()
+            self._turn()
         self._serve_next()
         if self.is_established and not connection.contexts:
             self.failure = NoContextError(f"no presentation context was accepted: {self.rejected_contexts}")
@@ -484,11 +540,11 @@ class Association:
 
     def accept(self, session: Session, policy: Policy | AAssociateRJ) -> None:
         """Wait for a request, and answer it as the acceptor: by a policy, or with a rejection whatever it asks for."""
-        self._session = session
         router, connection = self.peer.router, self.peer.connection
         with self._lock:
+            self._start(session)
             while (summons := router.next_summons()) is None and not self._settle():
-                session.turn()
+                self._turn()
             if not isinstance(summons, AssociateRequested):
                 return
             self._serve(summons)
@@ -530,7 +586,7 @@ class Association:
         finally:
             session.close()
             self._has_ended.set()
-            self._notify(evt.EVT_CONN_CLOSE)
+            self._notify(evt.EVT_CONN_CLOSE, address=session.peer_address)
 
     def _attend(self) -> bool:
         """Do everything that can be done now; return whether the connection is to be closed."""
@@ -540,8 +596,5 @@ class Association:
             return True
         session.receive()
         connection.handle_timeout(monotonic())
-        while not self._has_ended.is_set() and self._serve_next():
-            pass
-        self._settle()
-        session.flush()
+        self._tidy()
         return connection.wants_close or self._has_ended.is_set()

@@ -56,6 +56,15 @@ class Session:
         A connected TCP socket; the session owns it from now on.
     connection : Connection
         The protocol, just made; for the requestor, after ``request``.
+
+    Attributes
+    ----------
+    peer_address : tuple of str and int
+        Host and port of the other end.
+    on_received : callable or None
+        Called with what has been received, before the connection sees it; it may take notes and no more.
+    on_sent : callable or None
+        Called with the buffers that are about to be sent: whole PDUs.
     """
 
     def __init__(self, sock: socket.socket, connection: Connection) -> None:
@@ -66,6 +75,9 @@ class Session:
         self._queue = GatherQueue()
         self._poll = select.poll()
         self.is_interrupted = False
+        self.on_received: Callable[[bytes], None] | None = None
+        self.on_sent: Callable[[list[Buffer]], None] | None = None
+        self.peer_address = _peer_address(sock)
         connection.connection_made(now=monotonic())
 
     def __enter__(self) -> Self:
@@ -224,6 +236,8 @@ class Session:
             _log.debug("! receiving failed: %s", error)
             data = b""
         if data:
+            if self.on_received is not None:
+                self.on_received(data)
             self.connection.receive_data(data, now=monotonic())
         elif not self.is_interrupted:
             self.connection.receive_eof(now=monotonic())
@@ -235,9 +249,12 @@ class Session:
         while True:
             room = max(0, SEND_AHEAD - queue.length)
             before = queue.length
-            queue.extend(self.connection.data_to_send(room, now=monotonic()))
+            buffers = self.connection.data_to_send(room, now=monotonic())
+            queue.extend(buffers)
+            if buffers and self.on_sent is not None:
+                self.on_sent(buffers)
             if not queue.length:
-                return progress
+                return progress or bool(buffers)  # what was to be sent can only have been sent by on_sent
             filled = queue.length - before >= room
             try:
                 queue.send(self._socket)
@@ -269,6 +286,15 @@ class Session:
                 raise failure_of(event)
             case _:
                 raise LocalProtocolError(f"{event!r} in the middle of a response")
+
+
+def _peer_address(sock: socket.socket) -> Address:
+    """Return where the other end is; nowhere if it has closed the connection already."""
+    try:
+        host, port, *_ = sock.getpeername()
+    except OSError:
+        return "", 0
+    return host, port
 
 
 def open_socket(
@@ -391,8 +417,9 @@ class Server:
         self.shutdown()
 
     def start(self) -> None:
-        """Begin to accept connections, in a thread."""
-        self._acceptor.start()
+        """Begin to accept connections, in a thread; once begun, do nothing."""
+        if self._acceptor.ident is None:
+            self._acceptor.start()
 
     def wait(self) -> None:
         """Wait until the server stops listening."""
