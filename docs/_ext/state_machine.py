@@ -63,7 +63,7 @@ class StateDiagram(Directive):
         return [nodes.raw("", draw().svg, format="html")]
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: "Sphinx") -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("state-table", StateTable)
     app.add_directive("state-words", StateWords)
