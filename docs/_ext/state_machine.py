@@ -4,12 +4,16 @@
 a list of what the names mean.
 """
 
+from typing import TYPE_CHECKING
+
 from _ext.diagram import draw
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from sphinx.application import Sphinx
 
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 __all__ = ["setup"]
 
