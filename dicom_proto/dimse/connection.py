@@ -85,7 +85,7 @@ class Connection:
     def receive_data(self, data: Buffer, *, now: float) -> None:
         """Take in received bytes; see :meth:`Association.receive_data`."""
         self._association.receive_data(data, now=now)
-        self._watch_responses(now, restart=True)
+        self._watch_responses(now, restart=bool(data))
 
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost; see :meth:`Association.receive_eof`."""

@@ -63,6 +63,12 @@ def test_response_timer_starts_when_a_streamed_request_has_ended() -> None:
     assert connection.next_deadline() == 12
 
 
+def test_an_empty_block_means_nothing_to_the_response_timer() -> None:
+    connection = waiting()
+    connection.receive_data(b"", now=4)
+    assert connection.next_deadline() == 10
+
+
 def test_response_timer_starts_again_with_each_request() -> None:
     connection = waiting()
     connection.send_request(echo(), context=ECHO_CONTEXT)
