@@ -268,7 +268,7 @@ class _Dialogue:
             for end, other in ends:
                 if end.machine.next_deadline() is None:
                     end.machine.abort()  # the user's turn, or it waits without a timer
-                elif not end.on_the_way and not other.on_the_way:
+                elif not any(one.on_the_way and two.machine.wants_read for one, two in ends):
                     self.expire(end, jump=True)
         for end, _ in ends:
             assert end.machine.wants_close, f"stuck in {end.machine.state.name}"
