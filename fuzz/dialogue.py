@@ -265,7 +265,7 @@ class _Dialogue:
             self.exchange()
             if all(end.machine.wants_close for end in self._ends):
                 break
-            for end, other in ends:
+            for end in self._ends:
                 if end.machine.next_deadline() is None:
                     end.machine.abort()  # the user's turn, or it waits without a timer
                 elif not any(one.on_the_way and two.machine.wants_read for one, two in ends):
