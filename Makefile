@@ -5,6 +5,7 @@ VENV ?= .venv
 PYENV_ROOT ?= $(HOME)/.pyenv
 PYTHONS ?= 3.11 3.12 3.13
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 0
 COVERAGE ?= --cov --cov-report=term
 
 # The first of some commands that really runs (a pyenv shim may exist and fail), is new enough and can make environments.
@@ -58,7 +59,7 @@ bench: $(VENV)/.installed-bench ## measure
 	$(RUN) -m benchmarks
 
 fuzz: $(VENV)/.installed-fuzz ## run each fuzz harness for FUZZ_SECONDS
-	$(RUN) -m fuzz --seconds $(FUZZ_SECONDS)
+	$(RUN) -m fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 docs: $(VENV)/.installed-docs ## build the documentation into docs/_build; a warning is an error
 	$(RUN) -m sphinx -W --keep-going --fresh-env --quiet --builder html docs docs/_build/html

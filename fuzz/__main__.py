@@ -1,5 +1,6 @@
 """``python -m fuzz``: run the harnesses for some time each, or replay what they have found."""
 
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def _parser() -> ArgumentParser:
         "--corpus", type=Path, default=_ROOT / "build" / "fuzz",
         help="where new inputs are kept, from which the next run goes on (default: build/fuzz)",
     )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the fuzzer: the same inputs each time; 0 for others")
     parser.add_argument(
         "--replay", nargs="+", type=Path, metavar="PATH", help="run inputs, or all of a folder, and end"
     )
@@ -84,7 +86,12 @@ def _fuzz(name: str, options: Namespace) -> bool:
         dictionary.flush()
         command = [
             *(sys.executable, "-m", "fuzz.engine", name),
-            *(f"-max_total_time={options.seconds}", f"-max_len={_LONGEST_INPUT}", f"-timeout={_PATIENCE}"),
+            *(
+                f"-seed={options.seed}",
+                f"-max_total_time={options.seconds}",
+                f"-max_len={_LONGEST_INPUT}",
+                f"-timeout={_PATIENCE}",
+            ),
             *(
                 f"-dict={dictionary.name}",
                 f"-artifact_prefix={findings}/",
@@ -93,7 +100,11 @@ def _fuzz(name: str, options: Namespace) -> bool:
             ),
             *(str(grown), str(CORPUS / name)),
         ]
-        status = subprocess.run(command, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        environment = os.environ | ({"PYTHONHASHSEED": str(options.seed)} if options.seed else {})
+        finished = subprocess.run(
+            command, cwd=_ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    status = finished.returncode
     told = log.read_text(errors="replace")
     found = re.findall(r"Test unit written to (\S+)", told)
     print(_row(name, *_figures(told), "none" if status == 0 else f"exit status {status}"), flush=True)
