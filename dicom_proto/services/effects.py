@@ -62,10 +62,15 @@ class Drain:
 
 @frozen
 class Call:
-    """Call a function of the user with an argument and return its result; what it raises is thrown into the program."""
+    """Call a function of the user with an argument and return its result; what it raises is thrown into the program.
+
+    A driver that shares its thread calls a plain function in another one, unless ``is_quick`` says that it is over
+    sooner than that takes.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    is_quick: bool = False
 
 
 @frozen
