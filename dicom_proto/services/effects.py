@@ -26,7 +26,7 @@ from dicom_proto.dimse.routing import Key
 from dicom_proto.services.peer import Peer
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 
-__all__ = ["END", "Call", "Dial", "Drain", "Effect", "End", "HangUp", "Program", "Pull", "Receive", "Run"]
+__all__ = ["END", "Await", "Call", "Dial", "Drain", "Effect", "End", "HangUp", "Program", "Pull", "Receive", "Run"]
 
 T = TypeVar("T")
 
@@ -49,6 +49,17 @@ class Receive:
     """
 
     key: Key
+
+
+@frozen
+class Await:
+    """Wait until a condition returns something else than ``None``, and return that; throws as :class:`Receive`.
+
+    The driver looks at it at once, and again whenever something has happened on this association. It may change
+    nothing.
+    """
+
+    condition: Callable[[], Any]
 
 
 @frozen
@@ -116,5 +127,5 @@ class HangUp:
     peer: Peer
 
 
-Effect: TypeAlias = Receive | Drain | Call | Pull | Dial | Run | HangUp
+Effect: TypeAlias = Receive | Await | Drain | Call | Pull | Dial | Run | HangUp
 Program: TypeAlias = Generator[Effect, Any, T]

@@ -216,6 +216,11 @@ class Notifier:
         for buffer in buffers:
             self._pending.extend(self._sent.look(buffer))
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._pending)
+
     def take(self) -> list[Notification]:
         """Return what there is to tell since the last call, in the order in which it happened."""
         pending, self._pending = self._pending, []

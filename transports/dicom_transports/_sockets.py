@@ -1,17 +1,41 @@
-"""Options of TCP sockets that carry DICOM, the same for every adapter (they decide speed more than any code does)."""
+"""TCP sockets that carry DICOM, the same for every adapter: their options decide speed more than any code does."""
 
+import errno
 import socket
-from typing import Final
+import ssl
+from typing import Final, TypeAlias
 
-__all__ = ["RECEIVE_SIZE", "SEND_AHEAD", "acknowledge_at_once", "prepare"]
+from dicom_proto.errors import InvalidSettingError
+from dicom_transports._tls import TLSLayer
+
+__all__ = [
+    "RECEIVE_SIZE",
+    "SEND_AHEAD",
+    "Address",
+    "TLSArguments",
+    "accept",
+    "acknowledge_at_once",
+    "client_tls",
+    "listen",
+    "no_connection",
+    "peer_address",
+    "prepare",
+]
+
+Address: TypeAlias = tuple[str, int]
+TLSArguments: TypeAlias = tuple[ssl.SSLContext, str | None]
+"""A context for the client's side of TLS, and the name that the server's certificate has to carry."""
 
 RECEIVE_SIZE: Final = 1 << 18  # bytes asked for at a time: many PDUs are parsed from one block
 SEND_AHEAD: Final = 1 << 20  # bytes cut into PDUs ahead of what the kernel has taken
+_BACKLOG: Final = 1024  # connections that wait to be accepted
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+_GONE_AGAIN: Final = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
 
 def prepare(sock: socket.socket) -> None:
-    """Set the options of a connected socket: what is sent leaves at once."""
+    """Set the options of a connected socket: it never blocks, and what is sent leaves at once."""
+    sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -23,3 +47,65 @@ def acknowledge_at_once(sock: socket.socket) -> None:
     """
     if _QUICKACK is not None:
         sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
+def peer_address(sock: socket.socket) -> Address:
+    """Return where the other end is; nowhere if it has closed the connection already."""
+    try:
+        host, port, *_ = sock.getpeername()
+    except OSError:
+        return "", 0
+    return host, port
+
+
+def no_connection(address: Address, error: OSError) -> OSError:
+    """Return the error of an attempt to connect, with host and port in its message."""
+    message = f"no connection to {address[0]} port {address[1]}: {error.strerror or error}"
+    return type(error)(*filter(None, (error.errno, message)))  # a timeout has no number
+
+
+def client_tls(arguments: TLSArguments | None) -> TLSLayer | None:
+    """Return the client's side of TLS; ``None`` without it.
+
+    Raises
+    ------
+    InvalidSettingError
+        If the arguments are no context and name.
+    """
+    match arguments:
+        case None:
+            return None
+        case (ssl.SSLContext() as context, (None | str()) as name):
+            return TLSLayer(context, server_side=False, server_hostname=name)
+        case _:
+            raise InvalidSettingError("tls_args has to be (SSLContext, host name of the server or None)")
+
+
+def listen(address: Address) -> socket.socket:
+    """Listen on an address: IPv6 if it looks so, IPv4 otherwise.
+
+    Raises
+    ------
+    OSError
+        If it cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def accept(listener: socket.socket) -> socket.socket | None:
+    """Accept a connection; ``None`` if there is none any more.
+
+    Raises
+    ------
+    OSError
+        If the system has no room for it.
+    """
+    try:
+        return listener.accept()[0]
+    except OSError as error:
+        if error.errno in _GONE_AGAIN:
+            return None
+        raise

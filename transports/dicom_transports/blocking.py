@@ -2,28 +2,40 @@
 
 Each association has a thread that sees to what the peer does while nobody calls: an acceptor's serves it; a
 requestor's answers what it is asked, notices a release, an abort or a closed connection, and keeps the timers. A call
-is driven by the thread that makes it, so that it costs no hand-over.
-
-Below it is what carries one association over one socket, for those who want no more: :class:`Session`,
-:func:`connect` and :class:`Server`.
+is driven by the thread that makes it, so that it costs no hand-over; several threads may call at once.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from math import inf
+from time import monotonic
+from typing import Any, Final, Self, TypeVar, assert_never
 
-from dicom_proto.dimse.connection import Connection
-from dicom_proto.entity import ApplicationEntity
-from dicom_proto.negotiation_items import NegotiationItem
+from pydicom.dataset import Dataset
+
+from dicom_proto import calls
+from dicom_proto.dimse.events import RequestReceived
+from dicom_proto.errors import DicomProtoError
 from dicom_proto.presentation import PresentationContext, build_context, build_role
 from dicom_proto.services import handlers as evt
-from dicom_proto.services.handlers import Bound, EventKind, Handlers
+from dicom_proto.services.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.services.handlers import Bound, Handlers
+from dicom_proto.services.invoking import Invoking
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer.pdu import AAssociateRQ
-from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
-from dicom_transports._associations import Association
-from dicom_transports._sessions import Address, Server, Session, connect
+from dicom_proto.upper_layer.failures import AssociationFailure
+from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
+from dicom_transports._base import AEBase, AssociationBase, Scope, ServerBase
+from dicom_transports._link import Link
+from dicom_transports._sessions import Server, Session, connect
+from dicom_transports._sockets import Address, TLSArguments, accept, client_tls, no_connection
+from dicom_transports._tls import TLSLayer
+from dicom_transports._waker import Waker
 
 __all__ = [
     "AE",
@@ -41,121 +53,439 @@ __all__ = [
     "register_uid",
 ]
 
+T = TypeVar("T")
+_log = logging.getLogger("dicom_transports.blocking")
+_LINGER: Final = 0.05  # seconds until an association's own thread looks again whether calls follow each other
+_BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
+_HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
+
 
 def debug_logger() -> None:
     """Log everything that happens, to the standard error: PDUs, states and timers, no data sets."""
     logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
-class AssociationServer(Server):
-    """Serves associations for an application entity; made by :meth:`AE.make_server`.
+class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Result]]):
+    """One association of an application entity, or the failed attempt at one.
 
-    Parameters
-    ----------
-    ae : AE
-        For whom.
-    address : tuple of str and int
-        Where to listen.
-    policy : Policy
-        What is accepted.
-    handlers : Handlers
-        What is bound to the events of its associations.
+    As a context manager it raises what goes wrong, releases the association at the end, and aborts it on an exception.
     """
 
-    def __init__(self, ae: "AE", address: Address, policy: Policy, handlers: Handlers) -> None:
-        super().__init__(
-            address,
-            policy,
-            lambda _: None,
-            maximum_associations=ae.maximum_associations,
-            limits=ae.limits,
-            tolerance=ae.tolerance,
-            timeouts=ae.timeouts,
-        )
-        self.ae = ae
-        self._handlers = handlers
-        self._associations: list[Association] = []
+    def __init__(self, ae: "AE", handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
+        super().__init__(ae, handlers, policy)
+        self._entity = ae
+        self._lock = threading.Lock()  # over everything below; no user's code runs under it
+        self._changed = threading.Condition(self._lock)
+        self._pumping = 0  # callers that wait for the socket, for all of them
+        self._callers = 0
+        self._waker = Waker()  # wakes those who poll when it is over, and its own thread when it watches
+        self._watched_until: float | None = None  # when the own thread wakes by itself
+        self._has_told_end = False
 
-    @property
-    def active_associations(self) -> list[Association]:
-        """The associations that are established now."""
+    def __enter__(self) -> Self:
+        if self.failure is not None:
+            raise self.failure
+        self.peer.is_strict = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self.release() if kind is None else self.abort()
+
+    def abort(self) -> None:
+        """Abort the association; without one, do nothing. It waits for nobody."""
+        if self._link is None:
+            return
         with self._lock:
-            return [association for association in self._associations if association.is_established]
+            self.give_up()
+            self._link.say_farewell()
+            self._changed.notify_all()
+        self._waker.wake()
+        self._end()
 
-    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
-        """Bind a handler to an event of the associations to come."""
-        self._handlers.bind(event, handler, args)
+    # --- driving programs ---------------------------------------------------------------------------------------------
 
-    def unbind(self, event: EventKind, handler: Any) -> None:
-        """Unbind a handler for the associations to come."""
-        self._handlers.unbind(event, handler)
-
-    def _attend(self, session: Session, is_crowded: bool) -> None:
-        association = Association(self.ae, session.connection, self._handlers.copy(), is_acceptor=True)
+    def run(self, program: Program[T]) -> T:
+        """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
         with self._lock:
-            self._associations.append(association)
+            self._callers += 1
         try:
-            association.accept(session, LOCAL_LIMIT_EXCEEDED if is_crowded else self._policy)
-            association.live()
+            return self._drive(program)
+        finally:
+            if not self._is_handling():
+                self._catch_up()
+            with self._lock:
+                self._callers -= 1
+                self._hand_over()
+
+    def _drive(self, program: Program[T]) -> T:
+        scope = Scope(self)
+        try:
+            step, value = program.send, None
+            while True:
+                try:
+                    with self._lock:
+                        effect = step(value)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                try:
+                    step, value = program.send, self._perform(effect, scope)
+                except Exception as error:  # noqa: BLE001 - all of them are the program's
+                    step, value = program.throw, error
         finally:
             with self._lock:
-                self._associations.remove(association)
+                program.close()
+            for item in scope.opened:
+                scope.close(item)
+
+    def _perform(self, effect: Effect, scope: Scope) -> Any:
+        match effect:
+            case Receive():
+                return self._wait(lambda: self.peer.router.next_event(effect.key))
+            case Await():
+                return self._wait(effect.condition)
+            case Drain():
+                self._take_in()
+                return self._wait(lambda: self.peer.connection.write_room or None)
+            case Call():
+                return scope.call(effect)
+            case Pull():
+                if effect.iterator not in scope.opened:
+                    scope.opened.append(effect.iterator)
+                return scope.pull(effect.iterator)
+            case Dial():
+                other = self._entity.dial(effect.address, effect.offer, **effect.options)
+                scope.opened.append(other)
+                if isinstance(other.failure, AssociationFailure | OSError):
+                    raise other.failure
+                return other.peer
+            case Run():
+                return effect.peer.association.run(effect.program)
+            case HangUp():
+                return effect.peer.association.release()
+            case _:
+                assert_never(effect)
+
+    def _results(self, invoke: Program[Invoking]) -> Iterator[calls.Result]:
+        """Invoke an operation at once; return its results, which are waited for as they are asked for."""
+        replies = self._replies(self.run(invoke))
+        next(replies)
+        return replies
+
+    def _replies(self, invoking: Invoking) -> Iterator[calls.Result]:
+        try:
+            yield Dataset(), None  # for _results: only a generator that has begun is closed when it is abandoned
+            while (result := self.run(calls.next_result(invoking))) is not None:
+                yield result
+        finally:
+            if not invoking.is_over:  # nobody wants the rest
+                self.run(self._abandon(invoking))
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _wait(self, condition: Callable[[], T | None]) -> T:
+        """Wait until a condition gives something; serve meanwhile what the peer asks for."""
+        while True:
+            with self._lock:
+                result = condition()
+                if result is None:
+                    self.conclude()
+                    result = condition()  # what came before the end still counts
+                if result is not None:
+                    return result
+                work = self._next_work()
+                if work is None and not self.is_over:
+                    self._turn()
+                    continue
+            if work is not None:
+                self._drive(work)
+                continue
+            self._end()
+            raise self.end()
+
+    def _take_in(self) -> None:
+        """Send what there is, and take in what has arrived, without waiting."""
+        with self._lock:
+            link = self._open_link()
+            link.flush()
+            link.receive()
+
+    def _next_work(self) -> Program[None] | None:
+        """Return what has to be done before anything is waited for, if there is something."""
+        if self.notifier.has_pending:
+            return self.tell()
+        summons = self.peer.router.next_summons()
+        if summons is None:
+            return None
+        work = self.attend(summons)
+        if not isinstance(summons, RequestReceived) or self.peer.connection.performed_window <= 1:
+            return work
+        threading.Thread(target=self._attend_aside, args=(work,), name="dicom-operation", daemon=True).start()
+        return self._next_work()
+
+    def _attend_aside(self, work: Program[None]) -> None:
+        """Perform one of several operations at a time, in a thread of its own."""
+        try:
+            self.run(work)
+        except DicomProtoError as error:
+            _log.info("! %s", error)
+
+    def _catch_up(self) -> None:
+        """See to what has arrived and nobody waits for: its arrival wakes nobody any more, once it has been read."""
+        while self._link is not None:
+            with self._lock:
+                self.conclude()
+                work = self._next_work()
+                if work is None and not self._link.flush():
+                    break
+            if work is not None:
+                self._drive(work)
+        if self.is_over:
+            self._end()
+
+    def _turn(self) -> None:
+        """Send; then wait until something happens: in the socket, or by the thread that waits for the socket."""
+        link = self._open_link()
+        if link.flush() or self.notifier.has_pending:
+            return
+        timeout = link.seconds_left()
+        if self._pumping and not link.wants_write:
+            if not self._changed.wait(timeout):
+                link.expire()
+            return
+        self._pumping += 1
+        mask = _interests(link)
+        self._lock.release()
+        try:
+            is_readable = self._poll(link, mask, timeout)
+        finally:
+            self._lock.acquire()
+            self._pumping -= 1
+        if is_readable:
+            link.receive()
+        else:
+            link.expire()
+        self._changed.notify_all()
+
+    def _poll(self, link: Link | None, mask: int, timeout: float | None) -> bool:
+        """Wait for the socket, if it is stated, and for the waker; return whether there is something to read."""
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        if link is not None:
+            poll.register(link, mask)
+        waker = self._waker.fileno()
+        ready = poll.poll(None if timeout is None else timeout * 1000)
+        return any(number != waker and event & ~select.POLLOUT for number, event in ready)
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    def request(
+        self, offer: AAssociateRQ, address: Address, bind_address: Address | None, tls: TLSLayer | None
+    ) -> None:
+        """Establish the association as the requestor; :attr:`failure` says why if that fails."""
+        self.peer.connection.request(offer)
+        try:
+            sock = socket.create_connection(address, self.ae.connection_timeout, bind_address)
+        except OSError as error:
+            self.failure = no_connection(address, error)
+            _log.error("%s", self.failure)
+            return
+        self.open(sock, tls)
+        threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
+        self.run(self.establish())
+
+    def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
+        """Begin with a connected socket."""
+        link = self._connect(sock, tls, monotonic)
+        self._drive(self.opened(link.peer_address))
+
+    def live(self) -> None:
+        """See to what the peer does while nobody calls, until the connection is closed: for a thread of its own."""
+        link = self._open_link()
+        try:
+            while not (link.is_done and self._callers == 0):
+                self._watch(link)
+        except Exception:  # noqa: BLE001 - whatever it is costs this association only
+            _log.exception("an association failed")
+            self.abort()
+        finally:
+            with self._lock:
+                link.close()
+                self.conclude()
+            self._end()
+            self._drive(self.closed(link.peer_address))
+            self._waker.close()
+
+    def _watch(self, link: Link) -> None:
+        """Wait for something to happen while nobody calls, and see to it."""
+        with self._lock:
+            is_busy = self._is_busy() or link.is_done
+            mask, deadline = _interests(link), link.deadline()
+            self._watched_until = None if is_busy else deadline or inf
+        if is_busy:  # whoever calls will most likely call again
+            is_readable = self._poll(None, 0, _LINGER)
+        else:
+            is_readable = self._poll(link, mask, None if deadline is None else max(0.0, deadline - monotonic()))
+        with self._lock:
+            self._waker.clear()
+            self._watched_until = None
+            if is_busy or self._is_busy():
+                return
+            if is_readable:
+                link.receive()
+            link.expire()
+            self._changed.notify_all()
+        self._catch_up()
+
+    def _is_busy(self) -> bool:
+        """Tell whether callers drive the connection; several operations for the peer are not left to them."""
+        return self._callers > 0 and self.peer.connection.performed_window <= 1
+
+    def _hand_over(self) -> None:
+        """Leave the association to its own thread, which may have to wake earlier than it thought."""
+        deadline = None if self._link is None else self._link.deadline()
+        if deadline is not None and self._watched_until is not None and deadline < self._watched_until:
+            self._waker.wake()
+
+    def _end(self) -> None:
+        """Tell how it ended, once; the connection is closed if nothing more is to come."""
+        with self._lock:
+            has_told, self._has_told_end = self._has_told_end, self.is_over
+        if not self.is_over or has_told:
+            return
+        self._drive(self.ended())
+        with self._lock:
+            if self._link is not None and self._link.is_done:
+                self._link.close()
+        self._waker.wake()
 
 
-class AE(ApplicationEntity):
-    """An application entity on blocking sockets: requests associations, and serves them."""
+def _interests(link: Link) -> int:
+    """Return what to poll a socket for."""
+    return (select.POLLIN if link.wants_read else _HANGUP) | (select.POLLOUT if link.wants_write else 0)
 
-    def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
-        super().__init__(ae_title)
-        self._servers: list[AssociationServer] = []
 
-    @property
-    def active_associations(self) -> list[Association]:
-        """The associations that its servers have established now."""
-        return [association for server in self._servers for association in server.active_associations]
+class AssociationServer(ServerBase[Association]):
+    """Serves associations for an application entity, each in a thread of its own; made by :meth:`AE.make_server`."""
 
-    def associate(
+    def __init__(
         self,
-        addr: str,
-        port: int,
-        contexts: Sequence[PresentationContext] | None = None,
-        ae_title: str = "ANY-SCP",
-        max_pdu: int | None = None,
-        ext_neg: Iterable[NegotiationItem] | None = None,
-        bind_address: Address | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
-    ) -> Association:
-        """Request an association.
+        ae: "AE",
+        address: Address,
+        handlers: Handlers,
+        policy: Policy,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(ae, address, handlers, policy, ssl_context)
+        self._entity = ae
+        self._lock = threading.Lock()
+        self._waker = Waker()
+        self._threads: set[threading.Thread] = set()
+        self._acceptor = threading.Thread(target=self._accept, name="dicom-server", daemon=True)
+        self._is_shut = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+
+    def start(self) -> None:
+        """Begin to accept connections, in a thread; once begun, do nothing."""
+        if self._acceptor.ident is None:
+            self._acceptor.start()
+
+    def wait(self) -> None:
+        """Wait until the server stops listening."""
+        self._acceptor.join()
+
+    def shutdown(self, finish_within: float | None = None) -> None:
+        """Stop listening, end every association, and wait until all threads have ended.
+
+        It may be called before :meth:`start`, a second time, and by a handler, for whose thread it does not wait then.
 
         Parameters
         ----------
-        addr, port
-            Where the peer listens.
-        contexts : sequence of PresentationContext, optional
-            What to propose instead of :attr:`requested_contexts`.
-        ae_title : str
-            The AE title to call.
-        max_pdu : int, optional
-            Instead of :attr:`maximum_pdu_size`.
-        ext_neg : iterable, optional
-            Roles, extended negotiation, user identity, operations window.
-        bind_address : tuple of str and int, optional
-            Local host and port to connect from.
-        evt_handlers : iterable of tuple, optional
-            ``(event, handler)`` or ``(event, handler, [arguments])``.
-
-        Returns
-        -------
-        Association
-            Established or not: look at ``is_established``, or use it in a ``with`` statement, which raises.
-
-        Raises
-        ------
-        LocalProtocolError
-            If what is proposed breaks a rule of the standard.
+        finish_within : float, optional
+            Seconds that associations have to end by themselves; what is left then, or at once, is aborted.
         """
-        offer = self.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
-        return self.dial((addr, port), offer, bind_address=bind_address, evt_handlers=evt_handlers)
+        with self._lock:
+            was_shut, self._is_shut = self._is_shut, True
+        if was_shut:
+            return
+        self._waker.wake()
+        if self._acceptor.ident is not None:
+            self._acceptor.join()
+        self._listener.close()
+        if finish_within is not None:
+            self._join(monotonic() + finish_within)
+        for association in tuple(self._associations):
+            association.abort()
+        self._join(None)
+        self._waker.close()
+
+    def _join(self, deadline: float | None) -> None:
+        """Wait for the threads of the associations."""
+        for thread in tuple(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+
+    def _accept(self) -> None:
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        poll_both = select.poll()
+        poll_both.register(self._waker, select.POLLIN)
+        poll_both.register(self._listener, select.POLLIN)
+        stop = self._waker.fileno()
+        while all(descriptor != stop for descriptor, _ in poll_both.poll()):
+            try:
+                sock = accept(self._listener)
+            except OSError as error:  # most likely no descriptor is free: wait for an association to end
+                _log.warning("! a connection cannot be accepted: %s", error)
+                poll.poll(_BACK_OFF * 1000)
+                continue
+            if sock is not None:
+                self._begin(sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        """Start the thread of one connection; those too many are rejected in it, up to a bound of their own."""
+        with self._lock:
+            reception = self._reception()
+            if reception is None:
+                sock.close()
+                return
+            association = Association(self._entity, self._handlers.copy(), reception)
+            thread = threading.Thread(
+                target=self._serve, args=(association, sock), name="dicom-association", daemon=True
+            )
+            self._associations.add(association)
+            self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there is no thread to be had
+            _log.warning("! a connection cannot be served: %s", error)
+            sock.close()
+            self._forget(association, thread)
+
+    def _serve(self, association: Association, sock: socket.socket) -> None:
+        try:
+            association.open(sock, self._tls())
+            association.live()
+        except OSError as error:  # the peer is gone again, or no descriptor is free
+            _log.warning("! a connection cannot be served: %s", error)
+            sock.close()
+        finally:
+            self._forget(association, threading.current_thread())
+
+    def _forget(self, association: Association, thread: threading.Thread) -> None:
+        with self._lock:
+            self._associations.discard(association)
+            self._threads.discard(thread)
+
+
+class AE(AEBase[AssociationServer, Association]):
+    """An application entity on blocking sockets: requests associations, and serves them."""
 
     def dial(
         self,
@@ -163,59 +493,40 @@ class AE(ApplicationEntity):
         offer: AAssociateRQ,
         *,
         bind_address: Address | None = None,
+        tls_args: TLSArguments | None = None,
         evt_handlers: Iterable[Bound] | None = None,
     ) -> Association:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
-        connection = Connection(limits=self.limits, tolerance=self.tolerance, timeouts=self.timeouts)
-        handlers = Handlers(evt_handlers, allow_async=False)
-        association = Association(self, connection, handlers, is_acceptor=False)
-        association.request(offer, address, bind_address)
+        association = Association(self, Handlers(evt_handlers, allow_async=False))
+        association.request(offer, address, bind_address, client_tls(tls_args))
         return association
 
-    def make_server(
+    def _make_server(
         self,
         address: Address,
-        evt_handlers: Iterable[Bound] | None = None,
-        ae_title: str | None = None,
-        contexts: Iterable[PresentationContext] | None = None,
+        ssl_context: ssl.SSLContext | None,
+        evt_handlers: Iterable[Bound] | None,
+        policy: Policy,
     ) -> AssociationServer:
-        """Make a server that listens and does not accept yet; raises as :meth:`start_server`."""
-        policy = self.policy(contexts, ae_title=ae_title)
-        server = AssociationServer(self, address, policy, Handlers(evt_handlers, allow_async=False))
-        self._servers.append(server)
-        return server
+        return AssociationServer(self, address, Handlers(evt_handlers, allow_async=False), policy, ssl_context)
 
     def start_server(
         self,
         address: Address,
         block: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
         evt_handlers: Iterable[Bound] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
     ) -> AssociationServer:
-        """Serve associations, each in a thread of its own.
+        """Serve associations, each in a thread of its own; arguments and errors as for :meth:`make_server`.
 
         Parameters
         ----------
-        address : tuple of str and int
-            Where to listen; port 0 lets the system choose, see ``server.address``.
         block : bool
             Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
-        evt_handlers : iterable of tuple, optional
-            ``(event, handler)`` or ``(event, handler, [arguments])``.
-        ae_title : str, optional
-            The AE title that has to be called if :attr:`require_called_aet` is true.
-        contexts : iterable of PresentationContext, optional
-            What is accepted instead of :attr:`supported_contexts`.
-
-        Raises
-        ------
-        LocalProtocolError
-            If nothing is supported, or a handler cannot be bound.
-        OSError
-            If the address cannot be listened on.
         """
-        server = self.make_server(address, evt_handlers, ae_title, contexts)
+        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts)
         server.start()
         if block:
             try:

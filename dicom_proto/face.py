@@ -1,0 +1,263 @@
+"""What users see of an association, in words that users of pynetdicom know; the same whatever carries it.
+
+An adapter's ``Association`` says how a program is run, and so what a call returns: a result, or something that is
+awaited for one.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+from pydicom.dataset import Dataset
+
+from dicom_proto import calls
+from dicom_proto.life import HANDLING, AssociationLife
+from dicom_proto.presentation import PresentationContext, build_context
+from dicom_proto.services.effects import Await, Program
+from dicom_proto.services.handlers import EventKind
+from dicom_proto.services.invoking import Invoking
+
+__all__ = ["AssociationFace"]
+
+T = TypeVar("T")
+NothingT = TypeVar("NothingT")
+StatusT = TypeVar("StatusT")
+ResultT = TypeVar("ResultT")
+ResultsT = TypeVar("ResultsT")
+
+
+class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, ResultsT]):
+    """An association, and what can be asked of it.
+
+    The type parameters are what calls return: nothing, a status, a status with a data set, and many of those.
+    """
+
+    # --- how an adapter runs programs ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def run(self, program: Program[Any]) -> Any:
+        """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
+
+    @abstractmethod
+    def _results(self, invoke: Program[Invoking]) -> ResultsT:
+        """Return the results of an operation that a program invokes."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Abort the association; without one, do nothing. It waits for nobody."""
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def accepted_contexts(self) -> list[PresentationContext]:
+        """The presentation contexts that both sides agreed on."""
+        return [self._as_context(context_id) for context_id in self.peer.connection.contexts]
+
+    @property
+    def rejected_contexts(self) -> list[PresentationContext]:
+        """The presentation contexts that were proposed and not accepted."""
+        agreement = self.peer.connection.agreement
+        contexts = []
+        for rejected in agreement.rejected.values() if agreement else ():
+            context = build_context(rejected.abstract_syntax, rejected.transfer_syntaxes)
+            context.context_id, context.result = rejected.context_id, rejected.result
+            contexts.append(context)
+        return contexts
+
+    def _as_context(self, context_id: int) -> PresentationContext:
+        accepted = self.peer.connection.contexts[context_id]
+        context = build_context(accepted.abstract_syntax, accepted.transfer_syntax)
+        context.context_id, context.result = context_id, 0
+        context.as_scu, context.as_scp = accepted.requestor_is_scu, accepted.requestor_is_scp
+        if self.is_acceptor:
+            context.as_scu, context.as_scp = context.as_scp, context.as_scu
+        return context
+
+    # --- handlers -----------------------------------------------------------------------------------------------------
+
+    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
+        """Bind a handler to an event of this association; raises as :meth:`Handlers.bind`."""
+        self.peer.handlers.bind(event, handler, args)
+        self.notifier.update()
+
+    def unbind(self, event: EventKind, handler: Any) -> None:
+        """Unbind a handler."""
+        self.peer.handlers.unbind(event, handler)
+        self.notifier.update()
+
+    def get_events(self) -> list[EventKind]:
+        """Return the events that something is bound to."""
+        return sorted(self.peer.handlers.kinds(), key=str)
+
+    def get_handlers(self, event: EventKind) -> Any:
+        """Return what is bound to an event, as ``(handler, arguments)``: a list of them for a notification event.
+
+        For an intervention event without a handler it is ``(None, None)``.
+        """
+        bound = [(binding.handler, list(binding.arguments)) for binding in self.peer.handlers.bindings(event)]
+        if not event.is_intervention:
+            return bound
+        return bound[0] if bound else (None, None)
+
+    # --- its end ------------------------------------------------------------------------------------------------------
+
+    def release(self) -> NothingT:
+        """Release the association and wait until it has ended; without one, do nothing.
+
+        What the peer has been asked for, and has not answered, is waited for first.
+        """
+        return cast(NothingT, self.run(self.part(is_handling=self._is_handling())))
+
+    # --- what is asked of the peer: see dicom_proto.calls -------------------------------------------------------------
+
+    def send_c_echo(self, msg_id: int | None = None) -> StatusT:
+        """Send a C-ECHO request; return its status, empty if there is no answer."""
+        return self._status(calls.c_echo(self.peer, msg_id))
+
+    def send_c_store(
+        self,
+        dataset: Any,
+        msg_id: int | None = None,
+        priority: int = 2,
+        originator_aet: str | None = None,
+        originator_id: int | None = None,
+    ) -> StatusT:
+        """Send a C-STORE request with a Dataset, or a path whose data set goes out as it is; return its status."""
+        stored = self._as_storable(dataset)
+        return self._status(calls.c_store(self.peer, stored, msg_id, priority, originator_aet, originator_id))
+
+    def send_c_find(self, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = 2) -> ResultsT:
+        """Send a C-FIND request; yield status and identifier of each response."""
+        return self._many(partial(calls.c_find, self.peer, dataset, query_model, msg_id, priority))
+
+    def send_c_get(self, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = 2) -> ResultsT:
+        """Send a C-GET request; yield status and identifier of each response. The objects come to ``EVT_C_STORE``."""
+        return self._many(partial(calls.c_get, self.peer, dataset, query_model, msg_id, priority))
+
+    def send_c_move(
+        self, dataset: Dataset, move_aet: str, query_model: str, msg_id: int | None = None, priority: int = 2
+    ) -> ResultsT:
+        """Send a C-MOVE request; yield status and identifier of each response."""
+        return self._many(partial(calls.c_move, self.peer, dataset, move_aet, query_model, msg_id, priority))
+
+    def send_c_cancel(self, msg_id: int, context_id: int | None = None, query_model: str | None = None) -> NothingT:
+        """Ask the peer to end a C-FIND, C-GET or C-MOVE."""
+        return cast(NothingT, self.run(_at_once(partial(calls.c_cancel, self.peer, msg_id, context_id, query_model))))
+
+    def send_n_event_report(
+        self,
+        dataset: Dataset | None,
+        event_type: int,
+        class_uid: str,
+        instance_uid: str,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> ResultT:
+        """Send an N-EVENT-REPORT request; return status and event reply."""
+        return self._result(
+            calls.n_event_report(self.peer, dataset, event_type, class_uid, instance_uid, msg_id, meta_uid)
+        )
+
+    def send_n_get(
+        self,
+        identifier_list: Iterable[Any],
+        class_uid: str,
+        instance_uid: str,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> ResultT:
+        """Send an N-GET request; return status and attribute list."""
+        return self._result(calls.n_get(self.peer, identifier_list, class_uid, instance_uid, msg_id, meta_uid))
+
+    def send_n_set(
+        self,
+        dataset: Dataset,
+        class_uid: str,
+        instance_uid: str,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> ResultT:
+        """Send an N-SET request; return status and attribute list."""
+        return self._result(calls.n_set(self.peer, dataset, class_uid, instance_uid, msg_id, meta_uid))
+
+    def send_n_action(
+        self,
+        dataset: Dataset | None,
+        action_type: int,
+        class_uid: str,
+        instance_uid: str,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> ResultT:
+        """Send an N-ACTION request; return status and action reply."""
+        return self._result(calls.n_action(self.peer, dataset, action_type, class_uid, instance_uid, msg_id, meta_uid))
+
+    def send_n_create(
+        self,
+        dataset: Dataset | None,
+        class_uid: str,
+        instance_uid: str | None = None,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> ResultT:
+        """Send an N-CREATE request; return status and attribute list."""
+        return self._result(calls.n_create(self.peer, dataset, class_uid, instance_uid, msg_id, meta_uid))
+
+    def send_n_delete(
+        self, class_uid: str, instance_uid: str, msg_id: int | None = None, meta_uid: str | None = None
+    ) -> StatusT:
+        """Send an N-DELETE request; return its status."""
+        return self._status(calls.n_delete(self.peer, class_uid, instance_uid, msg_id, meta_uid))
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _as_storable(self, value: Any) -> Any:
+        """Return what can be stored for what a user gave; adapters know about files."""
+        return value
+
+    @staticmethod
+    def _abandon(invoking: Invoking) -> Program[None]:
+        """Return a program that ends an operation whose results nobody wants."""
+
+        def abandon() -> None:
+            invoking.cancel()
+            invoking.close()
+
+        return _at_once(abandon)
+
+    def _is_handling(self) -> bool:
+        """Tell whether a handler of this association is asking."""
+        return self in HANDLING.get()
+
+    def _status(self, program: Program[Dataset]) -> StatusT:
+        return cast(StatusT, self.run(self._in_window(program)))
+
+    def _result(self, program: Program[calls.Result]) -> ResultT:
+        return cast(ResultT, self.run(self._in_window(program)))
+
+    def _many(self, invoke: Callable[[], Invoking]) -> ResultsT:
+        return self._results(self._in_window(_at_once(invoke)))
+
+    def _in_window(self, program: Program[T]) -> Program[T]:
+        """Let a program that invokes an operation wait until another one may be outstanding (PS3.7 D.3.3.3).
+
+        One that a handler runs does not wait: what it would wait for may need the handler to return.
+        """
+        return program if self._is_handling() else self._when_there_is_room(program)
+
+    def _when_there_is_room(self, program: Program[T]) -> Program[T]:
+        connection = self.peer.connection
+
+        def has_room() -> bool | None:
+            return not self.is_established or len(connection.invoked) < connection.invoked_window or None
+
+        if has_room() is None:
+            yield Await(has_room)
+        return (yield from program)
+
+
+def _at_once(function: Callable[[], T]) -> Program[T]:
+    """Return a program that only calls a function."""
+    yield from ()
+    return function()

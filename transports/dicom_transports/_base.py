@@ -1,0 +1,304 @@
+"""What the adapters' associations, servers and application entities have in common: everything but the waiting."""
+
+import logging
+import socket
+import ssl
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.entity import ApplicationEntity
+from dicom_proto.errors import InvalidSettingError, NotEstablishedError
+from dicom_proto.face import AssociationFace, NothingT, ResultsT, ResultT, StatusT
+from dicom_proto.life import HANDLING
+from dicom_proto.negotiation_items import NegotiationItem
+from dicom_proto.presentation import PresentationContext
+from dicom_proto.services.effects import END, Call
+from dicom_proto.services.event import Event
+from dicom_proto.services.handlers import Bound, EventKind, Handlers
+from dicom_proto.services.store import StoredObject
+from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
+from dicom_transports._channel import Channel
+from dicom_transports._files import read_object
+from dicom_transports._link import Link
+from dicom_transports._sockets import Address, TLSArguments, listen, peer_address
+from dicom_transports._tls import TLSLayer
+
+__all__ = ["AEBase", "AssociationBase", "Scope", "ServerBase"]
+
+_log = logging.getLogger("dicom_transports")
+
+
+class Scope:
+    """What one program has got hold of, and the context in which it calls what the user wrote.
+
+    Attributes
+    ----------
+    opened : list
+        Iterators and associations, to be closed however the program ends.
+    """
+
+    __slots__ = ("_association", "_context", "opened")
+
+    def __init__(self, association: object) -> None:
+        self._association = association
+        self._context: Context | None = None
+        self.opened: list[Any] = []
+
+    def call(self, call: Call) -> Any:
+        """Call a handler; its event tells when that was."""
+        event = call.arguments[0] if call.arguments else None
+        if isinstance(event, Event):
+            event.timestamp = datetime.now(UTC).astimezone()
+        return self.run(call.function, *call.arguments)
+
+    def pull(self, iterator: Any) -> Any:
+        """Return the next item of an iterator, :data:`END` after the last."""
+        return self.run(next, iterator, END)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the user: what it asks of the association then is known to come from a handler."""
+        if self._context is None:
+            self._context = copy_context()
+            self._context.run(HANDLING.set, (*HANDLING.get(), self._association))
+        return self._context.run(function, *arguments)
+
+    def close(self, item: Any) -> None:
+        """Close an iterator or an association that a program has left open."""
+        try:
+            if isinstance(item, AssociationBase):
+                item.abort()
+            else:
+                self.run(getattr(item, "close", bool))
+        except Exception:  # noqa: BLE001 - it may run what the user wrote
+            _log.exception("a handler raised when it was closed")
+
+
+class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT]):
+    """An association of an :class:`AEBase`, over a :class:`Link` once there is a connection."""
+
+    def __init__(self, ae: ApplicationEntity, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
+        connection = Connection(limits=ae.limits, tolerance=ae.tolerance, timeouts=ae.timeouts)
+        super().__init__(ae, connection, handlers, policy=policy)
+        self.ae = ae
+        self._link: Link | None = None
+
+    def _as_storable(self, value: Any) -> Any:
+        """Return what can be stored; a path is read, and its data set not decoded."""
+        if not isinstance(value, str | Path):
+            return value  # the core says what it cannot store
+        stored = read_object(Path(value))
+        return StoredObject(
+            sop_class_uid=stored.meta.sop_class_uid,
+            sop_instance_uid=stored.meta.sop_instance_uid,
+            transfer_syntax=stored.meta.transfer_syntax,
+            data=stored.data_set,
+        )
+
+    def _connect(self, sock: socket.socket, tls: TLSLayer | None, clock: Callable[[], float]) -> Link:
+        """Take a connected socket."""
+        address = peer_address(sock)
+        link = Link(Channel(sock, tls), self.peer.connection, self.notifier, clock, address)
+        self._link = link
+        return link
+
+    def _open_link(self) -> Link:
+        if self._link is None:
+            raise NotEstablishedError(f"the association was never established: {self.failure}")
+        return self._link
+
+    def conclude(self) -> bool:
+        """Take over what has happened; if that is the end, let the peer know."""
+        was_over = self.is_over
+        if not super().conclude():
+            return False
+        if not was_over and self._link is not None:
+            if self._link.error is not None and isinstance(self._link.error, ssl.SSLError):
+                self.failure = self._link.error
+            self._link.flush()
+        return True
+
+    def give_up(self) -> None:
+        """Abort the association; without one, do nothing."""
+        was_over = self.is_over
+        super().give_up()
+        if not was_over and self._link is not None:
+            self._link.say_farewell()
+
+
+AssociationT = TypeVar("AssociationT", bound=AssociationBase[Any, Any, Any, Any])
+ReturnedT = TypeVar("ReturnedT")
+ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
+
+
+class ServerBase(Generic[AssociationT]):
+    """Serves associations for an application entity.
+
+    Attributes
+    ----------
+    ae : AE
+        For whom.
+    """
+
+    def __init__(
+        self,
+        ae: ApplicationEntity,
+        address: Address,
+        handlers: Handlers,
+        policy: Policy,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        if ssl_context is not None:
+            TLSLayer(ssl_context, server_side=True)  # so that a context for clients is noticed now
+        self.ae = ae
+        self._handlers = handlers
+        self._policy = policy
+        self._ssl_context = ssl_context
+        self._associations: set[AssociationT] = set()
+        self._listener = listen(address)
+        host, port, *_ = self._listener.getsockname()
+        self.address: Address = (host, port)
+
+    @property
+    def active_associations(self) -> list[AssociationT]:
+        """The associations that are established now."""
+        return [association for association in tuple(self._associations) if association.is_established]
+
+    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
+        """Bind a handler to an event of the associations to come."""
+        self._handlers.bind(event, handler, args)
+
+    def unbind(self, event: EventKind, handler: Any) -> None:
+        """Unbind a handler for the associations to come."""
+        self._handlers.unbind(event, handler)
+
+    def _tls(self) -> TLSLayer | None:
+        return None if self._ssl_context is None else TLSLayer(self._ssl_context, server_side=True)
+
+    def _reception(self) -> Policy | AAssociateRJ | None:
+        """Return how the next connection is received: by the policy, or with a rejection; ``None`` if not at all."""
+        others, most = len(self._associations), self.ae.maximum_associations
+        if others >= 2 * most:
+            return None
+        return LOCAL_LIMIT_EXCEEDED if others >= most else self._policy
+
+
+class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
+    """An application entity that requests associations, and serves them."""
+
+    def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
+        super().__init__(ae_title)
+        self._servers: list[ServerT] = []
+
+    @property
+    def active_associations(self) -> list[Any]:
+        """The associations that its servers have established now."""
+        return [association for server in self._servers for association in server.active_associations]
+
+    def associate(
+        self,
+        addr: str,
+        port: int,
+        contexts: Sequence[PresentationContext] | None = None,
+        ae_title: str = "ANY-SCP",
+        max_pdu: int | None = None,
+        ext_neg: Iterable[NegotiationItem] | None = None,
+        bind_address: Address | None = None,
+        tls_args: TLSArguments | None = None,
+        evt_handlers: Iterable[Bound] | None = None,
+    ) -> ReturnedT:
+        """Request an association.
+
+        Parameters
+        ----------
+        addr, port
+            Where the peer listens: a host name or an IPv4 or IPv6 address, and a port number.
+        contexts : sequence of PresentationContext, optional
+            What to propose instead of :attr:`requested_contexts`.
+        ae_title : str
+            The AE title to call.
+        max_pdu : int, optional
+            Instead of :attr:`maximum_pdu_size`.
+        ext_neg : iterable, optional
+            Roles, extended negotiation, user identity, operations window.
+        bind_address : tuple of str and int, optional
+            Local host and port to connect from.
+        tls_args : tuple of ssl.SSLContext and str, optional
+            For TLS: the context, and the host name that the server's certificate has to carry.
+        evt_handlers : iterable of tuple, optional
+            ``(event, handler)`` or ``(event, handler, [arguments])``.
+
+        Returns
+        -------
+        Association
+            Established or not: look at ``is_established``, or use it in a ``with`` statement, which raises.
+
+        Raises
+        ------
+        LocalProtocolError
+            If what is proposed breaks a rule of the standard.
+        """
+        offer = self.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
+        return self.dial((addr, port), offer, bind_address=bind_address, tls_args=tls_args, evt_handlers=evt_handlers)
+
+    @abstractmethod
+    def dial(
+        self,
+        address: Address,
+        offer: AAssociateRQ,
+        *,
+        bind_address: Address | None = None,
+        tls_args: TLSArguments | None = None,
+        evt_handlers: Iterable[Bound] | None = None,
+    ) -> ReturnedT:
+        """Request an association with a request that is made already; otherwise as :meth:`associate`."""
+
+    def make_server(
+        self,
+        address: Address,
+        ssl_context: ssl.SSLContext | None = None,
+        evt_handlers: Iterable[Bound] | None = None,
+        ae_title: str | None = None,
+        contexts: Iterable[PresentationContext] | None = None,
+    ) -> ServerT:
+        """Make a server that listens and does not accept yet.
+
+        Parameters
+        ----------
+        address : tuple of str and int
+            Where to listen; port 0 lets the system choose, see ``server.address``.
+        ssl_context : ssl.SSLContext, optional
+            For TLS: the context of the server's side.
+        evt_handlers : iterable of tuple, optional
+            ``(event, handler)`` or ``(event, handler, [arguments])``.
+        ae_title : str, optional
+            The AE title that has to be called if :attr:`require_called_aet` is true.
+        contexts : iterable of PresentationContext, optional
+            What is accepted instead of :attr:`supported_contexts`.
+
+        Raises
+        ------
+        LocalProtocolError
+            If nothing is supported, or a handler or the context cannot be used.
+        OSError
+            If the address cannot be listened on.
+        """
+        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+            raise InvalidSettingError(f"{ssl_context!r} is not an SSLContext")
+        server = self._make_server(address, ssl_context, evt_handlers, self.policy(contexts, ae_title=ae_title))
+        self._servers.append(server)
+        return server
+
+    @abstractmethod
+    def _make_server(
+        self,
+        address: Address,
+        ssl_context: ssl.SSLContext | None,
+        evt_handlers: Iterable[Bound] | None,
+        policy: Policy,
+    ) -> ServerT: ...

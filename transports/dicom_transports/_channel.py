@@ -1,0 +1,136 @@
+"""One connected socket, with TLS or without: what can be received and sent now, without waiting for anything."""
+
+import logging
+import socket
+import ssl
+
+from dicom_proto.buffers import Buffer
+from dicom_transports._gather import GatherQueue
+from dicom_transports._sockets import RECEIVE_SIZE, acknowledge_at_once, prepare
+from dicom_transports._tls import TLSLayer
+
+__all__ = ["Channel"]
+
+_log = logging.getLogger("dicom_transports")
+
+
+class Channel:
+    """The bytes of one connection, in both directions.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        A connected TCP socket; the channel owns it from now on.
+    tls : TLSLayer, optional
+        What encrypts and decrypts.
+
+    Attributes
+    ----------
+    has_ended : bool
+        Whether nothing more will come: the peer has closed, or the connection is lost.
+    error : OSError or None
+        Why it is lost, if the system or TLS says so.
+    """
+
+    def __init__(self, sock: socket.socket, tls: TLSLayer | None = None) -> None:
+        prepare(sock)
+        self._socket = sock
+        self._tls = tls
+        self._queue = GatherQueue()  # as it goes over the wire
+        self.has_ended = False
+        self.error: OSError | None = None
+        if tls is not None:
+            tls.start()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, -1 once it is closed."""
+        return self._socket.fileno()
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._queue.length
+
+    def receive(self) -> list[Buffer]:
+        """Take what has arrived: blocks that are not empty, none if there is nothing now or :attr:`has_ended`."""
+        try:
+            acknowledge_at_once(self._socket)
+            data = self._socket.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            self._lose(error)
+            return []
+        if self._tls is None:
+            self.has_ended = not data
+            return [data] if data else []
+        return self._decrypted(self._tls, data)
+
+    def _decrypted(self, tls: TLSLayer, data: bytes) -> list[Buffer]:
+        blocks: list[Buffer] = []
+        try:
+            if data:
+                blocks.extend(tls.receive(data))
+            else:
+                tls.receive_eof()
+        except ssl.SSLError as error:
+            self._lose(error)
+        self.has_ended = self.has_ended or tls.is_closed
+        self.send()  # the handshake goes on, or an alert says why it does not
+        return blocks
+
+    def put(self, buffers: list[Buffer]) -> None:
+        """Queue buffers to be sent; they must not change until they have left."""
+        if self._tls is None:
+            self._queue.extend(buffers)
+        else:
+            self._tls.send(buffers)
+
+    def send(self) -> bool:
+        """Send until nothing is left or the kernel takes no more; return whether anything was sent."""
+        progress = False
+        while True:
+            encrypted = self._tls.to_send() if self._tls is not None else b""
+            if encrypted:
+                self._queue.extend([encrypted])
+            if not self._queue.length:
+                return progress
+            try:
+                self._queue.send(self._socket)
+            except BlockingIOError:
+                return progress
+            except OSError as error:
+                _log.debug("! sending failed: %s", error)
+                self._queue.clear()
+                self.end_input()  # what the peer has said before, perhaps why, can still be received
+                return progress
+            progress = True
+
+    def end_input(self) -> None:
+        """Let the connection end for this side after what has arrived already; whoever waits for bytes wakes."""
+        self._shut(socket.SHUT_RD)
+
+    def end_output(self) -> None:
+        """Tell the peer that nothing more will come, behind what has been sent."""
+        if self._tls is not None:
+            self._tls.close()
+            self.send()
+        self._shut(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._tls is not None and self.fileno() >= 0:
+            self._tls.close()
+            self.send()
+        self._socket.close()
+
+    def _shut(self, how: int) -> None:
+        try:
+            self._socket.shutdown(how)
+        except OSError as error:
+            _log.debug("! the connection has ended already: %s", error)
+
+    def _lose(self, error: OSError) -> None:
+        _log.debug("! receiving failed: %s", error)
+        self.error = error
+        self.has_ended = True

@@ -1,0 +1,148 @@
+"""An association on its channel: everything that an adapter does for it, except waiting."""
+
+from collections.abc import Callable
+
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.services.notifications import Notifier
+from dicom_transports._channel import Channel
+from dicom_transports._sockets import SEND_AHEAD, Address
+
+__all__ = ["Link"]
+
+_FAREWELL = 1.0  # seconds that a peer has to close the connection after an A-ABORT, so that it can read that
+
+
+class Link:
+    """One connection of an association, between the protocol and the socket.
+
+    Parameters
+    ----------
+    channel : Channel
+        What carries the bytes.
+    connection : Connection
+        The protocol, just made; for the requestor, after ``request``.
+    notifier : Notifier
+        Sees what passes.
+    clock : callable
+        The time in seconds.
+    peer_address : tuple of str and int
+        Host and port of the other end.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        connection: Connection,
+        notifier: Notifier,
+        clock: Callable[[], float],
+        peer_address: Address,
+    ) -> None:
+        self._channel = channel
+        self._connection = connection
+        self._notifier = notifier
+        self._clock = clock
+        self._closing_at: float | None = None
+        self._has_told_end = False
+        self.peer_address = peer_address
+        connection.connection_made(now=clock())
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, -1 once it is closed."""
+        return self._channel.fileno()
+
+    @property
+    def error(self) -> OSError | None:
+        """Why the connection is lost, if the system or TLS says so."""
+        return self._channel.error
+
+    # --- what to wait for ---------------------------------------------------------------------------------------------
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether bytes are welcome."""
+        return self._connection.wants_read and not self._channel.has_ended
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether bytes wait that the kernel has not taken."""
+        return self._channel.backlog > 0
+
+    def seconds_left(self) -> float | None:
+        """Return how long to wait at most before :meth:`expire` wants to be called, ``None`` for ever."""
+        deadline = self.deadline()
+        return None if deadline is None else max(0.0, deadline - self._clock())
+
+    def deadline(self) -> float | None:
+        """Return when :meth:`expire` wants to be called."""
+        deadline = self._connection.next_deadline()
+        if self._closing_at is None:
+            return deadline
+        return self._closing_at if deadline is None else min(self._closing_at, deadline)
+
+    # --- what to do then ----------------------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Take what has arrived."""
+        channel, connection = self._channel, self._connection
+        for block in channel.receive():
+            self._notifier.received(block)
+            connection.receive_data(block, now=self._clock())
+        if channel.has_ended and not self._has_told_end:
+            self._has_told_end = True
+            connection.receive_eof(now=self._clock())
+
+    def expire(self) -> None:
+        """Let the deadlines act that have come."""
+        now = self._clock()
+        self._connection.handle_timeout(now)
+        if self._closing_at is not None and self._closing_at <= now:
+            self._connection.receive_eof(now=now)
+
+    def flush(self) -> bool:
+        """Send until nothing is left, the kernel takes no more, or there is something to tell.
+
+        Returns
+        -------
+        bool
+            Whether anything was sent: it may have made room for an event.
+        """
+        channel = self._channel
+        progress = False
+        while True:
+            room = max(0, SEND_AHEAD - channel.backlog)
+            buffers = self._connection.data_to_send(room, now=self._clock())
+            if buffers:
+                self._notifier.sent(buffers)
+                channel.put(buffers)
+            elif not channel.backlog:
+                return channel.send() or progress
+            sent = channel.send()
+            progress = progress or sent
+            if channel.backlog or self._notifier.has_pending or not sent:
+                return progress
+
+    # --- its end ------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Wake a thread that waits for bytes: none come any more."""
+        self._channel.end_input()
+
+    def say_farewell(self) -> None:
+        """Send what is left, and give the peer a moment to read it and close the connection."""
+        self.flush()
+        if self._closing_at is None:
+            self._channel.end_output()
+            self._closing_at = self._clock() + _FAREWELL
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the socket is to be closed: all is over, or the peer has closed it."""
+        return self._connection.wants_close or self._has_told_end
+
+    def close(self) -> None:
+        """Close the socket, with an A-ABORT before it if there is still an association."""
+        if self._channel.fileno() >= 0:
+            self._connection.abort()
+            self.flush()
+            self._connection.receive_eof(now=self._clock())
+            self._channel.close()
