@@ -3,8 +3,9 @@
 Adapters add what needs a network: each has a class ``AE`` of its own, built on :class:`ApplicationEntity`.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Self, TypeVar
 
 from attrs import define, evolve, field
 from attrs.converters import optional
@@ -21,6 +22,7 @@ from dicom_proto.names import (
 )
 from dicom_proto.negotiation_items import MaximumLengthNotification, NegotiationItem, arrange
 from dicom_proto.presentation import PresentationContext, build_context
+from dicom_proto.services.own import ScpProgram, ScuProgram, check_scp, sop_classes_of
 from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, ServiceClass, sop_classes
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -29,6 +31,7 @@ from dicom_proto.upper_layer.timers import Timeouts
 
 __all__ = ["ApplicationEntity"]
 
+_P = TypeVar("_P")
 _MOST_REQUESTED: Final = 128  # PS3.8 9.3.2.2: the context IDs are the odd numbers up to 255
 _STORED: Final = (ServiceClass.STORAGE, ServiceClass.NON_PATIENT_OBJECT_STORAGE)
 
@@ -127,6 +130,8 @@ class ApplicationEntity:
     tolerance: Tolerance = field(default=DEFAULT_TOLERANCE, validator=_is_a(Tolerance), init=False)
     _requested: list[PresentationContext] = field(factory=list, init=False)
     _supported: dict[str, PresentationContext] = field(factory=dict, init=False)
+    _scps: dict[str, ScpProgram] = field(factory=dict, init=False)
+    _scus: dict[str, ScuProgram] = field(factory=dict, init=False)
 
     def __repr__(self) -> str:
         counts = f"{len(self._requested)} requested, {len(self._supported)} supported presentation contexts"
@@ -210,6 +215,97 @@ class ApplicationEntity:
     ) -> None:
         """Accept an abstract syntax no more, or no more with some transfer syntaxes."""
         self._supported = _merge(_without(self._supported.values(), abstract_syntax, transfer_syntax))
+
+    # --- its user's own service programs ------------------------------------------------------------------------------
+
+    @property
+    def scp_programs(self) -> Mapping[str, ScpProgram]:
+        """What has been bound with :meth:`add_scp`, by abstract syntax."""
+        return MappingProxyType(self._scps)
+
+    @property
+    def scu_programs(self) -> Mapping[str, ScuProgram]:
+        """What has been bound with :meth:`add_scu`, by abstract syntax."""
+        return MappingProxyType(self._scus)
+
+    def add_scp(
+        self,
+        program: ScpProgram,
+        transfer_syntax: str | Iterable[str] | None = None,
+        scu_role: bool | None = None,
+        scp_role: bool | None = None,
+    ) -> Self:
+        """Accept the SOP classes of a program, and let it perform what is asked for on their contexts.
+
+        Associations that exist take part at once. A program that was bound to one of the SOP classes is replaced.
+
+        Parameters
+        ----------
+        program : callable
+            Decorated with :func:`~dicom_proto.services.own.sop_classes`.
+        transfer_syntax, scu_role, scp_role
+            As for :meth:`add_supported_context`.
+
+        Returns
+        -------
+        Self
+            This entity, for the next call.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the program is not decorated, is no generator function, or cannot be called with one argument; and as
+            for :meth:`add_supported_context`. Nothing is changed then.
+        """
+        uids = check_scp(program)
+        supported = self._supported.copy()
+        for context in _contexts(uids, transfer_syntax):
+            _add(supported, evolve(context, scu_role=scu_role, scp_role=scp_role))
+        self._supported = supported
+        self._scps.update(dict.fromkeys(uids, program))
+        return self
+
+    def remove_scp(self, program: ScpProgram) -> Self:
+        """Unbind a program, and accept its SOP classes no more; one that is not bound changes nothing."""
+        for uid in _unbind(self._scps, program):
+            self.remove_supported_context(uid)
+        return self
+
+    def add_scu(self, program: ScuProgram, transfer_syntax: str | Iterable[str] | None = None) -> Self:
+        """Propose the SOP classes of a program, and let :func:`~dicom_proto.services.own.scu_for` find it.
+
+        A program that was bound to one of the SOP classes is replaced.
+
+        Parameters
+        ----------
+        program : callable
+            Decorated with :func:`~dicom_proto.services.own.sop_classes`.
+        transfer_syntax : str or iterable of str, optional
+            As for :meth:`add_requested_context`.
+
+        Returns
+        -------
+        Self
+            This entity, for the next call.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the program is not decorated, or is no generator function; and as for :meth:`add_requested_context`.
+            Nothing is changed then.
+        """
+        uids = sop_classes_of(program)
+        contexts = _contexts(uids, transfer_syntax)
+        _proposable([*self._requested, *contexts])
+        self._requested.extend(contexts)
+        self._scus.update(dict.fromkeys(uids, program))
+        return self
+
+    def remove_scu(self, program: ScuProgram) -> Self:
+        """Unbind a program, and propose its SOP classes no more; one that is not bound changes nothing."""
+        for uid in _unbind(self._scus, program):
+            self.remove_requested_context(uid)
+        return self
 
     # --- what follows from it -----------------------------------------------------------------------------------------
 
@@ -329,6 +425,20 @@ def _as_context(
     if isinstance(abstract_syntax, PresentationContext):
         return abstract_syntax.copy()
     return build_context(abstract_syntax, transfer_syntax)
+
+
+def _contexts(uids: Sequence[str], transfer_syntax: str | Iterable[str] | None) -> list[PresentationContext]:
+    """Return a context for each abstract syntax, all with the same transfer syntaxes."""
+    first = build_context(uids[0], transfer_syntax)
+    return [evolve(first, abstract_syntax=uid) for uid in uids]
+
+
+def _unbind(programs: dict[str, _P], program: _P) -> list[str]:
+    """Take a program out of what is bound; return the abstract syntaxes that it was bound to."""
+    uids = [uid for uid, bound in programs.items() if bound == program]
+    for uid in uids:
+        del programs[uid]
+    return uids
 
 
 def _complete(contexts: Iterable[PresentationContext]) -> Iterator[PresentationContext]:

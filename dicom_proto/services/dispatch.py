@@ -1,9 +1,9 @@
 """Which program performs a request of the peer: the table of services, and what becomes of requests that none fits."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final
 
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import (
@@ -15,7 +15,7 @@ from dicom_proto.dimse.messages import (
     DataSet,
     Request,
 )
-from dicom_proto.errors import LimitExceededError
+from dicom_proto.errors import DicomProtoError, LimitExceededError
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.services.echo import echo_scp
 from dicom_proto.services.effects import Program
@@ -23,17 +23,17 @@ from dicom_proto.services.find import find_scp
 from dicom_proto.services.get import get_scp
 from dicom_proto.services.move import move_scp
 from dicom_proto.services.normalized import EVENTS, normalized_scp
+from dicom_proto.services.own import ScpProgram
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import PROCESSING_FAILURE, Answer, Performing
 from dicom_proto.services.store import store_scp
-from dicom_proto.sop_class import dimse_services, service_class_of, sop_classes
+from dicom_proto.sop_class import dimse_services, service_class_of, sop_classes, uid_to_sop_class
 from dicom_proto.status import Status
+from dicom_proto.upper_layer.state_table import State
 
-__all__ = ["SCP_PROGRAMS", "ScpProgram", "perform"]
+__all__ = ["SCP_PROGRAMS", "perform"]
 
 _log = logging.getLogger("dicom_proto.services")
-
-ScpProgram: TypeAlias = Callable[[Performing], Program[None]]
 
 SCP_PROGRAMS: Final[Mapping[type[Request], ScpProgram]] = {
     CEchoRQ: echo_scp,
@@ -45,6 +45,7 @@ SCP_PROGRAMS: Final[Mapping[type[Request], ScpProgram]] = {
 }
 _OUT_OF_RESOURCES: Final = Answer(Status.OUT_OF_RESOURCES)
 _FAILURE: Final = Answer(PROCESSING_FAILURE)
+_ENDED: Final = frozenset({State.Sta1, State.Sta13})
 
 
 def perform(peer: Peer, received: RequestReceived) -> Program[None]:
@@ -72,28 +73,65 @@ def perform(peer: Peer, received: RequestReceived) -> Program[None]:
 
 
 def _perform(performing: Performing) -> Program[None]:
-    refusal = _refusal(performing)
-    if refusal is None:
-        yield from SCP_PROGRAMS[type(performing.request)](performing)
-    else:
+    own = _own_program(performing)
+    refusal = _refusal(performing, own)
+    if refusal is not None:
         what = performing.request.summary()
         _log.error("%s for %s is refused with %04XH", what, performing.context.abstract_syntax, refusal)
         performing.respond(Answer(refusal))
+    elif own is not None:
+        yield from _run_own(own, performing)
+    else:
+        yield from SCP_PROGRAMS[type(performing.request)](performing)
 
 
-def _refusal(performing: Performing) -> int | None:
+def _run_own(program: ScpProgram, performing: Performing) -> Program[None]:
+    """Run a program of the user's own, which may do more than it should: end too early, or fail too late."""
+    try:
+        yield from program(performing)
+    except Exception as error:
+        has_ended = performing.peer.connection.state in _ENDED
+        if performing.is_outstanding or (has_ended and isinstance(error, DicomProtoError)):
+            raise
+        _log.exception("%r raised when its %s was over", program, performing.request.name)
+    if performing.is_outstanding:
+        _log.error("%r ended without a final response: the answer is %04XH", program, PROCESSING_FAILURE)
+        performing.respond(_FAILURE)
+
+
+def _own_program(performing: Performing) -> ScpProgram | None:
+    """Return the program that the user has bound to the abstract syntax of the context.
+
+    It is for the SCP: where this side is only the SCU, as for a notification, handlers are asked as always.
+    """
+    peer, abstract_syntax = performing.peer, performing.context.abstract_syntax
+    program = _bound(peer, abstract_syntax)
+    if program is None or performing.context not in peer.contexts(abstract_syntax, as_scu=False):
+        return None
+    return program
+
+
+def _bound(peer: Peer, uid: str) -> ScpProgram | None:
+    return None if peer.entity is None else peer.entity.scp_programs.get(uid)
+
+
+def _refusal(performing: Performing, own: ScpProgram | None) -> int | None:
     """Return the status for a request that does not fit its presentation context, or lacks its data set.
 
     A SOP class may come on a context of another one of its service class: meta SOP classes and UPS work so (PS3.7
-    10.1), and some peers take that liberty elsewhere.
+    10.1), and some peers take that liberty elsewhere. It may come on any that the user has bound to the same program.
+    Which DIMSE services a private SOP class has is up to the program that the user has bound to it.
     """
     request, abstract_syntax = performing.request, performing.context.abstract_syntax
-    uid = getattr(request, "affected_sop_class_uid", None) or getattr(request, "requested_sop_class_uid", None)
+    names = ("affected_sop_class_uid", "requested_sop_class_uid")
+    uid: str = next(filter(None, (getattr(request, name, None) for name in names)), "")
     is_composite = request.name.startswith("C-")
     service_class = service_class_of(abstract_syntax)
-    if uid != abstract_syntax and service_class_of(uid or "") is not service_class:
+    is_related = uid == abstract_syntax or service_class_of(uid) is service_class
+    if not is_related and (own is None or _bound(performing.peer, uid) != own):
         return Status.SOP_CLASS_NOT_SUPPORTED if is_composite else Status.NO_SUCH_SOP_CLASS
-    services = None if service_class is None else _services_of(service_class)
+    is_free = own is not None and uid_to_sop_class(abstract_syntax).is_private
+    services = None if service_class is None or is_free else _services_of(service_class)
     if services and request.name.removesuffix("-RQ") not in services:
         return Status.UNRECOGNIZED_OPERATION
     if request.data_set is DataSet.ALWAYS and not performing.has_data:

@@ -1,7 +1,7 @@
 """The peer at the other end of an association, as service programs see it."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
@@ -14,11 +14,22 @@ from dicom_proto.services.handlers import Handlers
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 
+if TYPE_CHECKING:
+    from dicom_proto.services.own import ScpProgram, ScuProgram
+
 __all__ = ["Entity", "Peer"]
 
 
 class Entity(Protocol):
     """What programs need of the application entity that they run in."""
+
+    @property
+    def scp_programs(self) -> Mapping[str, "ScpProgram"]:
+        """What the user has bound to abstract syntaxes; see :mod:`dicom_proto.services.own`."""
+
+    @property
+    def scu_programs(self) -> Mapping[str, "ScuProgram"]:
+        """The same for the other role."""
 
     def offer(
         self,
@@ -43,7 +54,8 @@ class Peer:
     association : object
         What handlers get as ``event.assoc``: the adapter's own object.
     entity : Entity, optional
-        The application entity on this side; without it no other association can be dialled, and C-MOVE requests fail.
+        The application entity on this side; without it no other association can be dialled, and C-MOVE requests fail,
+        and the user has no programs of their own.
     data_limit : int
         Longest data set, in bytes, of a request that is kept in memory.
 

@@ -29,6 +29,9 @@ from dicom_proto.presentation import (
     build_context,
     build_role,
 )
+from dicom_proto.services.effects import Program
+from dicom_proto.services.own import sop_classes as for_sop_classes
+from dicom_proto.services.performing import Performing
 from dicom_proto.sop_class import ServiceClass, sop_classes
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
@@ -315,6 +318,110 @@ def test_supported_contexts_are_removed(ae: ApplicationEntity) -> None:
     ae.remove_supported_context(VERIFICATION)
     assert len(ae.supported_contexts) == len(AllStoragePresentationContexts) - 1
     assert dict(pairs(ae.supported_contexts))[MR] == DEFAULT[1:]
+
+
+# --- its user's own service programs ----------------------------------------------------------------------------------
+
+
+@for_sop_classes(PRIVATE, CT)
+def one(_: Performing) -> Program[None]:
+    yield from ()
+
+
+@for_sop_classes(CT, MR)
+def other(_: Performing) -> Program[None]:
+    yield from ()
+
+
+def undecorated(_: Performing) -> Program[None]:
+    yield from ()
+
+
+class Keeper:
+    """A program may be a method."""
+
+    @for_sop_classes(PRIVATE)
+    def perform(self, _: Performing) -> Program[None]:
+        yield from ()
+
+
+def test_programs_are_bound_with_their_contexts(ae: ApplicationEntity) -> None:
+    ae.add_supported_context(MR, JPEG)
+    assert ae.add_scp(one).add_scp(other, iter([EXPLICIT, IMPLICIT]), scu_role=True, scp_role=False) is ae
+    assert ae.scp_programs == {PRIVATE: one, CT: other, MR: other}
+    assert ae.scu_programs == {}
+    both = [EXPLICIT, IMPLICIT]
+    assert sorted(pairs(ae.supported_contexts)) == sorted([
+        (PRIVATE, DEFAULT),
+        (CT, list(dict.fromkeys([*DEFAULT, *both]))),
+        (MR, [JPEG, *both]),
+    ])  # fmt: skip
+    roles = {context.abstract_syntax: (context.scu_role, context.scp_role) for context in ae.supported_contexts}
+    assert roles == {PRIVATE: (None, None), CT: (True, False), MR: (True, False)}
+    assert ae.requested_contexts == []
+
+
+def test_programs_of_the_scu_are_bound_with_theirs(ae: ApplicationEntity) -> None:
+    assert ae.add_scu(one).add_scu(other, iter([JPEG])) is ae
+    assert ae.scu_programs == {PRIVATE: one, CT: other, MR: other}
+    assert ae.scp_programs == {}
+    assert pairs(ae.requested_contexts) == [(PRIVATE, DEFAULT), (CT, DEFAULT), (CT, [JPEG]), (MR, [JPEG])]
+    assert ae.supported_contexts == []
+
+
+def test_programs_are_unbound_with_their_contexts(ae: ApplicationEntity) -> None:
+    ae.add_scp(one).add_scp(other).add_scu(one).add_scu(other)
+    assert ae.remove_scp(other).remove_scu(other) is ae
+    assert ae.scp_programs == ae.scu_programs == {PRIVATE: one}
+    assert pairs(ae.supported_contexts) == pairs(ae.requested_contexts) == [(PRIVATE, DEFAULT)]
+    ae.remove_scp(undecorated).remove_scp(other).remove_scu(other)
+    assert ae.scp_programs == ae.scu_programs == {PRIVATE: one}
+    keeper = Keeper()
+    ae.add_scp(keeper.perform).remove_scp(Keeper().perform)
+    assert ae.scp_programs == {PRIVATE: keeper.perform}
+    ae.remove_scp(keeper.perform)
+    assert ae.scp_programs == {}
+    assert ae.supported_contexts == []
+
+
+def test_a_program_that_cannot_be_bound_changes_nothing(ae: ApplicationEntity) -> None:
+    adders: list[Any] = [ae.add_scp, ae.add_scu]
+    for add in adders:
+        for wrong, error in [("JPEG", InvalidNameError), ([], InvalidSettingError), (1, InvalidSettingError)]:
+            with pytest.raises(error):
+                add(one, wrong)
+        with pytest.raises(LocalProtocolError, match="does not say what it is for"):
+            add(undecorated)
+    with pytest.raises(InvalidSettingError, match="no role"):
+        ae.add_scp(one, scu_role=False, scp_role=False)
+    with pytest.raises(InvalidSettingError, match="scu_role"):
+        ae.add_scp(one, scu_role=1)  # type: ignore[arg-type]
+    assert ae.scp_programs == ae.scu_programs == {}
+    assert ae.supported_contexts == ae.requested_contexts == []
+    ae.requested_contexts = [build_context(VERIFICATION)] * 127
+    with pytest.raises(InvalidSettingError, match="129 presentation contexts"):
+        ae.add_scu(one)
+    assert ae.scu_programs == {}
+    assert len(ae.requested_contexts) == 127
+
+
+def test_an_scp_program_has_one_argument(ae: ApplicationEntity) -> None:
+    @for_sop_classes(CT)
+    def program(asce: Any, context: Any, message: Any) -> Program[None]:
+        yield from (asce, context, message)
+
+    with pytest.raises(LocalProtocolError, match="one argument"):
+        ae.add_scp(program)  # type: ignore[arg-type]
+    assert ae.supported_contexts == []
+    assert ae.add_scu(program).scu_programs == {CT: program}
+
+
+@pytest.mark.parametrize("name", ["scp_programs", "scu_programs"])
+def test_programs_are_bound_by_methods_only(ae: ApplicationEntity, name: str) -> None:
+    with pytest.raises(TypeError):
+        getattr(ae, name)[CT] = one
+    with pytest.raises(AttributeError):
+        setattr(ae, name, {CT: one})
 
 
 # --- offers -----------------------------------------------------------------------------------------------------------
