@@ -247,10 +247,11 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         return program if self._is_handling() else self._when_there_is_room(program)
 
     def _when_there_is_room(self, program: Program[T]) -> Program[T]:
-        connection = self.peer.connection
+        connection, router = self.peer.connection, self.peer.router
 
         def has_room() -> bool | None:
-            return not self.is_established or len(connection.invoked) < connection.invoked_window or None
+            has_room = not self.is_established or len(connection.invoked) < connection.invoked_window
+            return has_room or router.is_full or None  # it may be the caller who has to ask for what fills it
 
         if has_room() is None:
             yield Await(has_room)

@@ -153,7 +153,7 @@ FAILED = (False, False, False, False)
 def assert_no_requestor(association: Any) -> None:
     """Wait until the thread of an association has ended."""
     for _ in range(1000):
-        if association.peer.connection.wants_close and association._session.fileno() < 0:  # noqa: SLF001
+        if association.peer.connection.wants_close and association._link.fileno() < 0:  # noqa: SLF001
             return
         threading.Event().wait(0.005)
     raise AssertionError("it does not end")

@@ -270,7 +270,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
     def _poll(self, link: Link | None, mask: int, timeout: float | None) -> bool:
         """Wait for the socket, if it is stated, and for the waker; return whether there is something to read."""
         poll = select.poll()
-        poll.register(self._waker, select.POLLIN)
+        if not self.is_over:  # then it stays awake, so that nobody misses it
+            poll.register(self._waker, select.POLLIN)
         if link is not None:
             poll.register(link, mask)
         waker = self._waker.fileno()
@@ -309,11 +310,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             _log.exception("an association failed")
             self.abort()
         finally:
-            with self._lock:
-                link.close()
-                self.conclude()
+            self._close(link)
             self._end()
-            self._drive(self.closed(link.peer_address))
             self._waker.close()
 
     def _watch(self, link: Link) -> None:
@@ -327,7 +325,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
         else:
             is_readable = self._poll(link, mask, None if deadline is None else max(0.0, deadline - monotonic()))
         with self._lock:
-            self._waker.clear()
+            if not self.is_over:
+                self._waker.clear()
             self._watched_until = None
             if is_busy or self._is_busy():
                 return
@@ -354,10 +353,18 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
         if not self.is_over or has_told:
             return
         self._drive(self.ended())
-        with self._lock:
-            if self._link is not None and self._link.is_done:
-                self._link.close()
+        if self._link is not None and self._link.is_done:
+            self._close(self._link)
         self._waker.wake()
+
+    def _close(self, link: Link) -> None:
+        """Close the connection, and tell of it, once."""
+        with self._lock:
+            was_closed = link.fileno() < 0
+            link.close()
+            self.conclude()
+        if not was_closed:
+            self._drive(self.closed(link.peer_address))
 
 
 def _interests(link: Link) -> int:
@@ -535,8 +542,8 @@ class AE(AEBase[AssociationServer, Association]):
                 server.shutdown()
         return server
 
-    def shutdown(self) -> None:
-        """Shut down every server; their associations are aborted."""
+    def shutdown(self, finish_within: float | None = None) -> None:
+        """Shut down every server; see :meth:`AssociationServer.shutdown`."""
         for server in self._servers:
-            server.shutdown()
+            server.shutdown(finish_within)
         self._servers.clear()
