@@ -5,6 +5,7 @@ its items, and so to none if the sequence is empty.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from pydicom.sequence import Sequence
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import is_valid_uid
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import Bound, EventKind
 from dicom_proto.status import Status
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "Rules",
     "changed",
     "check_elements",
+    "check_settable",
     "complete",
     "get_attributes",
+    "guarded",
     "has_value",
     "items",
     "keywords",
@@ -91,6 +95,22 @@ def refusing(method: Callable[[T, RequestEvent], HandlerResult]) -> Callable[[T,
             return refused.result
 
     return handler
+
+
+def guarded(
+    handlers: Mapping[EventKind, Callable[[RequestEvent], Any]], lock: AbstractContextManager[Any]
+) -> list[Bound]:
+    """Return handlers as they are bound, each of which holds a lock while it runs."""
+
+    def guard(handler: Callable[[RequestEvent], Any]) -> Callable[[RequestEvent], Any]:
+        @wraps(handler)
+        def alone(event: RequestEvent) -> Any:
+            with lock:
+                return handler(event)
+
+        return alone
+
+    return [(kind, guard(handler)) for kind, handler in handlers.items()]
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -183,8 +203,17 @@ def _problems(dataset: Dataset, required: Rules) -> tuple[list[_Rule], list[_Rul
     return missing, empty
 
 
-def check_elements(dataset: Dataset, required: Rules) -> None:
+def check_elements(dataset: Dataset, required: Rules, *, is_new: bool = True) -> None:
     """Check what a peer sent against rules.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        What it sent, or what that makes of a stored instance.
+    required : Rules
+        What is required of it.
+    is_new : bool
+        False for N-SET, which does not have the status 0120H: an attribute that is missing is a value that is missing.
 
     Raises
     ------
@@ -193,6 +222,8 @@ def check_elements(dataset: Dataset, required: Rules) -> None:
         values are missing (C.5.14): those of items within the sequences that they are in.
     """
     missing, empty = _problems(dataset, required)
+    if not is_new:
+        missing, empty = [], [*missing, *empty]
     if missing:
         tags = sorted({tag_for_keyword(rule.keyword) or 0 for rule in missing})
         raise Refused(Status.MISSING_ATTRIBUTE, AttributeIdentifierList=tags)
@@ -218,6 +249,19 @@ def complete(dataset: Dataset, required: Rules) -> Dataset:
         names = ", ".join(".".join((*rule.path, rule.keyword)) for rule in (*missing, *empty))
         raise LocalProtocolError(f"values are missing that the service requires: {names}")
     return dataset
+
+
+def check_settable(changes: Dataset, fixed: frozenset[str]) -> None:
+    """Check a modification list that this side sends.
+
+    Raises
+    ------
+    LocalProtocolError
+        If it has something that cannot be set.
+    """
+    refused = sorted(keyword for keyword in fixed if keyword in changes)
+    if refused:
+        raise LocalProtocolError(f"the service does not let these be set: {', '.join(refused)}")
 
 
 def new_instance_uid(event: RequestEvent, stored: Container[str]) -> str:

@@ -1,15 +1,16 @@
 """Storage Commitment Push Model (PS3.4 Annex J) on top of N-ACTION and N-EVENT-REPORT, for both sides.
 
-The side that stores asks with :func:`request_commitment` and binds :meth:`Commitments.on_event_report`: the answer is
-an event report that comes later, on the same association or on another one, and is found again by its Transaction UID.
-The side that keeps binds :meth:`CommitmentProvider.on_action`, decides with :func:`decide` and answers with
+The side that stores asks with :func:`request_commitment` and binds :meth:`Commitments.handlers`: the answer is an event
+report that comes later, on the same association or on another one, and is found again by its Transaction UID. The side
+that keeps binds :meth:`CommitmentProvider.handlers`, decides with :func:`decide` and answers with
 :func:`report_commitment`, on the same association or on another one, for which it proposes :data:`REPORTING_ROLE`.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from attrs import evolve, frozen
 from pydicom.dataset import Dataset
@@ -22,6 +23,7 @@ from dicom_proto.services.attributes import (
     SUCCESS,
     HandlerResult,
     Refused,
+    guarded,
     has_value,
     items,
     offending,
@@ -29,6 +31,7 @@ from dicom_proto.services.attributes import (
 )
 from dicom_proto.services.effects import Program
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_N_ACTION, EVT_N_EVENT_REPORT, Bound
 from dicom_proto.services.invoking import Reply
 from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.peer import Peer
@@ -66,7 +69,7 @@ ALL_COMMITTED: Final = 1
 FAILURES_EXIST: Final = 2
 """Event type ID of a report with failures."""
 REPORTING_ROLE: Final = RoleSelection(StorageCommitmentPushModel, scu=False, scp=True)
-"""What the SCP proposes when it opens an association to report (PS3.4 J.3.3, PS3.7 D.3.3.4)."""
+"""What the SCP proposes when it opens an association to report (PS3.4 J.2.1, PS3.7 D.3.3.4)."""
 
 _NO_SUCH_INSTANCE: Final = 0x0112  # values of Failure Reason (PS3.3 C.14.1.1)
 _PROCESSING_FAILURE: Final = 0x0110
@@ -178,7 +181,7 @@ class CommitmentResult:
 def commitment_request(
     transaction_uid: str, references: Iterable[tuple[str, str]], *, file_set_id: str = "", file_set_uid: str = ""
 ) -> Dataset:
-    """Build the Action Information of a request (PS3.4 Table J.3-1).
+    """Build the Action Information of a request (PS3.4 J.3.2.1).
 
     Parameters
     ----------
@@ -194,7 +197,7 @@ def commitment_request(
     InvalidNameError
         If a UID is malformed.
     LocalProtocolError
-        If there are no references, or an instance comes twice.
+        If there are no references, if one is no pair of UIDs, or if an instance comes twice.
     """
     wanted = _checked(references)
     dataset = Dataset()
@@ -205,7 +208,7 @@ def commitment_request(
 
 
 def commitment_report(result: CommitmentResult) -> Dataset:
-    """Build the Event Information of a report (PS3.4 Table J.3-2).
+    """Build the Event Information of a report (PS3.4 J.3.3.1).
 
     Where all that is committed is in one place, the report says so once, else item by item: both is not allowed.
 
@@ -234,10 +237,18 @@ def commitment_report(result: CommitmentResult) -> Dataset:
 
 
 def _checked(references: Iterable[tuple[str, str]]) -> tuple[Reference, ...]:
-    wanted = tuple(Reference(check_uid(sop_class), check_uid(instance)) for sop_class, instance in references)
+    wanted = tuple(map(_reference, references))
     if not wanted or len({reference.sop_instance_uid for reference in wanted}) < len(wanted):
         raise LocalProtocolError("storage commitment is asked for at least one instance, and once for each")
     return wanted
+
+
+def _reference(pair: tuple[str, str]) -> Reference:
+    try:
+        sop_class, instance = pair
+    except (TypeError, ValueError):
+        raise LocalProtocolError(f"{pair!r} is not a pair of SOP Class UID and SOP Instance UID") from None
+    return Reference(check_uid(sop_class), check_uid(instance))
 
 
 def _item(reference: Reference) -> Dataset:
@@ -288,7 +299,7 @@ def _check_target(sop_class_uid: str, instance_uid: str) -> None:
 class Commitments:
     """The requests that this side has made, and what came of them.
 
-    Its methods are not meant to run in several threads at once.
+    Its methods are not meant to run in several threads at once; see :meth:`handlers`.
 
     Parameters
     ----------
@@ -297,6 +308,9 @@ class Commitments:
         after a restart passes a mapping that lasts.
     results : mutable mapping of str to CommitmentResult, optional
         The answers, by Transaction UID; whoever has dealt with one may remove it.
+    used : mutable set of str, optional
+        The Transaction UIDs that something was asked for under: none may be used again, answered or refused. It only
+        grows; a caller that wants it to last, or to forget, passes its own.
     on_result : callable, optional
         Called with each answer.
     """
@@ -305,12 +319,24 @@ class Commitments:
         self,
         requested: MutableMapping[str, tuple[Reference, ...]] | None = None,
         results: MutableMapping[str, CommitmentResult] | None = None,
+        used: MutableSet[str] | None = None,
         *,
         on_result: Callable[[CommitmentResult], object] | None = None,
     ) -> None:
         self.requested = {} if requested is None else requested
         self.results = {} if results is None else results
+        self.used = set() if used is None else used
         self._on_result = on_result
+
+    def handlers(self, lock: AbstractContextManager[Any] = nullcontext()) -> list[Bound]:  # noqa: B008 - has no state
+        """Return the handlers of this service, to be bound to the events of associations, those it serves as well.
+
+        Parameters
+        ----------
+        lock : context manager
+            What each of them holds while it runs, where they would run in several threads (``threading.Lock()``).
+        """
+        return guarded({EVT_N_EVENT_REPORT: self.on_event_report}, lock)
 
     def expect(self, transaction_uid: str, references: Iterable[tuple[str, str]]) -> None:
         """Note a request, before it is sent: the report may come before the response.
@@ -320,12 +346,13 @@ class Commitments:
         LocalProtocolError
             If the Transaction UID has been used, or as :func:`commitment_request`.
         """
-        if transaction_uid in self.requested or transaction_uid in self.results:
+        if transaction_uid in self.used or transaction_uid in self.requested or transaction_uid in self.results:
             raise LocalProtocolError(f"the Transaction UID {transaction_uid} has been used: it cannot be used again")
         self.requested[check_uid(transaction_uid)] = _checked(references)
+        self.used.add(transaction_uid)
 
     def forget(self, transaction_uid: str) -> None:
-        """Expect no report any more: the request was refused."""
+        """Expect no report any more: the request was refused, or has waited for long enough."""
         self.requested.pop(transaction_uid, None)
 
     @refusing
@@ -433,8 +460,9 @@ def request_commitment(
     )
     try:
         reply = yield from normalized_scu(peer, request, data_set, abstract_syntax=StorageCommitmentPushModel)
-    except LocalProtocolError:
+    except LocalProtocolError:  # nothing was sent
         commitments.forget(transaction_uid)
+        commitments.used.discard(transaction_uid)
         raise
     if reply.category not in (Category.SUCCESS, Category.WARNING):
         commitments.forget(transaction_uid)
@@ -465,6 +493,10 @@ class CommitmentProvider:
     ) -> None:
         self._accept = accept
         self.used = set() if used is None else used
+
+    def handlers(self, lock: AbstractContextManager[Any] = nullcontext()) -> list[Bound]:  # noqa: B008 - has no state
+        """Return the handlers of this service; as :meth:`Commitments.handlers`."""
+        return guarded({EVT_N_ACTION: self.on_action}, lock)
 
     @refusing
     def on_action(self, event: RequestEvent) -> HandlerResult:
@@ -530,7 +562,7 @@ def decide(request: CommitmentRequest, holds: Callable[[Reference], Decision]) -
 
 
 def report_commitment(peer: Peer, result: CommitmentResult, *, message_id: int | None = None) -> Program[Reply]:
-    """Report what became of a request, on the association that it came on or on another one (PS3.4 J.3.3).
+    """Report what became of a request, on the association that it came on or on another one (PS3.4 J.3.3.1).
 
     On a context on which this side is the SCP: on an association that it has opened it has to have proposed that, with
     :data:`REPORTING_ROLE`.

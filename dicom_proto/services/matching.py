@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 __all__ = ["NOT_KEYS", "answer", "matches"]
 
 NOT_KEYS: Final = frozenset({"SpecificCharacterSet", "TimezoneOffsetFromUTC"})
-"""Keywords of what stands in an identifier without being a key (PS3.4 C.4.1.1.3)."""
+"""Keywords of what stands in an identifier without being a key (PS3.4 C.4)."""
 
 _RANGES: Final = frozenset({"DA", "DT", "TM"})
 _WILDCARDS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -25,13 +25,16 @@ def matches(identifier: Dataset, candidate: Dataset) -> bool:
     A key without a value matches everything. A value of the candidate that is empty matches no other key (PS3.4
     K.2.2.1.1). Wild cards are ``*`` and ``?``; names of persons are compared without regard to case; a range of dates
     or times has a hyphen; a list of UIDs matches any of them; a sequence has one item, whose keys some item of the
-    candidate has to match.
+    candidate has to match. Dates and times are compared as text, so offsets from UTC do not count.
     """
     return all(element.keyword in NOT_KEYS or _matches(element, candidate) for element in identifier)
 
 
 def answer(identifier: Dataset, candidate: Dataset) -> Dataset:
-    """Return what a query asks of a match: the attributes of its identifier, empty where the candidate has none."""
+    """Return what a query asks of a match: the attributes of its identifier, empty where the candidate has none.
+
+    Of a sequence with keys in its item it is the items that match them.
+    """
     found = Dataset()
     if "SpecificCharacterSet" in candidate:
         found.SpecificCharacterSet = candidate.SpecificCharacterSet
@@ -43,7 +46,8 @@ def answer(identifier: Dataset, candidate: Dataset) -> Dataset:
             continue
         own = candidate[key.tag]
         if key.VR == own.VR == "SQ" and key.value and len(key.value[0]):
-            found.add_new(key.tag, "SQ", [answer(key.value[0], item) for item in own.value])
+            wanted = key.value[0]
+            found.add_new(key.tag, "SQ", [answer(wanted, item) for item in own.value if matches(wanted, item)])
         else:
             found.add(own)
     return found

@@ -1,11 +1,13 @@
 """Modality Performed Procedure Step (PS3.4 Annex F) on top of N-CREATE, N-SET, N-GET and N-EVENT-REPORT.
 
 A step is created IN PROGRESS, may then be changed, becomes COMPLETED or DISCONTINUED, and stays what it is after that.
-:class:`PerformedProcedureSteps` keeps these rules for the side that manages steps; for the modality there are functions
-that build the data sets, and programs that send them.
+:class:`PerformedProcedureSteps` keeps these rules for the side that manages steps, whose handlers are its
+:meth:`~PerformedProcedureSteps.handlers`; for the modality there are functions that build the data sets, and programs
+that send them.
 """
 
 from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Final
@@ -14,14 +16,17 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import NCreateRQ, NEventReportRQ, NGetRQ, NSetRQ
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.attributes import (
     SUCCESS,
     HandlerResult,
     Refused,
     Rules,
     check_elements,
+    check_settable,
     complete,
     get_attributes,
+    guarded,
     keywords,
     merge,
     new_instance_uid,
@@ -31,6 +36,7 @@ from dicom_proto.services.attributes import (
 )
 from dicom_proto.services.effects import Program
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_N_CREATE, EVT_N_GET, EVT_N_SET, Bound
 from dicom_proto.services.invoking import Reply
 from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.peer import Peer
@@ -46,6 +52,8 @@ __all__ = [
     "CREATE_RULES",
     "FINAL_RULES",
     "MAY_NO_LONGER_BE_UPDATED",
+    "NOT_SETTABLE",
+    "SET_RULES",
     "PerformedProcedureSteps",
     "StepChange",
     "StepEvent",
@@ -70,7 +78,7 @@ class StepStatus(StrEnum):
 
 
 class StepEvent(IntEnum):
-    """Event type IDs of the Notification SOP class (PS3.4 F.9.2)."""
+    """Event type IDs of the Notification SOP class (PS3.4 Annex F)."""
 
     IN_PROGRESS = 1
     COMPLETED = 2
@@ -89,13 +97,15 @@ _EVENTS: Final = {
     StepStatus.DISCONTINUED: StepEvent.DISCONTINUED,
 }
 
-# --- PS3.4 Table F.7.2-1 ----------------------------------------------------------------------------------------------
+# --- PS3.4 F.7.2.1.1 --------------------------------------------------------------------------------------------------
 
-_SERIES_RULES: Final = rules(
+SET_RULES: Final = rules(
     type_1="""
         PerformedSeriesSequence.ProtocolName PerformedSeriesSequence.SeriesInstanceUID
         PerformedSeriesSequence.ReferencedImageSequence.ReferencedSOPClassUID
         PerformedSeriesSequence.ReferencedImageSequence.ReferencedSOPInstanceUID
+        PerformedSeriesSequence.ReferencedImageSequence.SpecimenDescriptionSequence.SpecimenIdentifier
+        PerformedSeriesSequence.ReferencedImageSequence.SpecimenDescriptionSequence.SpecimenUID
         PerformedSeriesSequence.ReferencedNonImageCompositeSOPInstanceSequence.ReferencedSOPClassUID
         PerformedSeriesSequence.ReferencedNonImageCompositeSOPInstanceSequence.ReferencedSOPInstanceUID
     """,
@@ -106,6 +116,7 @@ _SERIES_RULES: Final = rules(
         PerformedSeriesSequence.ReferencedNonImageCompositeSOPInstanceSequence
     """,
 )
+"""What N-SET requires of the series that it sets, whether the step ends with it or not."""
 
 CREATE_RULES: Final = (
     *rules(
@@ -131,17 +142,17 @@ CREATE_RULES: Final = (
             StudyID PerformedProtocolCodeSequence PerformedSeriesSequence
         """,
     ),
-    *_SERIES_RULES,
+    *SET_RULES,
 )
 """What N-CREATE requires."""
 
 FINAL_RULES: Final = (
     *rules(type_1="PerformedProcedureStepEndDate PerformedProcedureStepEndTime PerformedSeriesSequence"),
-    *_SERIES_RULES,
+    *SET_RULES,
 )
 """What a step requires to be COMPLETED or DISCONTINUED."""
 
-_NOT_SETTABLE: Final = keywords(
+NOT_SETTABLE: Final = keywords(
     """
     ScheduledStepAttributesSequence PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence
     OtherPatientIDsSequence PatientBirthDate PatientSex ReferencedPatientSequence AdmissionID
@@ -150,6 +161,10 @@ _NOT_SETTABLE: Final = keywords(
     PerformedProcedureStepStartDate PerformedProcedureStepStartTime Modality StudyID
     """
 )
+"""What N-SET cannot change."""
+
+# What N-GET returns of every step (PS3.4 F.8.2.1.1), though a step need not have been created with it.
+_RETRIEVED: Final = rules(type_2="PerformedProcedureStepDiscontinuationReasonCodeSequence")
 
 
 # --- SCP --------------------------------------------------------------------------------------------------------------
@@ -174,7 +189,7 @@ class StepChange:
 class PerformedProcedureSteps:
     """Performed procedure steps; the methods named ``on_...`` are bodies of handlers.
 
-    They are not meant to run in several threads at once.
+    They are not meant to run in several threads at once; see :meth:`handlers`.
 
     Parameters
     ----------
@@ -182,8 +197,9 @@ class PerformedProcedureSteps:
         The steps by SOP Instance UID. They are replaced, never changed, so this may be a store of the caller's own.
     on_change : callable, optional
         Called with each :class:`StepChange`.
-    create_rules, final_rules : Rules
-        What is required of a step when it is created and when it ends, for a site that has to put up with less.
+    create_rules, set_rules, final_rules : Rules
+        What is required of a step when it is created, whenever it is changed and when it ends, for a site that has to
+        put up with less.
     """
 
     def __init__(
@@ -192,12 +208,24 @@ class PerformedProcedureSteps:
         *,
         on_change: Callable[[StepChange], object] | None = None,
         create_rules: Rules = CREATE_RULES,
+        set_rules: Rules = SET_RULES,
         final_rules: Rules = FINAL_RULES,
     ) -> None:
         self.steps = {} if steps is None else steps
         self._on_change = on_change
         self._create_rules = create_rules
+        self._set_rules = set_rules
         self._final_rules = final_rules
+
+    def handlers(self, lock: AbstractContextManager[Any] = nullcontext()) -> list[Bound]:  # noqa: B008 - has no state
+        """Return the handlers of this service, to be bound to the events of associations.
+
+        Parameters
+        ----------
+        lock : context manager
+            What each of them holds while it runs, where they would run in several threads (``threading.Lock()``).
+        """
+        return guarded({EVT_N_CREATE: self.on_create, EVT_N_SET: self.on_set, EVT_N_GET: self.on_get}, lock)
 
     @refusing
     def on_create(self, event: RequestEvent) -> HandlerResult:
@@ -222,7 +250,8 @@ class PerformedProcedureSteps:
 
         The status is 0118H for another SOP class, 0112H for a step that is not there, 0110H with the Error ID A710H for
         one that has ended, 0105H if something was not created and 0106H if something cannot be set, or if the step
-        would have no status of the standard; 0120H or 0121H if it ends without what that requires.
+        would have no status of the standard; 0121H if it sets series without what they require, or ends without what
+        that does.
         """
         _check_class(event.request.RequestedSOPClassUID)
         uid = event.request.RequestedSOPInstanceUID
@@ -233,12 +262,13 @@ class PerformedProcedureSteps:
                 ErrorComment="Performed Procedure Step may no longer be updated",
             )
         changes = event.modification_list
-        step, _ = merge(self.steps, uid, changes, _NOT_SETTABLE)
+        step, _ = merge(self.steps, uid, changes, NOT_SETTABLE)
+        check_elements(changes, self._set_rules, is_new=False)
         status = str(step.PerformedProcedureStepStatus)
         if status not in _EVENTS:
             raise offending(Status.INVALID_ATTRIBUTE_VALUE, changes, "PerformedProcedureStepStatus")
         if status in _FINAL:
-            check_elements(step, self._final_rules)
+            check_elements(step, self._final_rules, is_new=False)
         self._store(uid, step, _EVENTS[StepStatus(status)])
         return SUCCESS
 
@@ -250,7 +280,8 @@ class PerformedProcedureSteps:
         that was asked for.
         """
         _check_class(event.request.RequestedSOPClassUID)
-        return get_attributes(self._step(event.request.RequestedSOPInstanceUID), event.attribute_identifiers)
+        step = self._step(event.request.RequestedSOPInstanceUID)
+        return get_attributes(complete(step[:], _RETRIEVED), event.attribute_identifiers)
 
     def delete(self, instance_uid: str) -> None:
         """Remove a step, and say so; one that is not there is no error."""
@@ -278,7 +309,7 @@ def _check_class(uid: str) -> None:
 
 
 def notify_step(peer: Peer, change: StepChange, *, message_id: int | None = None) -> Program[Reply]:
-    """Tell a peer that a step has changed (PS3.4 F.9); only on a context on which this side is the SCP.
+    """Tell a peer that a step has changed (PS3.4 Annex F); only on a context on which this side is the SCP.
 
     Raises
     ------
@@ -343,10 +374,12 @@ def end_step(
     Raises
     ------
     LocalProtocolError
-        If there is no series, or one is incomplete.
+        If that is not how a step ends, if there is no series, or if one is incomplete.
     """
+    if status not in _FINAL:
+        raise LocalProtocolError(f"a step ends COMPLETED or DISCONTINUED, not {status!r}")
     step = Dataset()
-    step.PerformedProcedureStepStatus = StepStatus(status).value
+    step.PerformedProcedureStepStatus = str(status)
     step.PerformedProcedureStepEndDate = ended.strftime("%Y%m%d")
     step.PerformedProcedureStepEndTime = ended.strftime("%H%M%S")
     step.PerformedSeriesSequence = list(series)
@@ -415,13 +448,15 @@ def set_step(peer: Peer, instance_uid: str, modifications: Dataset, *, message_i
     Raises
     ------
     LocalProtocolError
-        If no context was accepted.
+        If something cannot be set, if a series is incomplete, or if no context was accepted.
     """
+    check_settable(modifications, NOT_SETTABLE)
     request = NSetRQ(
         message_id=message_id,
         requested_sop_class_uid=ModalityPerformedProcedureStep,
         requested_sop_instance_uid=instance_uid,
     )
+    modifications = complete(modifications, SET_RULES)
     return (yield from normalized_scu(peer, request, modifications, abstract_syntax=ModalityPerformedProcedureStep))
 
 

@@ -1,12 +1,15 @@
 """Unified Procedure Steps (PS3.4 Annex CC) for the side that manages them; :mod:`.ups_requests` has the other one.
 
+The handlers are those of :meth:`UnifiedProcedureSteps.handlers`.
+
 A step is created SCHEDULED. Whoever performs it makes it IN PROGRESS with a Transaction UID, which is the lock on it:
 from then on only who knows it changes the step, and makes it COMPLETED or CANCELED. Others may watch, and ask that it
 be cancelled.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 from attrs import frozen
 from pydicom.dataset import Dataset
@@ -21,6 +24,7 @@ from dicom_proto.services.attributes import (
     check_elements,
     complete,
     get_attributes,
+    guarded,
     has_value,
     items,
     merge,
@@ -30,12 +34,14 @@ from dicom_proto.services.attributes import (
     select,
 )
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_C_FIND, EVT_N_ACTION, EVT_N_CREATE, EVT_N_GET, EVT_N_SET, Bound, EventKind
 from dicom_proto.services.matching import answer, matches
 from dicom_proto.services.ups_state import (
     CREATE_RULES,
     CREATED_EMPTY,
     FINAL_RULES,
     NOT_SETTABLE,
+    SET_RULES,
     SUPPORTED,
     ActionType,
     EventReport,
@@ -53,19 +59,26 @@ from dicom_proto.sop_class import (
 )
 from dicom_proto.status import ServiceClass, Status
 
-__all__ = ["UPSPolicy", "UnifiedProcedureSteps", "source_ae_title"]
+__all__ = ["UPSPolicy", "UnifiedProcedureSteps"]
 
 _REASONS: Final = ("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCodeSequence")
 _CANCEL_DETAILS: Final = (*_REASONS, "ContactURI", "ContactDisplayName")
 _ASSIGNED: Final = frozenset({"ScheduledStationNameCodeSequence", "ScheduledHumanPerformersSequence"})
 _PROGRESS: Final = "ProcedureStepProgressInformationSequence"
+_REPORTED_PROGRESS: Final = (
+    "ProcedureStepProgress",
+    "ProcedureStepProgressDescription",
+    "ProcedureStepProgressParametersSequence",
+    "ProcedureStepCommunicationsURISequence",
+)
+_NO_REASON: Final = {  # of Procedure Discontinuation Reasons (PS3.16 CID 9300)
+    "CodeValue": "110513",
+    "CodingSchemeDesignator": "DCM",
+    "CodeMeaning": "Discontinued for unspecified reason",
+}
 _LOCKS: Final = {"TRUE": True, "FALSE": False}
 _TRANSACTION_UID: Final = 0x00081195
-
-
-def source_ae_title(event: RequestEvent) -> str:
-    """Return the AE title of who sent a request."""
-    return event._source_ae_title  # noqa: SLF001 - events have had it for the head of files only
+_NOT_KEYS: Final = (_TRANSACTION_UID, 0x00741230, 0x00741234)  # neither are Deletion Lock and Receiving AE
 
 
 @frozen(kw_only=True)
@@ -82,19 +95,21 @@ class UPSPolicy:
         Called with the SOP Instance UID of a step IN PROGRESS that is to be cancelled; returns the status, such as
         C312H if its performer cannot be reached or C313H if it refuses.
     ae_title_of : callable
-        Tells who sent a request.
+        Tells who sent a request, where its AE title is not what it called itself when it requested the association.
     worklist_label : str
         What a step gets that has no Worklist Label.
-    create_rules : Rules
-        What is required of a step when it is created, for a site that has to put up with less.
+    create_rules, set_rules : Rules
+        What is required of a step when it is created and whenever it is changed, for a site that has to put up with
+        less.
     """
 
     knows_ae: Callable[[str], bool] = lambda _: True
     grants_lock: Callable[[str], bool] = lambda _: True
     ask_performer: Callable[[str], int] = lambda _: Status.SUCCESS
-    ae_title_of: Callable[[RequestEvent], str] = source_ae_title
+    ae_title_of: Callable[[RequestEvent], str] = lambda event: event.source_ae_title
     worklist_label: str = "DEFAULT"
     create_rules: Rules = CREATE_RULES
+    set_rules: Rules = SET_RULES
 
 
 _DEFAULT_POLICY: Final = UPSPolicy()
@@ -103,7 +118,7 @@ _DEFAULT_POLICY: Final = UPSPolicy()
 class UnifiedProcedureSteps:
     """Unified procedure steps; the methods named ``on_...`` are bodies of handlers.
 
-    They are not meant to run in several threads at once.
+    They are not meant to run in several threads at once; see :meth:`handlers`.
 
     Parameters
     ----------
@@ -132,6 +147,25 @@ class UnifiedProcedureSteps:
         self._send = send
         self._policy = policy
 
+    def handlers(self, lock: AbstractContextManager[Any] = nullcontext()) -> list[Bound]:  # noqa: B008 - has no state
+        """Return the handlers of this service, to be bound to the events of associations.
+
+        Parameters
+        ----------
+        lock : context manager
+            What each of them holds while it runs, where they would run in several threads (``threading.Lock()``); else
+            two performers could take the same step. A lock that is not reentrant does, if ``send`` and the functions of
+            the policy do not call these methods.
+        """
+        handlers: dict[EventKind, Callable[[RequestEvent], Any]] = {
+            EVT_N_CREATE: self.on_create,
+            EVT_N_SET: self.on_set,
+            EVT_N_GET: self.on_get,
+            EVT_N_ACTION: self.on_action,
+            EVT_C_FIND: self.on_find,
+        }
+        return guarded(handlers, lock)
+
     # --- N-CREATE, N-SET, N-GET, C-FIND -------------------------------------------------------------------------------
 
     @refusing
@@ -155,7 +189,8 @@ class UnifiedProcedureSteps:
             step.WorklistLabel = self._policy.worklist_label
         step.SOPClassUID, step.SOPInstanceUID = UnifiedProcedureStepPush, uid
         self.steps[uid] = _modified(complete(step, SUPPORTED), event)
-        self._tell(self.subscriptions.add_step(uid), uid, EventType.STATE_REPORT, _state_report(step))
+        audience = self.subscriptions.add_step(uid, self.steps[uid])
+        self._tell(audience, uid, EventType.STATE_REPORT, _state_report(step))
         return SUCCESS
 
     @refusing
@@ -164,7 +199,7 @@ class UnifiedProcedureSteps:
 
         The status is 0118H for another SOP class, C307H for a step that is not there, C300H for one that has ended,
         C301H without the correct Transaction UID, or with one for a step that nobody performs yet, 0105H if something
-        was not created, and 0106H if something cannot be set.
+        was not created, 0106H if something cannot be set, and 0121H if an item lacks what it requires.
         """
         _check_class(event.request.RequestedSOPClassUID)
         uid = event.request.RequestedSOPInstanceUID
@@ -176,13 +211,16 @@ class UnifiedProcedureSteps:
             raise Refused(UPSStatus.MAY_NO_LONGER_BE_UPDATED)
         if given != str(step.get("TransactionUID") or ""):
             raise Refused(UPSStatus.WRONG_TRANSACTION_UID)
+        before = step
         step, modified = merge(self.steps, uid, changes, NOT_SETTABLE)
+        check_elements(changes, self._policy.set_rules, is_new=False)
         self.steps[uid] = _modified(step, event)
         audience = self.subscriptions.of(uid)
         if "InputReadinessState" in modified:
             self._tell(audience, uid, EventType.STATE_REPORT, _state_report(step))
-        if _PROGRESS in modified:
-            self._tell(audience, uid, EventType.PROGRESS_REPORT, select(step, [_PROGRESS]))
+        progress = _progress_report(step)
+        if has_value(progress, _PROGRESS) and progress != _progress_report(before):
+            self._tell(audience, uid, EventType.PROGRESS_REPORT, progress)
         if modified & _ASSIGNED:
             self._tell(audience, uid, EventType.ASSIGNED, _assignment(step))
         return SUCCESS
@@ -262,8 +300,16 @@ class UnifiedProcedureSteps:
         return self._policy.ask_performer(uid)
 
     def _cancel_scheduled(self, event: RequestEvent, uid: str, step: Dataset) -> None:
-        """Cancel a step that nobody performs, by way of IN PROGRESS, as the table wants it."""
-        progress = select(event.action_information, _REASONS)
+        """Cancel a step that nobody performs, by way of IN PROGRESS, as the table wants it.
+
+        A step that is CANCELED has a code that says why (CC.2.5), so it gets one if the request has none.
+        """
+        progress = Dataset()
+        for item in items(step, _PROGRESS)[:1]:
+            progress.update(item)
+        progress.update(select(event.action_information, _REASONS))
+        if not has_value(progress, "ProcedureStepDiscontinuationReasonCodeSequence"):
+            progress.ProcedureStepDiscontinuationReasonCodeSequence = [_no_reason()]
         if event.timestamp is not None:
             progress.ProcedureStepCancellationDateTime = event.timestamp.strftime("%Y%m%d%H%M%S")
         if "ContactURI" in event.action_information:
@@ -285,6 +331,11 @@ class UnifiedProcedureSteps:
         is_granted = lock and self._policy.grants_lock(title)
         if uid == UPSGlobalSubscriptionInstance:
             initial = self.subscriptions.subscribe_to_all(list(self.steps), title, lock=is_granted)
+        elif uid == UPSFilteredGlobalSubscriptionInstance:
+            keys = event.action_information[:]
+            for tag in _NOT_KEYS:
+                keys.pop(tag, None)
+            initial = self.subscriptions.subscribe_to_matches(self.steps, title, keys, lock=is_granted)
         else:
             self.subscriptions.subscribe(uid, title, lock=is_granted)
             initial = [uid]
@@ -294,6 +345,8 @@ class UnifiedProcedureSteps:
 
     def _unsubscribe(self, event: RequestEvent, uid: str) -> int:
         title = self._receiver(event, uid)
+        if uid == UPSFilteredGlobalSubscriptionInstance:
+            return UPSStatus.ACTION_NOT_APPROPRIATE  # filters end with everything else that is to come
         if uid == UPSGlobalSubscriptionInstance:
             self.subscriptions.unsubscribe_from_all(title)
         else:
@@ -311,9 +364,7 @@ class UnifiedProcedureSteps:
         """Return who is to be told about something that there is."""
         if self._send is None:
             raise Refused(UPSStatus.EVENT_REPORTS_NOT_SUPPORTED)
-        if uid == UPSFilteredGlobalSubscriptionInstance:
-            raise Refused(UPSStatus.NO_SUCH_STEP)  # which says as well that there are no filtered subscriptions
-        if uid != UPSGlobalSubscriptionInstance:
+        if uid not in {UPSGlobalSubscriptionInstance, UPSFilteredGlobalSubscriptionInstance}:
             self._step(uid)
         title = str(event.action_information.get("ReceivingAE") or "")
         if not title:
@@ -345,8 +396,8 @@ class UnifiedProcedureSteps:
         del self.steps[instance_uid]
         self.subscriptions.remove_step(instance_uid)
 
-    def announce(self, scp_status: str, *, subscriptions: str, steps: str) -> None:
-        """Tell everybody who has subscribed that this SCP restarts or goes down (PS3.4 CC.2.4.3).
+    def announce(self, scp_status: str, *, subscriptions: str, steps: str, others: Iterable[str] = ()) -> None:
+        """Tell everybody who has subscribed that this SCP restarts or goes down (PS3.4 CC.2.4).
 
         Parameters
         ----------
@@ -354,12 +405,14 @@ class UnifiedProcedureSteps:
             ``"RESTARTED"`` or ``"GOING DOWN"``.
         subscriptions, steps : str
             ``"WARM START"`` if they have been kept, ``"COLD START"`` if not.
+        others : iterable of str
+            AE titles of others who are told: the site's list for the case that the subscriptions are lost.
         """
         information = Dataset()
         information.SCPStatus = scp_status
         information.SubscriptionListStatus = subscriptions
         information.UnifiedProcedureStepListStatus = steps
-        audience = self.subscriptions.everybody()
+        audience = list(dict.fromkeys([*self.subscriptions.everybody(), *others]))
         self._tell(audience, UPSGlobalSubscriptionInstance, EventType.SCP_STATUS_CHANGE, information)
 
     def _step(self, uid: str) -> Dataset:
@@ -401,15 +454,30 @@ def _state_report(step: Dataset) -> Dataset:
     return report
 
 
+def _progress_report(step: Dataset) -> Dataset:
+    """Return the Event Information of a UPS Progress Report, which is silent about why a step is cancelled."""
+    report = select(step, ())
+    progress = [item for item in items(step, _PROGRESS) if any(keyword in item for keyword in _REPORTED_PROGRESS)]
+    report.ProcedureStepProgressInformationSequence = [select(item, _REPORTED_PROGRESS) for item in progress]
+    return report
+
+
+def _no_reason() -> Dataset:
+    code = Dataset()
+    for keyword, value in _NO_REASON.items():
+        setattr(code, keyword, value)
+    return code
+
+
 def _assignment(step: Dataset) -> Dataset:
     """Return the Event Information of UPS Assigned; it has the codes of all performers, and the first organization."""
-    report = select(step, ("ScheduledStationNameCodeSequence",))
+    stations = ("ScheduledStationNameCodeSequence",)
+    report = select(step, stations if items(step, *stations) else ())
     performers = items(step, "ScheduledHumanPerformersSequence")
     codes = [code for performer in performers for code in items(performer, "HumanPerformerCodeSequence")]
     if codes:
         report.HumanPerformerCodeSequence = codes
-    for performer in performers:
-        if has_value(performer, "HumanPerformerOrganization"):
-            report.HumanPerformerOrganization = performer.HumanPerformerOrganization
-            break
+    named = [performer for performer in performers if has_value(performer, "HumanPerformerOrganization")]
+    if named:
+        report.HumanPerformerOrganization = named[0].HumanPerformerOrganization
     return report

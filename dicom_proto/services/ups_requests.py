@@ -1,6 +1,6 @@
 """Unified Procedure Steps (PS3.4 Annex CC) for whoever schedules, performs or watches them: data sets and programs.
 
-All steps are of the SOP class Push, whichever SOP class was negotiated (PS3.4 CC.3.1); the programs take a context of
+All steps are of the SOP class Push, whichever SOP class was negotiated; the programs take a context of
 one that has the service.
 """
 
@@ -10,19 +10,29 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import NActionRQ, NCreateRQ, NEventReportRQ, NGetRQ, NSetRQ, Request
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import check_ae_title, check_uid
-from dicom_proto.services.attributes import SUCCESS, HandlerResult, changed, complete
+from dicom_proto.services.attributes import SUCCESS, HandlerResult, changed, check_settable, complete
 from dicom_proto.services.effects import Program
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.invoking import Reply
 from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.peer import Peer
-from dicom_proto.services.ups_state import CREATE_RULES, ActionType, EventReport, EventType, State
+from dicom_proto.services.ups_state import (
+    CREATE_RULES,
+    NOT_SETTABLE,
+    SET_RULES,
+    ActionType,
+    EventReport,
+    EventType,
+    State,
+)
 from dicom_proto.sop_class import (
     UnifiedProcedureStepEvent,
     UnifiedProcedureStepPull,
     UnifiedProcedureStepPush,
     UnifiedProcedureStepWatch,
+    UPSFilteredGlobalSubscriptionInstance,
     UPSGlobalSubscriptionInstance,
     service_class_of,
 )
@@ -40,6 +50,7 @@ __all__ = [
     "set_ups",
     "state_information",
     "subscribe",
+    "subscribe_to_matches",
     "subscription_information",
     "suspend_global",
     "unsubscribe",
@@ -84,11 +95,13 @@ def state_information(state: State, transaction_uid: str) -> Dataset:
 
     Raises
     ------
-    InvalidNameError
-        If the Transaction UID is malformed.
+    LocalProtocolError
+        If there is no such state, or the Transaction UID is malformed.
     """
+    if state not in list(State):
+        raise LocalProtocolError(f"{state!r} is not a state; there are {', '.join(State)}")
     information = Dataset()
-    information.ProcedureStepState = State(state).value
+    information.ProcedureStepState = str(state)
     information.TransactionUID = check_uid(transaction_uid)
     return information
 
@@ -168,7 +181,12 @@ def create_ups(peer: Peer, instance_uid: str, attributes: Dataset) -> Program[Re
 
 
 def set_ups(peer: Peer, instance_uid: str, modifications: Dataset, transaction_uid: str = "") -> Program[Reply]:
-    """Change a step; one IN PROGRESS only with its Transaction UID. A sequence is replaced as a whole."""
+    """Change a step; one IN PROGRESS only with its Transaction UID. A sequence is replaced as a whole.
+
+    It raises ``LocalProtocolError`` as well if something cannot be set, or an item of it is incomplete.
+    """
+    check_settable(modifications, NOT_SETTABLE)
+    modifications = complete(modifications, SET_RULES)
     lock = {"TransactionUID": check_uid(transaction_uid)} if transaction_uid else {}
     request = NSetRQ(requested_sop_class_uid=UnifiedProcedureStepPush, requested_sop_instance_uid=instance_uid)
     return _invoke(peer, request, changed(modifications, **lock), (UnifiedProcedureStepPull,))
@@ -201,6 +219,18 @@ def subscribe(
     """Have somebody be told about a step, or about all."""
     information = subscription_information(receiving_ae, deletion_lock=deletion_lock)
     return _act(peer, instance_uid, ActionType.SUBSCRIBE, information)
+
+
+def subscribe_to_matches(
+    peer: Peer, receiving_ae: str, keys: Dataset, *, deletion_lock: bool = False
+) -> Program[Reply]:
+    """Have somebody be told about all steps that match the keys of a query, those there and those to come.
+
+    The status is C307H of an SCP that does not have filtered global subscriptions.
+    """
+    information = subscription_information(receiving_ae, deletion_lock=deletion_lock)
+    information.update(keys)
+    return _act(peer, UPSFilteredGlobalSubscriptionInstance, ActionType.SUBSCRIBE, information)
 
 
 def unsubscribe(peer: Peer, receiving_ae: str, instance_uid: str = UPSGlobalSubscriptionInstance) -> Program[Reply]:

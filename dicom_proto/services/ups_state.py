@@ -1,6 +1,6 @@
 """The rules of Unified Procedure Steps as tables (PS3.4 CC.1, CC.2): states, statuses, requirements, subscriptions."""
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -8,12 +8,14 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto.services.attributes import keywords, rules
+from dicom_proto.services.matching import matches
 from dicom_proto.status import Status
 
 __all__ = [
     "CREATE_RULES",
     "FINAL_RULES",
     "NOT_SETTABLE",
+    "SET_RULES",
     "ActionType",
     "EventReport",
     "EventType",
@@ -139,12 +141,15 @@ def transition(current: State, wanted: State, *, has_lock: bool) -> int:
     return _TRANSITIONS[wanted][current] if has_lock else UPSStatus.WRONG_TRANSACTION_UID
 
 
-# --- PS3.4 Table CC.2.5-3, as far as the states depend on it ----------------------------------------------------------
+# --- PS3.4 CC.2.5, but for what is in codes, content items and references to instances --------------------------------
 
 CREATE_RULES: Final = rules(
     type_1="""
         ScheduledProcedureStepPriority ProcedureStepLabel ScheduledProcedureStepStartDateTime InputReadinessState
         ProcedureStepState
+        ScheduledHumanPerformersSequence.HumanPerformerCodeSequence ScheduledHumanPerformersSequence.HumanPerformerName
+        ScheduledHumanPerformersSequence.HumanPerformerOrganization OtherPatientIDsSequence.PatientID
+        ReferencedRequestSequence.StudyInstanceUID
     """,
     type_2="""
         TransactionUID WorklistLabel ScheduledProcessingParametersSequence ScheduledStationNameCodeSequence
@@ -153,12 +158,30 @@ CREATE_RULES: Final = rules(
         PatientName IssuerOfPatientID IssuerOfPatientIDQualifiersSequence OtherPatientIDsSequence
         PatientBirthDate PatientSex AdmissionID IssuerOfAdmissionIDSequence
         AdmittingDiagnosesDescription AdmittingDiagnosesCodeSequence ReferencedRequestSequence
+        ReferencedRequestSequence.AccessionNumber ReferencedRequestSequence.IssuerOfAccessionNumberSequence
+        ReferencedRequestSequence.OrderPlacerIdentifierSequence ReferencedRequestSequence.OrderFillerIdentifierSequence
+        ReferencedRequestSequence.RequestedProcedureID ReferencedRequestSequence.RequestedProcedureDescription
+        ReferencedRequestSequence.RequestedProcedureCodeSequence
         ProcedureStepProgressInformationSequence UnifiedProcedureStepPerformedProcedureSequence
     """,
 )
 """What N-CREATE requires."""
 
-SUPPORTED: Final = rules(type_2="PatientID StudyInstanceUID ScheduledHumanPerformersSequence")
+SET_RULES: Final = rules(
+    type_1="""
+        ScheduledHumanPerformersSequence.HumanPerformerCodeSequence ScheduledHumanPerformersSequence.HumanPerformerName
+        ScheduledHumanPerformersSequence.HumanPerformerOrganization OtherPatientIDsSequence.PatientID
+        ProcedureStepProgressInformationSequence.ProcedureStepCommunicationsURISequence.ContactURI
+    """,
+    type_2="UnifiedProcedureStepPerformedProcedureSequence.OutputInformationSequence",
+)
+"""What N-SET requires of the items of what it sets."""
+
+SUPPORTED: Final = rules(
+    type_2="""
+        PatientID StudyInstanceUID ScheduledHumanPerformersSequence MedicalAlerts PregnancyStatus SpecialNeeds
+    """
+)
 """What every step has on the side that manages it, though it need not be there when it is created."""
 
 _SCHEDULED: Final = rules(
@@ -222,15 +245,20 @@ class Subscriptions:
         For each step, by SOP Instance UID: whether it is locked, by AE title of those who have subscribed to it.
     to_all : mutable mapping of str to bool, optional
         Whether what will be created is to be locked, by AE title of those who have subscribed globally.
+    to_matches : mutable mapping of str to list, optional
+        The filters of those who have subscribed to what will be created and matches, by AE title: each the keys of a
+        query, and whether the steps are to be locked.
     """
 
     def __init__(
         self,
         steps: MutableMapping[str, dict[str, bool]] | None = None,
         to_all: MutableMapping[str, bool] | None = None,
+        to_matches: MutableMapping[str, list[tuple[Dataset, bool]]] | None = None,
     ) -> None:
         self.steps = {} if steps is None else steps
         self.to_all = {} if to_all is None else to_all
+        self.to_matches = {} if to_matches is None else to_matches
 
     def of(self, uid: str) -> list[str]:
         """Return the AE titles of those who are told about a step."""
@@ -238,15 +266,20 @@ class Subscriptions:
 
     def everybody(self) -> list[str]:
         """Return the AE titles of all who have subscribed to anything."""
-        return list(dict.fromkeys([*self.to_all, *(title for titles in self.steps.values() for title in titles)]))
+        titles = (title for titles in self.steps.values() for title in titles)
+        return list(dict.fromkeys([*self.to_all, *self.to_matches, *titles]))
 
     def is_locked(self, uid: str) -> bool:
         """Tell whether somebody keeps a step from being deleted."""
         return any(self.steps.get(uid, {}).values())
 
-    def add_step(self, uid: str) -> list[str]:
+    def add_step(self, uid: str, step: Dataset) -> list[str]:
         """Take up a step that was created; return who is to be sent an initial report."""
         self.steps[uid] = dict(self.to_all)
+        for title, filters in self.to_matches.items():
+            for keys, lock in filters:
+                if matches(keys, step):
+                    self.subscribe(uid, title, lock=lock or self.steps[uid].get(title, False))
         return self.of(uid)
 
     def remove_step(self, uid: str) -> None:
@@ -269,6 +302,18 @@ class Subscriptions:
             self.subscribe(uid, title, lock=lock)
         return new if lock else []
 
+    def subscribe_to_matches(self, steps: Mapping[str, Dataset], title: str, keys: Dataset, *, lock: bool) -> list[str]:
+        """Subscribe somebody to those steps, there or to come, that match the keys of a query.
+
+        It is a subscription to each of the steps; return the UIDs of those that are there, of which they are to be sent
+        an initial report.
+        """
+        self.to_matches[title] = [*self.to_matches.get(title, ()), (keys, lock)]
+        found = [uid for uid, step in steps.items() if matches(keys, step)]
+        for uid in found:
+            self.subscribe(uid, title, lock=lock)
+        return found
+
     def unsubscribe(self, uid: str, title: str) -> None:
         """End a subscription to a step, and its lock."""
         self.steps[uid] = {other: lock for other, lock in self.steps.get(uid, {}).items() if other != title}
@@ -280,5 +325,6 @@ class Subscriptions:
             self.unsubscribe(uid, title)
 
     def suspend(self, title: str) -> None:
-        """End the subscription to what will be created; those to steps that are there stay."""
+        """End the subscriptions to what will be created; those to steps that are there stay."""
         self.to_all.pop(title, None)
+        self.to_matches.pop(title, None)

@@ -1,5 +1,6 @@
 """What the flows on top of the N-services share."""
 
+import threading
 from copy import deepcopy
 from typing import Any
 
@@ -13,8 +14,10 @@ from dicom_proto.services.attributes import (
     Refused,
     changed,
     check_elements,
+    check_settable,
     complete,
     get_attributes,
+    guarded,
     has_value,
     items,
     keywords,
@@ -26,6 +29,7 @@ from dicom_proto.services.attributes import (
     select,
 )
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_N_CREATE, EVT_N_GET, Handlers
 from tests.proto.services.flows import create_event, get_event
 from tests.proto.services.script import dataset_of
 
@@ -66,6 +70,19 @@ def test_handler_that_does_not_refuse() -> None:
 
     assert Service().handler(get_event("1.2", "1.3")) == (1, None)
     assert Service.handler.__doc__ == "Answer."
+
+
+def test_guarded_handlers_hold_the_lock() -> None:
+    lock = threading.Lock()
+
+    def answer(event: RequestEvent) -> tuple[object, bool]:
+        return event.message_id, lock.locked()
+
+    bound = guarded({EVT_N_GET: answer, EVT_N_CREATE: answer}, lock)
+    assert Handlers(bound, allow_async=False).kinds() == (EVT_N_GET, EVT_N_CREATE)
+    for _, handler, *_ in bound:
+        assert handler(get_event("1.2", "1.3")) == (None, True)
+        assert not lock.locked()
 
 
 def test_values() -> None:
@@ -111,6 +128,18 @@ def test_requirements(data_set: Dataset, result: Any) -> None:
     with pytest.raises(Refused) as refused:
         check_elements(data_set, RULES)
     assert refused.value.result == result
+
+
+def test_changes_lack_values_and_no_attributes() -> None:
+    with pytest.raises(Refused) as refused:
+        check_elements(dataset_of(PatientName="", ReferencedSeriesSequence=[Dataset()]), RULES, is_new=False)
+    assert refused.value.result == (0x0121, dataset_of(ReferencedSeriesSequence=[Dataset()]))
+
+
+def test_changes_that_are_sent_may_be_made() -> None:
+    check_settable(STORED, frozenset({"StudyID"}))
+    with pytest.raises(LocalProtocolError, match="PatientID, PatientName"):
+        check_settable(STORED, frozenset({"PatientName", "PatientID", "StudyID"}))
 
 
 @pytest.mark.parametrize("data_set", [STORED, changed(STORED, PatientName="", ReferencedSeriesSequence=[])])

@@ -27,7 +27,7 @@ from dicom_proto.services.commitment import (
     request_commitment,
 )
 from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.handlers import EVT_N_ACTION, EVT_N_EVENT_REPORT
+from dicom_proto.services.handlers import EVT_N_ACTION
 from tests.proto.services.flows import Talk, action_event, code, report_event
 from tests.proto.services.script import CT, MR, dataset_of, decoded, offer_of
 
@@ -77,6 +77,8 @@ def test_request() -> None:
         (TRANSACTION, [(CT, "x")], InvalidNameError),
         (TRANSACTION, [("", "1.2")], InvalidNameError),
         (TRANSACTION, [], LocalProtocolError),
+        (TRANSACTION, ["1.2.3"], LocalProtocolError),
+        (TRANSACTION, [5], LocalProtocolError),
         (TRANSACTION, [ONE, TWO, ONE], LocalProtocolError),
         (TRANSACTION, [ONE, (MR, ONE.sop_instance_uid)], LocalProtocolError),
     ],
@@ -279,8 +281,8 @@ def test_report_comes_on_the_same_association() -> None:
     provider = CommitmentProvider(lambda request, _: accepted.append(request))
     talk = Talk(
         offer_of(CLASS),
-        one=[(EVT_N_EVENT_REPORT, commitments.on_event_report)],
-        other=[(EVT_N_ACTION, provider.on_action)],
+        one=commitments.handlers(),
+        other=provider.handlers(),
     )
     reply = talk.run(lambda peer: request_commitment(peer, iter([ONE, TWO]), TRANSACTION, commitments, message_id=5))
     assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 5)
@@ -296,7 +298,7 @@ def test_report_comes_on_the_same_association() -> None:
 
 def test_report_comes_on_another_association() -> None:
     commitments = Commitments({TRANSACTION: (ONE,)})
-    talk = Talk(offer_of(CLASS, roles=[REPORTING_ROLE]), other=[(EVT_N_EVENT_REPORT, commitments.on_event_report)])
+    talk = Talk(offer_of(CLASS, roles=[REPORTING_ROLE]), other=commitments.handlers())
     result = result_of({ONE: ARCHIVE})
     reply = talk.run(lambda peer: report_commitment(peer, result, message_id=7))
     assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 7)
@@ -314,7 +316,10 @@ def test_request_that_is_refused_is_forgotten(commitments: Commitments | None) -
     talk = Talk(offer_of(CLASS), other=[(EVT_N_ACTION, lambda _: (0x0213, None))])
     reply = talk.run(lambda peer: request_commitment(peer, [ONE], TRANSACTION, commitments))
     assert reply.response.status == 0x0213
-    assert commitments is None or not commitments.requested
+    if commitments is not None:
+        assert not commitments.requested
+        with pytest.raises(LocalProtocolError, match="used"):  # not even then
+            commitments.expect(TRANSACTION, [ONE])
 
 
 def test_request_that_cannot_be_sent_is_forgotten() -> None:
@@ -322,3 +327,4 @@ def test_request_that_cannot_be_sent_is_forgotten() -> None:
     with pytest.raises(NoContextError):
         Talk(offer_of(CT)).run(lambda peer: request_commitment(peer, [ONE], TRANSACTION, commitments))
     assert not commitments.requested
+    commitments.expect(TRANSACTION, [ONE])

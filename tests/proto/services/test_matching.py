@@ -112,3 +112,8 @@ def test_answer_has_what_was_asked_for() -> None:
         InputInformationSequence=[],
     )
     assert answer(dataset_of(PatientID=""), dataset_of(PatientID="1")) == dataset_of(PatientID="1")
+
+
+def test_answer_has_the_items_that_match() -> None:
+    key = dataset_of(ScheduledStationNameCodeSequence=[dataset_of(CodeValue="A", CodingSchemeDesignator="")])
+    assert answer(key, STEP) == dataset_of(SpecificCharacterSet="ISO_IR 100", ScheduledStationNameCodeSequence=[CODE])

@@ -1,6 +1,9 @@
 """Modality Performed Procedure Step, both sides."""
 
+import csv
+import threading
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +11,14 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.datasets import encode
 from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.services.attributes import select
 from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.handlers import EVT_N_CREATE, EVT_N_EVENT_REPORT, EVT_N_GET, EVT_N_SET
+from dicom_proto.services.handlers import EVT_N_EVENT_REPORT
 from dicom_proto.services.mpps import (
     CREATE_RULES,
+    FINAL_RULES,
+    NOT_SETTABLE,
+    SET_RULES,
     PerformedProcedureSteps,
     StepChange,
     StepEvent,
@@ -103,7 +110,17 @@ REQUIRED = [".".join((*rule.path, rule.keyword)) for rule in CREATE_RULES]
 WITH_VALUE = [".".join((*rule.path, rule.keyword)) for rule in CREATE_RULES if rule.needs_value]
 FULL = new_step(
     ReferencedPatientSequence=[dataset_of(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.3")],
-    PerformedSeriesSequence=[series()],
+    PerformedSeriesSequence=[
+        series(
+            ReferencedImageSequence=[
+                dataset_of(
+                    ReferencedSOPClassUID=CT,
+                    ReferencedSOPInstanceUID="1.7",
+                    SpecimenDescriptionSequence=[dataset_of(SpecimenIdentifier="1", SpecimenUID="1.10")],
+                )
+            ]
+        )
+    ],
     ScheduledStepAttributesSequence=[
         dataset_of(
             StudyInstanceUID="1.5",
@@ -111,6 +128,33 @@ FULL = new_step(
         )
     ],
 )
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+TABLE = Path(__file__).parents[1] / "data" / "mpps_attributes.csv"
+
+
+def required(column: str, rows: list[dict[str, str]]) -> dict[str, bool]:
+    return {row["path"]: row[column][0] == "1" for row in rows if row[column] in {"1/1", "2/2", "1", "2"}}
+
+
+def test_rules_are_those_of_the_table() -> None:
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rules = [
+        {".".join((*rule.path, rule.keyword)): rule.needs_value for rule in rules}
+        for rules in (CREATE_RULES, SET_RULES, FINAL_RULES)
+    ]
+    assert rules[0] == required("n_create", rows)
+    assert rules[1] == required("n_set", rows)
+    assert rules[2] == {**rules[1], **required("final", rows)}
+    fixed = {row["path"] for row in rows if row["n_set"] == "not allowed"}
+    assert {path.partition(".")[0] for path in fixed} == NOT_SETTABLE
+    # PS3.4 F.8.2.1.1 has Patient's Birth Time where the others have the date
+    returned = {row["path"] for row in rows if row["n_get"] in {"3/1", "3/2"}} - {"PatientBirthTime"}
+    steps = PerformedProcedureSteps({UID: FULL})
+    assert returned <= {element.keyword for element in steps.on_get(get_event(RETRIEVE, UID))[1] or ()}
 
 
 # --- N-CREATE ---------------------------------------------------------------------------------------------------------
@@ -172,10 +216,11 @@ def test_step_is_created_once() -> None:
 
 
 def test_site_may_put_up_with_less() -> None:
-    steps = PerformedProcedureSteps(create_rules=(), final_rules=())
+    steps = PerformedProcedureSteps(create_rules=(), set_rules=(), final_rules=())
     step = dataset_of(PerformedProcedureStepStatus="IN PROGRESS")
     assert steps.on_create(create_event(MPPS, UID, step)) == (0x0000, None)
-    end = dataset_of(PerformedProcedureStepStatus="COMPLETED")
+    steps.steps[UID].PerformedSeriesSequence = []
+    end = dataset_of(PerformedProcedureStepStatus="COMPLETED", PerformedSeriesSequence=[Dataset()])
     assert steps.on_set(set_event(MPPS, UID, end)) == (0x0000, None)
     assert code(steps.on_create(create_event(MPPS, "1.2.4", Dataset()))) == 0x0106
 
@@ -207,7 +252,9 @@ def test_step_is_changed(change: Dataset, event: StepEvent, status: str) -> None
 
 
 @pytest.mark.parametrize("end", [StepStatus.COMPLETED, StepStatus.DISCONTINUED])
-@pytest.mark.parametrize("change", [dataset_of(PerformedProcedureStepDescription="x"), *map(ending, StepStatus)])
+@pytest.mark.parametrize(
+    "change", [dataset_of(PerformedProcedureStepDescription="x"), ending(), ending(StepStatus.DISCONTINUED)]
+)
 def test_step_that_has_ended_stays_as_it_is(end: StepStatus, change: Dataset) -> None:
     steps = steps_with(ending(end))
     before = deepcopy(steps.steps)
@@ -217,6 +264,7 @@ def test_step_that_has_ended_stays_as_it_is(end: StepStatus, change: Dataset) ->
     assert steps.steps == before
 
 
+IN_BETWEEN = dataset_of(PerformedSeriesSequence=ending().PerformedSeriesSequence)
 TWO_STATUSES = dataset_of(PerformedProcedureStepStatus=["COMPLETED", "COMPLETED"])
 
 
@@ -234,8 +282,9 @@ TWO_STATUSES = dataset_of(PerformedProcedureStepStatus=["COMPLETED", "COMPLETED"
             dataset_of(PerformedProcedureStepStatus=""),
         ),
         *(
-            (set_event(MPPS, UID, without(ending(), f"PerformedSeriesSequence.{keyword}")), 0x0120, None)
+            (set_event(MPPS, UID, change), 0x0121, select(sent_and_back(change), ["PerformedSeriesSequence"]))
             for keyword in ("SeriesInstanceUID", "OperatorsName", "ReferencedImageSequence")
+            for change in (without(whole, f"PerformedSeriesSequence.{keyword}") for whole in (ending(), IN_BETWEEN))
         ),
         *(
             (set_event(MPPS, UID, changed), 0x0121, dataset_of(**{keyword: ""}))
@@ -287,7 +336,8 @@ def test_character_sets_are_reconciled(created: str | None, changed: str | None,
 
 
 def test_all_of_a_step_is_had() -> None:
-    assert steps_with().on_get(get_event(RETRIEVE, UID)) == (0x0000, new_step())
+    whole = new_step(PerformedProcedureStepDiscontinuationReasonCodeSequence=[])  # N-GET returns it of every step
+    assert steps_with().on_get(get_event(RETRIEVE, UID)) == (0x0000, whole)
 
 
 def test_some_of_a_step_is_had() -> None:
@@ -300,15 +350,26 @@ def test_some_of_a_step_is_had() -> None:
 
 
 def test_what_a_step_does_not_have_is_no_reason_to_refuse() -> None:
-    assert steps_with().on_get(get_event(RETRIEVE, UID, 0x00080060, 0x00380010)) == (
-        0x0001,
-        dataset_of(Modality="CT"),
-    )
+    steps = steps_with()
+    assert steps.on_get(get_event(RETRIEVE, UID, 0x00080060, 0x00380010)) == (0x0001, dataset_of(Modality="CT"))
+    reason = dataset_of(PerformedProcedureStepDiscontinuationReasonCodeSequence=[])
+    assert steps.on_get(get_event(RETRIEVE, UID, 0x00400281)) == (0x0000, reason)
+    change = dataset_of(PerformedProcedureStepDiscontinuationReasonCodeSequence=[Dataset()])
+    assert code(steps.on_set(set_event(MPPS, UID, change))) == 0x0105  # for it was not created
 
 
 @pytest.mark.parametrize(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (RETRIEVE, "1.2.4", 0x0112)])
 def test_step_is_not_had(sop_class: str, uid: str, status: int) -> None:
     assert steps_with().on_get(get_event(sop_class, uid)) == (status, None)
+
+
+def test_handlers_hold_a_lock() -> None:
+    lock = threading.Lock()
+    held: list[bool] = []
+    steps = PerformedProcedureSteps(on_change=lambda _: held.append(lock.locked()))
+    kind, create = steps.handlers(lock)[0][:2]
+    assert (kind.name, create(create_event(MPPS, UID, new_step()))) == ("EVT_N_CREATE", (0x0000, None))
+    assert (held, lock.locked()) == ([True], False)
 
 
 def test_step_is_deleted() -> None:
@@ -341,6 +402,25 @@ def test_step_ends() -> None:
     assert item.ReferencedNonImageCompositeSOPInstanceSequence[0].ReferencedSOPInstanceUID == "1.9"
 
 
+@pytest.mark.parametrize("status", [StepStatus.IN_PROGRESS, "OVER"])
+def test_step_does_not_end_like_that(status: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="COMPLETED or DISCONTINUED"):
+        end_step(status, NOW, [series()])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dataset_of(PatientName="Roe"), "PatientName"),
+        (dataset_of(PerformedSeriesSequence=[Dataset()]), "SeriesInstanceUID"),
+    ],
+)
+def test_change_that_would_be_refused_is_not_sent(change: Dataset, message: str) -> None:
+    talk = Talk(offer_of((MPPS, EXPLICIT)))
+    with pytest.raises(LocalProtocolError, match=message):
+        talk.run(lambda peer: set_step(peer, UID, change))
+
+
 def test_step_does_not_end_without_series() -> None:
     with pytest.raises(LocalProtocolError, match="PerformedSeriesSequence"):
         end_step(StepStatus.COMPLETED, NOW, [])
@@ -354,7 +434,7 @@ def test_life_of_a_step() -> None:
     talk = Talk(
         offer_of((MPPS, EXPLICIT), RETRIEVE, NOTIFICATION, roles=[RoleSelection(NOTIFICATION, scu=True, scp=True)]),
         one=[(EVT_N_EVENT_REPORT, receive_notification, [told.append])],
-        other=[(EVT_N_CREATE, steps.on_create), (EVT_N_SET, steps.on_set), (EVT_N_GET, steps.on_get)],
+        other=steps.handlers(),
     )
     reply = talk.run(lambda peer: create_step(peer, UID, attributes(), message_id=3))
     assert (reply.response.status, reply.response.message_id_being_responded_to) == (0x0000, 3)

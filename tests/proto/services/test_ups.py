@@ -1,5 +1,6 @@
 """Unified Procedure Steps, both sides."""
 
+import threading
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -9,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.handlers import EVT_C_FIND, EVT_N_ACTION, EVT_N_CREATE
 from dicom_proto.services.ups import UnifiedProcedureSteps, UPSPolicy
 from dicom_proto.services.ups_requests import (
     cancel_information,
@@ -214,6 +216,7 @@ def test_step_is_created() -> None:
     step = store[UID]
     assert (step.SOPClassUID, step.SOPInstanceUID, step.ProcedureStepState) == (PUSH, UID, "SCHEDULED")
     assert (step.WorklistLabel, step.TransactionUID, step.StudyInstanceUID) == ("DEFAULT", "", None)
+    assert (step.PregnancyStatus, step.MedicalAlerts) == (None, None)
     assert step.ScheduledProcedureStepModificationDateTime == "20260304050607"
 
 
@@ -224,7 +227,7 @@ def test_step_keeps_what_it_was_given() -> None:
     assert "ScheduledProcedureStepModificationDateTime" not in steps.steps[UID]
 
 
-@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES])
+@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES if not rule.path])
 def test_step_lacks_an_attribute(keyword: str) -> None:
     step = new()
     tag = step[keyword].tag
@@ -233,12 +236,18 @@ def test_step_lacks_an_attribute(keyword: str) -> None:
     assert answer == (dataset_of(Status=0x0120, AttributeIdentifierList=[tag]), None)
 
 
-@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES if rule.needs_value])
+@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES if rule.needs_value and not rule.path])
 def test_step_lacks_a_value(keyword: str) -> None:
     step = new()
     step[keyword].value = ""
     answer = UnifiedProcedureSteps().on_create(create_event(PUSH, UID, step))
     assert answer == (0x0121, dataset_of(**{keyword: ""}))
+
+
+def with_items(keyword: str, **item: Any) -> Dataset:
+    step = new()
+    step[keyword].value = [dataset_of(**item)]
+    return step
 
 
 def with_state(state: str) -> Dataset:
@@ -254,6 +263,8 @@ def with_state(state: str) -> Dataset:
         (create_event(PUSH, None, new()), 0x0117),
         (create_event(PUSH, "1.02", new()), 0x0117),
         *((create_event(PUSH, UID, with_state(state)), 0xC309) for state in (*list(State)[1:], "STARTED")),
+        (create_event(PUSH, UID, with_items("OtherPatientIDsSequence")), 0x0120),
+        (create_event(PUSH, UID, with_items("OtherPatientIDsSequence", PatientID="")), 0x0121),
         (create_event(PUSH, UID, new(TransactionUID=LOCK)), 0x0106),
         (create_event(PUSH, UID, new(ProcedureStepProgressInformationSequence=[CODE])), 0x0106),
         (create_event(PUSH, UID, new(UnifiedProcedureStepPerformedProcedureSequence=[CODE])), 0x0106),
@@ -289,6 +300,7 @@ LABEL = dataset_of(ProcedureStepLabel="other")
         (SCHEDULED, "", dataset_of(PatientName="Roe"), 0x0106),
         (SCHEDULED, "", dataset_of(PatientID="1"), 0x0106),
         (SCHEDULED, "", dataset_of(PatientSize="1"), 0x0105),
+        (SCHEDULED, "", dataset_of(OtherPatientIDsSequence=[Dataset()]), 0x0121),
     ],
 )
 def test_step_is_changed(state: State, lock: str, change: Dataset, status: int) -> None:
@@ -373,7 +385,17 @@ def test_scheduled_step_is_cancelled() -> None:
 def test_scheduled_step_is_cancelled_without_a_word() -> None:
     worklist = Worklist().bring_to(SCHEDULED)
     assert (worklist.act(2, now=None), worklist.state()) == (0x0000, CANCELED)
-    assert worklist.steps.steps[UID].ProcedureStepProgressInformationSequence == [Dataset()]
+    (progress,) = worklist.steps.steps[UID].ProcedureStepProgressInformationSequence
+    assert [element.keyword for element in progress] == ["ProcedureStepDiscontinuationReasonCodeSequence"]
+    assert progress.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
+
+
+def test_cancelled_step_keeps_its_progress() -> None:
+    worklist = Worklist().bring_to(SCHEDULED)
+    worklist.set(PROGRESS)
+    assert worklist.act(2, CANCEL) == 0x0000
+    (progress,) = worklist.steps.steps[UID].ProcedureStepProgressInformationSequence
+    assert (progress.ProcedureStepProgress, progress.ReasonForCancellation) == ("50", "why not")
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xC312, 0xC313])
@@ -468,8 +490,9 @@ def test_new_step_is_reported_to_who_has_subscribed_globally(before: Any, expect
 @pytest.mark.parametrize(
     ("action", "uid", "information", "status"),
     [
-        (3, FILTERED, subscription_information("WATCHER", deletion_lock=True), 0xC307),
-        (4, FILTERED, subscription_information("WATCHER"), 0xC307),
+        (3, FILTERED, subscription_information("WATCHER"), 0x0115),
+        (4, FILTERED, subscription_information("WATCHER"), 0xC314),
+        (5, FILTERED, subscription_information("WATCHER"), 0xC314),
         (5, UID, subscription_information("WATCHER"), 0xC314),
         (3, GLOBAL, subscription_information("STRANGER", deletion_lock=True), 0xC308),
         (3, GLOBAL, subscription_information("WATCHER"), 0x0115),
@@ -485,6 +508,23 @@ def test_subscription_is_refused(action: int, uid: str, information: Dataset | N
     assert not worklist.steps.subscriptions.everybody()
 
 
+def test_subscription_has_a_filter() -> None:
+    worklist = Worklist()
+    for uid, patient in (("1.2.1", "A"), ("1.2.2", "B")):
+        worklist.create(uid, PatientID=patient)
+    information = subscription_information("WATCHER", deletion_lock=True)
+    information.PatientID, information.TransactionUID = "A", LOCK
+    assert worklist.act(3, information, FILTERED) == 0x0000
+    assert worklist.reports() == [("WATCHER", "1.2.1", 1)]
+    for uid, patient in (("1.2.3", "A"), ("1.2.4", "B")):
+        worklist.create(uid, PatientID=patient)
+    assert worklist.reports() == [("WATCHER", "1.2.3", 1)]
+    assert [worklist.steps.subscriptions.is_locked(f"1.2.{n}") for n in (1, 2, 3, 4)] == [True, False, True, False]
+    worklist.act(5, subscription_information("WATCHER"), GLOBAL)
+    worklist.create("1.2.5", PatientID="A")
+    assert worklist.reports() == []
+
+
 def test_lock_is_not_granted() -> None:
     worklist = Worklist(grants_lock=lambda _: False).bring_to(SCHEDULED)
     assert worklist.subscribe(uid=UID, lock=True) == 0xB301
@@ -496,6 +536,20 @@ def test_nobody_can_subscribe_where_nothing_is_sent() -> None:
     steps = UnifiedProcedureSteps()
     event = action_event(WATCH, GLOBAL, 3, subscription_information("WATCHER", deletion_lock=False))
     assert steps.on_action(event) == (0xC315, None)
+
+
+def test_handlers_hold_a_lock() -> None:
+    lock = threading.Lock()
+    held: list[bool] = []
+    steps = UnifiedProcedureSteps(send=lambda _: held.append(lock.locked()))
+    handlers = {kind: handler for kind, handler, *_ in steps.handlers(lock)}
+    assert sorted(map(str, handlers)) == ["EVT_C_FIND", "EVT_N_ACTION", "EVT_N_CREATE", "EVT_N_GET", "EVT_N_SET"]
+    subscription = subscription_information("WATCHER", deletion_lock=False)
+    assert handlers[EVT_N_ACTION](action_event(WATCH, GLOBAL, 3, subscription)) == (0x0000, None)
+    assert handlers[EVT_N_CREATE](create_event(PUSH, UID, new())) == (0x0000, None)
+    found = handlers[EVT_C_FIND](find_event(QUERY, dataset_of(SOPInstanceUID="")))
+    assert list(found) == [(0xFF00, dataset_of(SOPInstanceUID=UID))]
+    assert (held, lock.locked()) == ([True], False)
 
 
 def test_other_sop_class_has_no_actions() -> None:
@@ -518,11 +572,12 @@ def test_locked_steps_are_not_removed() -> None:
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
+STOPPED_ITEMS, STOPPED_TEXT = STOPPED.ProcedureStepProgressInformationSequence, {"ReasonForCancellation": "broken"}
 PROGRESS = dataset_of(ProcedureStepProgressInformationSequence=[dataset_of(ProcedureStepProgress="50")])
 PERFORMERS = dataset_of(
     ScheduledHumanPerformersSequence=[
-        dataset_of(HumanPerformerCodeSequence=[CODE]),
-        dataset_of(HumanPerformerOrganization="ORG"),
+        dataset_of(HumanPerformerCodeSequence=[CODE], HumanPerformerName="Doe", HumanPerformerOrganization="ORG"),
+        dataset_of(HumanPerformerCodeSequence=[CODE], HumanPerformerName="Roe", HumanPerformerOrganization="OTHER"),
     ]
 )
 STATION = dataset_of(ScheduledStationNameCodeSequence=[CODE])
@@ -542,10 +597,17 @@ STATION = dataset_of(ScheduledStationNameCodeSequence=[CODE])
             PERFORMERS,
             EventType.ASSIGNED,
             dataset_of(
-                ScheduledStationNameCodeSequence=[],
-                HumanPerformerCodeSequence=[CODE],
+                HumanPerformerCodeSequence=[CODE, CODE],
                 HumanPerformerOrganization="ORG",
             ),
+        ),
+        (dataset_of(ProcedureStepProgressInformationSequence=[*STOPPED_ITEMS]), None, None),
+        (
+            dataset_of(
+                ProcedureStepProgressInformationSequence=[dataset_of(ProcedureStepProgress="7", **STOPPED_TEXT)]
+            ),
+            EventType.PROGRESS_REPORT,
+            dataset_of(ProcedureStepProgressInformationSequence=[dataset_of(ProcedureStepProgress="7")]),
         ),
         (LABEL, None, None),
         (dataset_of(InputReadinessState="READY"), None, None),
@@ -563,8 +625,8 @@ def test_everybody_is_told_about_the_scp() -> None:
     sent: list[EventReport] = []
     subscriptions = Subscriptions({UID: {"ONE": True, "TWO": False}}, {"ONE": True, "THREE": False})
     steps = UnifiedProcedureSteps(subscriptions=subscriptions, send=sent.append)
-    steps.announce("RESTARTED", subscriptions="WARM START", steps="COLD START")
-    assert [report.receiving_ae for report in sent] == ["ONE", "THREE", "TWO"]
+    steps.announce("RESTARTED", subscriptions="WARM START", steps="COLD START", others=["FOUR", "ONE"])
+    assert [report.receiving_ae for report in sent] == ["ONE", "THREE", "TWO", "FOUR"]
     assert {report.event_type for report in sent} == {EventType.SCP_STATUS_CHANGE}
     assert sent[0].information == dataset_of(
         SCPStatus="RESTARTED", SubscriptionListStatus="WARM START", UnifiedProcedureStepListStatus="COLD START"

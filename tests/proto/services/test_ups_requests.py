@@ -7,14 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
-from dicom_proto.services.handlers import (
-    EVT_C_FIND,
-    EVT_N_ACTION,
-    EVT_N_CREATE,
-    EVT_N_EVENT_REPORT,
-    EVT_N_GET,
-    EVT_N_SET,
-)
+from dicom_proto.services.handlers import EVT_N_EVENT_REPORT
 from dicom_proto.services.ups import UnifiedProcedureSteps
 from dicom_proto.services.ups_requests import (
     cancel_information,
@@ -28,6 +21,7 @@ from dicom_proto.services.ups_requests import (
     set_ups,
     state_information,
     subscribe,
+    subscribe_to_matches,
     subscription_information,
     suspend_global,
     unsubscribe,
@@ -105,6 +99,24 @@ def test_names_are_checked(build: Callable[[], Dataset]) -> None:
         build()
 
 
+@pytest.mark.parametrize("state", ["OVER", None])
+def test_states_are_checked(state: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="SCHEDULED, IN PROGRESS"):
+        state_information(state, LOCK)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dataset_of(PatientName="Roe"), "PatientName"),
+        (dataset_of(ScheduledHumanPerformersSequence=[Dataset()]), "HumanPerformerName"),
+    ],
+)
+def test_change_that_would_be_refused_is_not_sent(change: Dataset, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        Talk(offer_of(PULL)).run(lambda peer: set_ups(peer, UID, change))
+
+
 def test_step_cannot_be_scheduled_without_what_is_required() -> None:
     with pytest.raises(LocalProtocolError, match="ProcedureStepLabel"):
         new_ups(attributes(ProcedureStepLabel=""))
@@ -116,16 +128,11 @@ def test_life_of_a_step() -> None:
     talk = Talk(
         offer_of(PUSH, WATCH, PULL, EVENT, roles=[RoleSelection(EVENT, scu=True, scp=True)]),
         one=[(EVT_N_EVENT_REPORT, receive_report, [told.append])],
-        other=[
-            (EVT_N_CREATE, steps.on_create),
-            (EVT_N_SET, steps.on_set),
-            (EVT_N_GET, steps.on_get),
-            (EVT_N_ACTION, steps.on_action),
-            (EVT_C_FIND, steps.on_find),
-        ],
+        other=steps.handlers(),
     )
     programs: list[tuple[Any, int]] = [
         (lambda peer: subscribe(peer, "WATCHER", deletion_lock=True), 0x0000),
+        (lambda peer: subscribe_to_matches(peer, "WATCHER", dataset_of(ProcedureStepLabel="treat")), 0x0000),
         (lambda peer: create_ups(peer, UID, attributes()), 0x0000),
         (lambda peer: set_ups(peer, UID, dataset_of(ProcedureStepLabel="other")), 0x0000),
         (lambda peer: change_state(peer, UID, State.IN_PROGRESS, LOCK), 0x0000),

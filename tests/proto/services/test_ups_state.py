@@ -1,15 +1,20 @@
 """The tables of Unified Procedure Steps."""
 
+import csv
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
+from dicom_proto.services.attributes import Rules
 from dicom_proto.services.ups_state import (
     CREATE_RULES,
     CREATED_EMPTY,
     FINAL_RULES,
     NOT_SETTABLE,
+    SET_RULES,
     SUPPORTED,
     ActionType,
     EventType,
@@ -19,8 +24,10 @@ from dicom_proto.services.ups_state import (
     transition,
 )
 from dicom_proto.status import Category, ServiceClass, code_to_category, is_known
+from tests.proto.services.script import dataset_of
 
 OLD, NEW = "1.2", "1.3"
+TABLE = Path(__file__).parents[1] / "data" / "ups_attributes.csv"
 
 # PS3.4 Table CC.1.1-2: wanted state, whether the Transaction UID is correct, the status for each current state
 TRANSITIONS = [
@@ -50,10 +57,34 @@ def test_statuses_are_those_of_the_standard() -> None:
 def test_numbers_and_rules_are_those_of_the_standard() -> None:
     assert ([*ActionType], [*EventType]) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
     assert FINAL_RULES.keys() == {State.COMPLETED, State.CANCELED}
-    required = {rule.keyword for rule in CREATE_RULES}
-    assert required > CREATED_EMPTY
-    assert not required & {rule.keyword for rule in SUPPORTED}
-    assert "ProcedureStepState" in required & NOT_SETTABLE
+    assert {rule.keyword for rule in CREATE_RULES} > CREATED_EMPTY
+
+
+def paths(rules: Rules) -> dict[str, bool]:
+    return {".".join((*rule.path, rule.keyword)): rule.needs_value for rule in rules}
+
+
+def test_rules_are_those_of_the_table() -> None:
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+
+    def required(column: str) -> dict[str, bool]:
+        """What the SCU has to send."""
+        return {path: row[column][0] == "1" for path, row in rows.items() if row[column] in {"1/1", "2/1", "2/2"}}
+
+    assert paths(CREATE_RULES) == required("n_create")
+    assert paths(SET_RULES) == required("n_set")
+    supported = {path for path, row in rows.items() if "." not in path and row["n_create"][-2:] in {"/2", "2C"}}
+    assert paths(SUPPORTED) == dict.fromkeys(supported - required("n_create").keys(), False)
+    fixed = {path for path, row in rows.items() if "." not in path and row["n_set"] in {"not allowed", "-/1"}}
+    assert fixed == NOT_SETTABLE
+    # The time of the last modification is there if the driver tells the time, the state as a matter of course.
+    always = {"ScheduledProcedureStepModificationDateTime", "ProcedureStepState"}
+    for state, letter in ((State.COMPLETED, "P"), (State.CANCELED, "X")):
+        final = {path for path, row in rows.items() if row["final"] in {"R", letter}} - always
+        assert paths(FINAL_RULES[state]) == {
+            path: not rows[path]["n_set"].endswith("/2") or "." not in path for path in final
+        }
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------
@@ -98,7 +129,7 @@ def test_subscription(
     assert steps[OLD]["OTHER"] is False
     assert subscriptions.is_locked(OLD) is bool(after[number])
     assert subscriptions.of(OLD) == (["OTHER"] if after[number] is None else ["OTHER", "ME"])
-    assert subscriptions.add_step(NEW) == ([] if new is None else ["ME"])
+    assert subscriptions.add_step(NEW, Dataset()) == ([] if new is None else ["ME"])
     assert steps[NEW] == ({} if new is None else {"ME": new})
 
 
@@ -109,7 +140,7 @@ def test_global_subscription_ends(ending: Callable[[Subscriptions, str], None]) 
     subscriptions.subscribe_to_all([], "OTHER", lock=False)
     ending(subscriptions, "ME")
     assert subscriptions.to_all == {"OTHER": False}
-    assert subscriptions.add_step(NEW) == ["OTHER"]
+    assert subscriptions.add_step(NEW, Dataset()) == ["OTHER"]
 
 
 def test_initial_reports_are_about_what_is_new_and_locked() -> None:
@@ -117,6 +148,27 @@ def test_initial_reports_are_about_what_is_new_and_locked() -> None:
     assert subscriptions.subscribe_to_all([OLD, NEW], "ME", lock=True) == [NEW]
     assert subscriptions.subscribe_to_all([OLD, NEW], "YOU", lock=False) == []
     assert subscriptions.steps == {OLD: {"ME": False, "YOU": False}, NEW: {"ME": True, "YOU": False}}
+
+
+def test_subscription_to_what_matches() -> None:
+    male, female = (dataset_of(PatientSex=sex) for sex in "MF")
+    subscriptions = Subscriptions()
+    assert subscriptions.subscribe_to_matches({OLD: male, NEW: female}, "ME", male, lock=False) == [OLD]
+    assert subscriptions.subscribe_to_matches(
+        {OLD: male, NEW: female}, "YOU", dataset_of(PatientSex=""), lock=False
+    ) == [
+        OLD,
+        NEW,
+    ]
+    assert subscriptions.steps == {OLD: {"ME": False, "YOU": False}, NEW: {"YOU": False}}
+    assert subscriptions.add_step("1.4", female) == ["YOU"]
+    assert subscriptions.subscribe_to_matches({}, "YOU", female, lock=True) == []
+    assert subscriptions.subscribe_to_matches({}, "YOU", dataset_of(PatientSex=""), lock=False) == []
+    assert subscriptions.add_step("1.5", female) == ["YOU"]
+    assert subscriptions.steps["1.5"] == {"YOU": True}  # if any of the filters says so
+    assert subscriptions.everybody() == ["ME", "YOU"]
+    subscriptions.suspend("YOU")
+    assert subscriptions.add_step("1.6", female) == []
 
 
 def test_step_is_removed() -> None:
