@@ -102,6 +102,7 @@ class AssociationLife:
         self.is_requestor = policy is None
         self.is_released = self.is_aborted = self.is_rejected = self.is_over = False
         self._policy = policy if policy is not None else _NO_POLICY
+        self._is_telling = False
         self._has_begun = False  # and its handlers have been told
 
     @property
@@ -122,7 +123,7 @@ class AssociationLife:
                     connection.confirm_release()
                 self.is_released = True
             case AssociateAccepted():
-                yield from self._begin()
+                yield from self._tell_beginning()
             case AssociateRequested():
                 yield from self._answer(summons.offer)
             case _:
@@ -139,6 +140,8 @@ class AssociationLife:
     def _answer(self, offer: AAssociateRQ) -> Program[None]:
         connection, policy = self.peer.connection, self._policy
         yield from self.notify(EVT_REQUESTED)
+        if self._is_telling:  # somebody else, who has not come to it yet: a handler may want to abort
+            yield Await(lambda: not self._is_telling or None)
         answer: AAssociateAC | AAssociateRJ
         if isinstance(policy, AAssociateRJ):
             answer = policy
@@ -151,9 +154,9 @@ class AssociationLife:
             connection.reject(answer)
         else:
             connection.accept(answer)
-            yield from self._begin()
+            yield from self._tell_beginning()
 
-    def _begin(self) -> Program[None]:
+    def _tell_beginning(self) -> Program[None]:
         yield from self.notify(EVT_ACCEPTED)
         yield from self.notify(EVT_ESTABLISHED)
         self._has_begun = True
@@ -254,13 +257,23 @@ class AssociationLife:
 
     def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
         """Tell of an event, after all that has passed before it."""
-        yield from self.tell()
-        yield from self._call_handlers(kind, attributes)
+        self.notifier.add(kind, attributes)
+        return self.tell()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell, and nobody is telling already."""
+        return self.notifier.has_pending and not self._is_telling
 
     def tell(self) -> Program[None]:
-        """Tell what has passed."""
-        for kind, attributes in self.notifier.take():
-            yield from self._call_handlers(kind, attributes)
+        """Tell what has passed, in order; if somebody is telling already, leave it to them."""
+        while self.has_news:
+            self._is_telling = True
+            try:
+                for kind, attributes in self.notifier.take():
+                    yield from self._call_handlers(kind, attributes)
+            finally:
+                self._is_telling = False
 
     def _call_handlers(self, kind: EventKind, attributes: Mapping[str, Any]) -> Program[None]:
         """Call the handlers of a notification event; what they raise is logged."""

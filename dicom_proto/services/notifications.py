@@ -216,6 +216,10 @@ class Notifier:
         for buffer in buffers:
             self._pending.extend(self._sent.look(buffer))
 
+    def add(self, kind: EventKind, attributes: Mapping[str, Any]) -> None:
+        """Add something to tell, behind all that has passed."""
+        self._pending.append((kind, attributes))
+
     @property
     def has_pending(self) -> bool:
         """Whether there is something to tell."""

@@ -29,9 +29,14 @@ from dicom_transports._link import Link
 from dicom_transports._sockets import Address, TLSArguments, listen, peer_address
 from dicom_transports._tls import TLSLayer
 
-__all__ = ["AEBase", "AssociationBase", "Scope", "ServerBase"]
+__all__ = ["AEBase", "AssociationBase", "Scope", "ServerBase", "debug_logger"]
 
 _log = logging.getLogger("dicom_transports")
+
+
+def debug_logger() -> None:
+    """Log everything that happens, to the standard error: PDUs, states and timers, no data sets."""
+    logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
 class Scope:
@@ -52,10 +57,15 @@ class Scope:
 
     def call(self, call: Call) -> Any:
         """Call a handler; its event tells when that was."""
+        self.stamp(call)
+        return self.run(call.function, *call.arguments)
+
+    @staticmethod
+    def stamp(call: Call) -> None:
+        """Let the event of a handler tell when it is called."""
         event = call.arguments[0] if call.arguments else None
         if isinstance(event, Event):
             event.timestamp = datetime.now(UTC).astimezone()
-        return self.run(call.function, *call.arguments)
 
     def pull(self, iterator: Any) -> Any:
         """Return the next item of an iterator, :data:`END` after the last."""
@@ -200,7 +210,7 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         """The associations that its servers have established now."""
         return [association for server in self._servers for association in server.active_associations]
 
-    def associate(
+    def associate(  # noqa: PLR0913, PLR0917 - these are pynetdicom's
         self,
         addr: str,
         port: int,

@@ -30,7 +30,7 @@ from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._base import AEBase, AssociationBase, Scope, ServerBase
+from dicom_transports._base import AEBase, AssociationBase, Scope, ServerBase, debug_logger
 from dicom_transports._link import Link
 from dicom_transports._sessions import Server, Session, connect
 from dicom_transports._sockets import Address, TLSArguments, accept, client_tls, no_connection
@@ -58,11 +58,6 @@ _log = logging.getLogger("dicom_transports.blocking")
 _LINGER: Final = 0.05  # seconds until an association's own thread looks again whether calls follow each other
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
-
-
-def debug_logger() -> None:
-    """Log everything that happens, to the standard error: PDUs, states and timers, no data sets."""
-    logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
 class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Result]]):
@@ -212,7 +207,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
 
     def _next_work(self) -> Program[None] | None:
         """Return what has to be done before anything is waited for, if there is something."""
-        if self.notifier.has_pending:
+        if self.has_news:
             return self.tell()
         summons = self.peer.router.next_summons()
         if summons is None:
@@ -246,7 +241,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
     def _turn(self) -> None:
         """Send; then wait until something happens: in the socket, or by the thread that waits for the socket."""
         link = self._open_link()
-        if link.flush() or self.notifier.has_pending:
+        if link.flush() or self.has_news:
             return
         timeout = link.seconds_left()
         if self._pumping and not link.wants_write:

@@ -1,0 +1,75 @@
+"""Threads in which event loops run what must not hold them up: one for each run of a handler."""
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Final
+
+from attrs import frozen
+
+__all__ = ["Outcome", "Worker", "Workers"]
+
+_MOST_IDLE: Final = 64  # threads that wait for the next handler
+
+
+@frozen
+class Outcome:
+    """What came of a call."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def unwrap(self) -> Any:
+        """Return what the call returned, or raise what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Worker:
+    """One thread that makes one call after the other."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Callable[[Outcome], None]] | None] = SimpleQueue()
+        threading.Thread(target=self._work, name="dicom-handler", daemon=True).start()
+
+    def submit(self, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+        """Make a call; ``done`` gets its outcome, in this thread."""
+        self._calls.put((function, done))
+
+    def stop(self) -> None:
+        """End the thread after what was submitted."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            function, done = call
+            try:
+                outcome = Outcome(value=function())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is asked for
+                outcome = Outcome(error=error)
+            del call, function  # or they would live until the next call
+            done(outcome)
+
+
+class Workers:
+    """The workers that have nothing to do."""
+
+    def __init__(self) -> None:
+        self._idle: list[Worker] = []
+
+    def take(self) -> Worker:
+        """Return a worker, a new one if all have something to do."""
+        return self._idle.pop() if self._idle else Worker()
+
+    def give_back(self, worker: Worker) -> None:
+        """Take back a worker that has done what it was taken for."""
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(worker)
+        else:
+            worker.stop()
+
+    def stop(self) -> None:
+        """End the threads of those that have nothing to do."""
+        while self._idle:
+            self._idle.pop().stop()

@@ -1,0 +1,273 @@
+"""DICOM over asyncio, in the words that users of pynetdicom know, with ``await`` and ``async with``.
+
+Handlers may be plain functions and generators, which run in threads of their own, or async functions and async
+generators, which run in the loop.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self, TypeVar
+
+from dicom_proto.presentation import build_context, build_role
+from dicom_proto.services import handlers as evt
+from dicom_proto.services.effects import Effect, Program
+from dicom_proto.services.handlers import Handlers
+from dicom_proto.sop_class import register_uid
+from dicom_proto.status import code_to_category
+from dicom_proto.upper_layer.pdu import AAssociateRJ
+from dicom_proto.upper_layer.policy import Policy
+from dicom_transports._async import AsyncAE, AsyncAssociation, AsyncServer, Group, Loop, Signal
+from dicom_transports._base import debug_logger
+from dicom_transports._sockets import Address
+from dicom_transports._workers import Outcome, Worker
+
+__all__ = [
+    "AE",
+    "Address",
+    "Association",
+    "AssociationServer",
+    "build_context",
+    "build_role",
+    "code_to_category",
+    "debug_logger",
+    "evt",
+    "register_uid",
+]
+
+T = TypeVar("T")
+_log = logging.getLogger("dicom_transports.asyncio")
+
+
+class _Group:
+    """Tasks that end together; one that fails has logged that itself."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is not None:
+            self.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while self._tasks:
+            try:
+                await asyncio.wait(self._tasks)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.cancel()
+        if cancelled is not None:
+            raise cancelled
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(function(*arguments))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+class _AsyncioLoop:
+    """What the adapters ask of a loop, by asyncio."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    def signal(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    def group(self) -> AbstractAsyncContextManager[Group]:
+        return _Group()
+
+    async def pause(self) -> None:
+        await asyncio.sleep(0)
+
+    async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await signal.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def readable(self, sock: socket.socket) -> None:
+        ready = asyncio.Event()
+        self.loop.add_reader(sock, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            self.loop.remove_reader(sock)
+
+    async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
+        failure: OSError | None = None
+        for family, kind, protocol, _, where in await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                if bind_address is not None:
+                    sock.bind(bind_address)
+                await self.loop.sock_connect(sock, where)
+            except OSError as error:
+                failure = error
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure or OSError("the host has no address")
+
+    async def limited(self, seconds: float | None, coroutine: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(seconds):
+            return await coroutine
+
+    async def shielded(self, seconds: float, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(coroutine)
+        deadline = self.loop.time() + seconds
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                _, pending = await asyncio.wait({task}, timeout=max(0.0, deadline - self.loop.time()))
+            except asyncio.CancelledError as error:
+                cancelled = error
+            else:
+                if pending:
+                    task.cancel()
+                    deadline = self.loop.time() + seconds
+        if cancelled is not None:
+            raise cancelled
+        if not task.cancelled():
+            task.result()
+
+    async def in_worker(self, worker: Worker, function: Callable[[], Any]) -> Any:
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            try:
+                self.loop.call_soon_threadsafe(future.set_result, outcome)
+            except RuntimeError:
+                _log.debug("! the loop has ended before a handler has")
+
+        worker.submit(function, done)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError as error:  # the thread cannot be: what it does may need what would be closed
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return future.result().unwrap()
+
+
+class Association(AsyncAssociation):
+    """One association of an application entity."""
+
+    def __init__(
+        self, ae: "AE", handlers: Handlers, loop: _AsyncioLoop, policy: Policy | AAssociateRJ | None = None
+    ) -> None:
+        super().__init__(ae, handlers, loop, policy)
+        self._asyncio = loop.loop
+        self._tasks = _Group()
+        self._operations: set[asyncio.Task[None]] = set()
+        self._is_reading = self._is_writing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Start a task of this association."""
+        self._tasks.start(function, *arguments)
+
+    async def _operate(self, program: Program[None], effect: Effect) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._operations.add(task)
+            task.add_done_callback(self._operations.discard)
+        await self._go_on(program, effect)
+
+    def _cancel_operations(self) -> None:
+        for task in self._operations:
+            task.cancel()
+
+    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+        try:
+            is_here = asyncio.get_running_loop() is self._asyncio
+        except RuntimeError:
+            is_here = False
+        if not is_here and not self._asyncio.is_closed():
+            self._asyncio.call_soon_threadsafe(function)
+        return not is_here
+
+    def _rearrange(self) -> None:
+        link = self._open_link()
+        is_open = link.fileno() >= 0 and not link.is_done
+        read, write = is_open and link.wants_read, is_open and link.wants_write
+        if read != self._is_reading:
+            self._is_reading = read
+            if read:
+                self._asyncio.add_reader(link, self._arrived)
+            elif link.fileno() >= 0:
+                self._asyncio.remove_reader(link)
+        if write != self._is_writing:
+            self._is_writing = write
+            if write:
+                self._asyncio.add_writer(link, self._turn)
+            elif link.fileno() >= 0:
+                self._asyncio.remove_writer(link)
+        self._set_timer(link.deadline() if is_open else None)
+
+    def _set_timer(self, deadline: float | None) -> None:
+        """Have the next deadline noticed; a timer that goes off too early looks again."""
+        timer = self._timer
+        if timer is not None and (deadline is None or timer.when() > deadline):
+            timer.cancel()
+            timer = None
+        if timer is None and deadline is not None:
+            timer = self._asyncio.call_at(deadline, self._timer_went_off)
+        self._timer = timer
+
+    def _timer_went_off(self) -> None:
+        self._timer = None
+        self._expired()
+
+    async def _carry(self) -> None:
+        async with self._tasks:
+            try:
+                self._turn()
+                await self._done.wait()
+            finally:
+                self._stop()
+
+    def _stop(self) -> None:
+        """Take no more notice of the socket."""
+        link = self._open_link()
+        if link.fileno() >= 0:
+            self._asyncio.remove_reader(link)
+            self._asyncio.remove_writer(link)
+        self._is_reading = self._is_writing = False
+        self._set_timer(None)
+
+
+AssociationServer = AsyncServer[Association]
+"""Serves associations for an application entity, each in tasks of its own."""
+
+
+class AE(AsyncAE[Association]):
+    """An application entity on asyncio: requests associations, and serves them."""
+
+    def loop(self) -> Loop:
+        """Return the event loop that runs."""
+        return _AsyncioLoop(asyncio.get_running_loop())
+
+    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> Association:
+        """Make an association, that has no connection yet."""
+        return Association(self, handlers, _AsyncioLoop(asyncio.get_running_loop()), policy)

@@ -1,0 +1,232 @@
+"""DICOM over trio, in the words that users of pynetdicom know, with ``await`` and ``async with``.
+
+Handlers may be plain functions and generators, which run in threads of their own, or async functions and async
+generators, which run in the loop.
+"""
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any, TypeVar
+
+import trio
+
+from dicom_proto.presentation import build_context, build_role
+from dicom_proto.services import handlers as evt
+from dicom_proto.services.effects import Effect, Program
+from dicom_proto.services.handlers import Handlers
+from dicom_proto.sop_class import register_uid
+from dicom_proto.status import code_to_category
+from dicom_proto.upper_layer.pdu import AAssociateRJ
+from dicom_proto.upper_layer.policy import Policy
+from dicom_transports._async import AsyncAE, AsyncAssociation, AsyncServer, Group, Loop, Signal
+from dicom_transports._base import debug_logger
+from dicom_transports._sockets import Address
+from dicom_transports._workers import Outcome, Worker
+
+__all__ = [
+    "AE",
+    "Address",
+    "Association",
+    "AssociationServer",
+    "build_context",
+    "build_role",
+    "code_to_category",
+    "debug_logger",
+    "evt",
+    "register_uid",
+]
+
+T = TypeVar("T")
+_log = logging.getLogger("dicom_transports.trio")
+
+
+class _Group:
+    """Tasks that end together."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        self._nursery.start_soon(function, *arguments)
+
+    def cancel(self) -> None:
+        self._nursery.cancel_scope.cancel()
+
+
+class _TrioLoop:
+    """What the adapters ask of a loop, by trio."""
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def signal(self) -> Signal:
+        return trio.Event()
+
+    @asynccontextmanager
+    async def group(self) -> AsyncIterator[Group]:
+        async with trio.open_nursery() as nursery:
+            yield _Group(nursery)
+
+    async def pause(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
+        with trio.CancelScope(deadline=inf if deadline is None else deadline) as scope:
+            await signal.wait()
+        return not scope.cancelled_caught
+
+    async def readable(self, sock: socket.socket) -> None:
+        await trio.lowlevel.wait_readable(sock)
+
+    async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
+        failure: OSError | None = None
+        for family, kind, protocol, _, where in await trio.socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            sock = trio.socket.socket(family, kind, protocol)
+            try:
+                if bind_address is not None:
+                    await sock.bind(bind_address)
+                await sock.connect(where)
+            except OSError as error:
+                failure = error
+                sock.close()
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return socket.socket(family, kind, protocol, fileno=sock.detach())
+        raise failure or OSError("the host has no address")
+
+    async def limited(self, seconds: float | None, coroutine: Coroutine[Any, Any, T]) -> T:
+        with trio.move_on_after(inf if seconds is None else seconds):
+            return await coroutine
+        raise TimeoutError("it has taken too long")
+
+    async def shielded(self, seconds: float, coroutine: Coroutine[Any, Any, None]) -> None:
+        with trio.CancelScope(deadline=trio.current_time() + seconds, shield=True):
+            await coroutine
+
+    async def in_worker(self, worker: Worker, function: Callable[[], Any]) -> Any:
+        token = trio.lowlevel.current_trio_token()
+        outcomes: list[Outcome] = []
+        is_done = trio.Event()
+
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            try:
+                token.run_sync_soon(is_done.set)
+            except trio.RunFinishedError:
+                _log.debug("! the loop has ended before a handler has")
+
+        worker.submit(function, done)
+        with trio.CancelScope(
+            shield=True
+        ):  # the thread cannot be cancelled: what it does may need what would be closed
+            await is_done.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return outcomes[0].unwrap()
+
+
+class Association(AsyncAssociation):
+    """One association of an application entity."""
+
+    def __init__(self, ae: "AE", handlers: Handlers, loop: Loop, policy: Policy | AAssociateRJ | None = None) -> None:
+        super().__init__(ae, handlers, loop, policy)
+        self._token = trio.lowlevel.current_trio_token()
+        self._tasks: trio.Nursery | None = None
+        self._operations: set[trio.CancelScope] = set()
+        self._waiting = trio.CancelScope()  # for bytes, or a deadline
+        self._is_waiting_to_read = False
+        self._writing = trio.CancelScope()
+        self._backlog = trio.Event()
+
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Start a task of this association."""
+        if self._tasks is not None:
+            self._tasks.start_soon(function, *arguments)
+
+    async def _operate(self, program: Program[None], effect: Effect) -> None:
+        with trio.CancelScope() as scope:
+            self._operations.add(scope)
+            try:
+                await self._go_on(program, effect)
+            finally:
+                self._operations.discard(scope)
+
+    def _cancel_operations(self) -> None:
+        for scope in self._operations:
+            scope.cancel()
+
+    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+        try:
+            is_here = trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            try:
+                self._token.run_sync_soon(function)
+            except trio.RunFinishedError:
+                _log.debug("! the loop has ended already")
+        return not is_here
+
+    def _rearrange(self) -> None:
+        link = self._open_link()
+        deadline = link.deadline()
+        self._waiting.deadline = inf if deadline is None else deadline
+        if link.is_done or link.wants_read != self._is_waiting_to_read:
+            self._waiting.cancel()
+        if link.wants_write:
+            self._backlog.set()
+
+    async def _carry(self) -> None:
+        async with trio.open_nursery() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._write)
+            self._turn()
+            await self._read()
+            self._writing.cancel()
+
+    async def _read(self) -> None:
+        """Take what arrives, and keep time, until the connection is to be closed."""
+        link = self._open_link()
+        while not link.is_done:
+            deadline = link.deadline()
+            self._is_waiting_to_read = link.wants_read
+            with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
+                if self._is_waiting_to_read:
+                    await trio.lowlevel.wait_readable(link.fileno())
+                else:
+                    await trio.sleep_forever()
+            if self._waiting.cancelled_caught:
+                self._expired()
+            else:
+                self._arrived()
+
+    async def _write(self) -> None:
+        """Send what the kernel has not taken, when it does."""
+        link = self._open_link()
+        with self._writing:
+            while True:
+                await self._backlog.wait()
+                self._backlog = trio.Event()
+                while link.wants_write:
+                    await trio.lowlevel.wait_writable(link.fileno())
+                    self._turn()
+
+
+AssociationServer = AsyncServer[Association]
+"""Serves associations for an application entity, each in tasks of its own."""
+
+
+class AE(AsyncAE[Association]):
+    """An application entity on trio: requests associations, and serves them."""
+
+    def loop(self) -> Loop:
+        """Return the event loop that runs."""
+        return _TrioLoop()
+
+    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> Association:
+        """Make an association, that has no connection yet."""
+        return Association(self, handlers, _TrioLoop(), policy)
