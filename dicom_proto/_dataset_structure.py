@@ -6,6 +6,7 @@ walk is iterative, takes linear time, and accepts only what pydicom then reads i
 """
 
 import struct
+from collections.abc import Iterator
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Final, Self
@@ -130,6 +131,11 @@ class Structure:
 
     def check(self, *, implicit: bool, max_depth: int, max_elements: int) -> None:
         """Raise :class:`DataSetError` unless all of the data is one data set, within the bounds."""
+        for _ in self.walk(implicit=implicit, max_depth=max_depth, max_elements=max_elements):
+            pass
+
+    def walk(self, *, implicit: bool, max_depth: int, max_elements: int) -> Iterator[tuple[int, int, int]]:
+        """Yield tag, start of the value and its length of each element at the top level; otherwise as :meth:`check`."""
         whole_implicit = implicit or self.is_implicit(0)
         frames = [_Frame(kind=_Kind.DATA_SET, end=len(self._data), implicit=whole_implicit)]
         at = count = 0
@@ -144,6 +150,8 @@ class Structure:
                 frames.pop()
                 at = start
                 continue
+            if len(frames) == 1:
+                yield tag, start, length
             fits = tag >> 16 != 0xFFFE if in_data_set else tag == _ITEM
             if not fits or (undefined and frame.kind is _Kind.FRAGMENTS):
                 raise DataSetError(f"{BaseTag(tag)} at byte {at} is out of place")

@@ -6,6 +6,7 @@ This is the one place where pydicom encodes and decodes. All of it is bytes in, 
 import re
 import struct
 import zlib
+from collections.abc import Collection
 from copy import copy
 from io import BytesIO
 from typing import Final
@@ -36,6 +37,7 @@ __all__ = [
     "encode",
     "file_preamble_and_meta",
     "read_file_meta",
+    "read_text",
 ]
 
 MAX_DEPTH: Final = 32
@@ -90,6 +92,56 @@ def decode(
         return read_dataset(BytesIO(raw), syntax.implicit, syntax.little, at_top_level=False)
     except Exception as error:
         raise DataSetError(f"the data set cannot be decoded: {error}") from error
+
+
+def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict[int, str]:
+    """Read a few elements at the top of a data set; of all others only headers are looked at, and nothing is copied.
+
+    Parameters
+    ----------
+    data : bytes, bytearray or memoryview
+        The whole data set as it was received, perhaps a file that is mapped into memory.
+    transfer_syntax : str
+        The UID of its transfer syntax. Of a deflated one the first MiB is read.
+    tags : collection of int
+        Which elements, of VRs that are text.
+
+    Returns
+    -------
+    dict
+        By tag, the values of those that are there, without padding. All characters that are not ASCII are wrong: the
+        character set is not looked at.
+
+    Raises
+    ------
+    DataSetError
+        If the data is no data set as far as it has to be looked at, or a value is longer than 1 KiB.
+    LocalProtocolError
+        If the transfer syntax is not known.
+    """
+    syntax = Syntax.of(transfer_syntax)
+    if syntax.deflated:
+        data = _inflate_head(data)
+    structure = Structure(data, little=syntax.little)
+    elements = structure.walk(implicit=syntax.implicit, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
+    last = max(tags, default=0)
+    found: dict[int, str] = {}
+    for tag, start, length in elements:
+        if tag in tags:
+            if length > _LONGEST_TEXT:
+                raise DataSetError(f"{_named(BaseTag(tag))} has {length} bytes")
+            found[tag] = _text(bytes(data[start : value_end(start, start, length, len(data))]))
+        if tag >= last:
+            break
+    return found
+
+
+def _inflate_head(data: Buffer) -> bytes:
+    """Inflate the beginning of a data set, for what precedes its bulk."""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[:_LONGEST_HEAD], _LONGEST_HEAD)
+    except zlib.error as error:
+        raise DataSetError(f"the deflated data set cannot be inflated: {error}") from error
 
 
 def _inflate(data: Buffer, max_length: int) -> bytes:
@@ -239,6 +291,7 @@ def _named(tag: BaseTag) -> str:
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONGEST_HEAD: Final = 1 << 20
+_LONGEST_TEXT: Final = 1 << 10
 
 
 def file_preamble_and_meta(

@@ -27,6 +27,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.presentation import PresentationContextTuple
 from dicom_proto.services.handlers import EventKind
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -116,13 +117,18 @@ class RequestEvent(Event):
     request : Request
         The message.
     data : buffer or None
-        Its data set, if it has one.
+        Its data set, if it has one. A C-STORE request always has one: without it here, it goes into a sink.
     context : AcceptedContext
         The context that it came on.
     is_cancelled : callable
         Tells whether the peer has cancelled the operation.
     source_ae_title : str
-        Who asks, for the meta information of files.
+        Who asks.
+
+    Attributes
+    ----------
+    source_ae_title : str
+        The AE title of who asks; empty if this side has requested the association, and may have called it by any.
     """
 
     def __init__(
@@ -144,7 +150,7 @@ class RequestEvent(Event):
         )
         self._data = data
         self._is_cancelled = is_cancelled
-        self._source_ae_title = source_ae_title
+        self.source_ae_title = source_ae_title
         self._decoded: Dataset | None = None
 
     @property
@@ -165,6 +171,8 @@ class RequestEvent(Event):
         ------
         DataSetError
             If it is none in the negotiated transfer syntax.
+        LocalProtocolError
+            If it goes into a sink, and is not kept here.
         """
         dataset = self._data_set("dataset", CStoreRQ)
         if not hasattr(dataset, "file_meta"):
@@ -219,7 +227,7 @@ class RequestEvent(Event):
     @property
     def file_meta(self) -> FileMetaDataset:
         """File Meta Information for the data set of a C-STORE request (PS3.10 7.1)."""
-        return dcmread(BytesIO(self._file_head())).file_meta
+        return dcmread(BytesIO(self.file_head())).file_meta
 
     def encoded_dataset(self, include_meta: bool = True) -> bytes:
         """Return the data set of a C-STORE request as it was received, with what makes it a DICOM file before it.
@@ -228,17 +236,32 @@ class RequestEvent(Event):
         ----------
         include_meta : bool
             Whether preamble and File Meta Information go before it (PS3.10 7.1).
+
+        Raises
+        ------
+        LocalProtocolError
+            If it goes into a sink, and is not kept here.
+        InvalidNameError
+            As :meth:`file_head`.
         """
         self._message("encoded_dataset", CStoreRQ)
-        return (self._file_head() if include_meta else b"") + bytes(self._data or b"")
+        data = self._kept("encoded_dataset")
+        return (self.file_head() if include_meta else b"") + bytes(data)
 
-    def _file_head(self) -> bytes:
+    def file_head(self) -> bytes:
+        """Return what makes a DICOM file of the data set of a C-STORE request when it precedes it (PS3.10 7.1).
+
+        Raises
+        ------
+        InvalidNameError
+            If a UID of the request has other characters than digits and dots.
+        """
         request = self._message("file_meta", CStoreRQ)
         return file_preamble_and_meta(
             request.affected_sop_class_uid,
             request.affected_sop_instance_uid,
             self.context.transfer_syntax,
-            source_ae_title=self._source_ae_title,
+            source_ae_title=self.source_ae_title,
         )
 
     def _message(self, what: str, kind: type[_R]) -> _R:
@@ -251,5 +274,11 @@ class RequestEvent(Event):
         if not isinstance(self.message, kinds):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
-            self._decoded = decode(self._data or b"", self.context.transfer_syntax)
+            self._decoded = decode(self._kept(what), self.context.transfer_syntax)
         return self._decoded
+
+    def _kept(self, what: str) -> Buffer:
+        """Return the data set as it was received, empty if the request has none."""
+        if self._data is None and isinstance(self.message, CStoreRQ):
+            raise LocalProtocolError(f"there is no event.{what}: the data set is not kept, it goes into the sink")
+        return b"" if self._data is None else self._data

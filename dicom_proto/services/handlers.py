@@ -11,8 +11,9 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.services.sinks import Sink
 
-__all__ = ["Binding", "EventKind", "Handler", "Handlers"]
+__all__ = ["Bindable", "Binding", "EventKind", "Handler", "Handlers"]
 
 Handler: TypeAlias = Callable[..., Any]
 
@@ -74,10 +75,11 @@ EVT_N_SET: Final = _intervention("N_SET", "N-SET request received")
 
 @frozen
 class Binding:
-    """A handler and the arguments it gets behind the event."""
+    """A handler and the arguments it gets behind the event; of a sink, ``handler`` is its method ``open``."""
 
     handler: Handler
     arguments: tuple[Any, ...] = ()
+    is_sink: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -90,6 +92,9 @@ class Binding:
 Bound: TypeAlias = tuple[EventKind, Handler] | tuple[EventKind, Handler, Sequence[Any]]
 """How users state a handler: event, handler, and optionally a list of further arguments."""
 
+Bindable: TypeAlias = Bound | tuple[EventKind, Sink] | tuple[EventKind, Sink, Sequence[Any]]
+"""The same, or a sink in the place of the handler of ``EVT_C_STORE``."""
+
 
 class Handlers:
     """What is bound to which event.
@@ -97,7 +102,7 @@ class Handlers:
     Parameters
     ----------
     bindings : iterable of tuple
-        ``(event, handler)`` or ``(event, handler, [arguments])``.
+        ``(event, handler)`` or ``(event, handler, [arguments])``; for ``EVT_C_STORE`` a sink may stand for the handler.
     allow_async : bool
         Whether handlers may be async functions and async generators: an adapter that cannot await refuses them here.
 
@@ -107,14 +112,16 @@ class Handlers:
         As :meth:`bind`.
     """
 
-    def __init__(self, bindings: Iterable[Bound] | None = None, *, allow_async: bool = True) -> None:
+    def __init__(self, bindings: Iterable[Bindable] | None = None, *, allow_async: bool = True) -> None:
         self._allow_async = allow_async
         self._bound: dict[EventKind, list[Binding]] = {}
-        for kind, handler, *arguments in bindings or ():
-            self.bind(kind, handler, *arguments)
+        for bound in bindings or ():
+            self.bind(*bound)
 
-    def bind(self, kind: EventKind, handler: Handler, arguments: Sequence[Any] | None = None) -> None:
+    def bind(self, kind: EventKind, handler: Handler | Sink, arguments: Sequence[Any] | None = None) -> None:
         """Bind a handler: one more to a notification event, the only one to an intervention event.
+
+        ``EVT_C_STORE`` takes a :class:`~dicom_proto.services.sinks.Sink` as well.
 
         Raises
         ------
@@ -123,16 +130,19 @@ class Handlers:
         """
         if not isinstance(kind, EventKind):
             raise LocalProtocolError(f"{kind!r} is not an event; events are named evt.EVT_...")
-        binding = Binding(handler, tuple(arguments or ()))
+        if isinstance(handler, Sink) and kind is not EVT_C_STORE:
+            raise LocalProtocolError(f"{handler!r} cannot be bound to {kind}: a sink takes objects, of EVT_C_STORE")
+        binding = Binding(_function_of(handler), tuple(arguments or ()), isinstance(handler, Sink))
         self._check(kind, binding)
         if kind.is_intervention:
             self._bound[kind] = [binding]
         elif binding not in self.bindings(kind):
             self._bound[kind] = [*self.bindings(kind), binding]
 
-    def unbind(self, kind: EventKind, handler: Handler) -> None:
+    def unbind(self, kind: EventKind, handler: Handler | Sink) -> None:
         """Unbind a handler; one that is not bound changes nothing."""
-        self._bound[kind] = [binding for binding in self.bindings(kind) if binding.handler != handler]
+        function = _function_of(handler)
+        self._bound[kind] = [binding for binding in self.bindings(kind) if binding.handler != function]
 
     def bindings(self, kind: EventKind) -> Sequence[Binding]:
         """Return what is bound to an event."""
@@ -169,3 +179,7 @@ class Handlers:
             ) from error
         except ValueError:
             return  # a built-in without a signature: only a call can tell
+
+
+def _function_of(handler: Handler | Sink) -> Handler:
+    return handler.open if isinstance(handler, Sink) else handler

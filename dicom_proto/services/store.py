@@ -1,5 +1,6 @@
 """Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object."""
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias, cast
 
@@ -14,16 +15,27 @@ from pydicom.uid import (
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.datasets import FileMeta, decode, encode, read_file_meta
+from dicom_proto.dimse.events import DataChunk
 from dicom_proto.dimse.messages import CStoreRQ, Priority
-from dicom_proto.errors import DataSetError, LocalProtocolError, MissingElementError, NoContextError
-from dicom_proto.services.effects import Program
-from dicom_proto.services.handlers import EVT_C_STORE
+from dicom_proto.errors import (
+    DataSetError,
+    InvalidNameError,
+    LocalProtocolError,
+    MissingElementError,
+    NoContextError,
+)
+from dicom_proto.services.effects import Call, Program, Receive
+from dicom_proto.services.handlers import EVT_C_STORE, Binding
 from dicom_proto.services.invoking import Reply, invoke
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import Performing
+from dicom_proto.services.sinks import Receiving, Refused
+from dicom_proto.status import Category, Status
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
 __all__ = ["Storable", "StoredObject", "choose_context", "store_object_scu", "store_scp", "store_scu"]
+
+_log = logging.getLogger("dicom_proto.services")
 
 HANDLER_FAILED: Final = 0xC211
 
@@ -228,7 +240,93 @@ def store_scu(peer: Peer, request: CStoreRQ, context: AcceptedContext, data: Buf
 
 
 def store_scp(performing: Performing) -> Program[None]:
-    """Answer with the status that the handler of ``EVT_C_STORE`` returns for the object; C211H if it raises."""
+    """Answer with the status that the handler of ``EVT_C_STORE`` returns for the object; C211H if it raises.
+
+    What a :class:`~dicom_proto.services.sinks.Sink` is bound for is not kept in memory.
+    """
+    binding = performing.peer.handlers.binding(EVT_C_STORE)
+    if binding is not None and binding.is_sink:
+        yield from _store_in(binding, performing)
+        return
     data = yield from performing.receive_data()
     result = yield from performing.call(EVT_C_STORE, data, failed=HANDLER_FAILED)
     performing.respond(performing.read_status(result))
+
+
+class _Opening:
+    """Has a sink opened, and what that gave discarded: also if the driver is cancelled before it can hand it over."""
+
+    def __init__(self, sink: Binding) -> None:
+        self.receiving: Receiving | None = None
+        self._sink = sink
+
+    def open(self, *arguments: Any) -> Receiving:
+        receiving: Receiving = self._sink.handler(*arguments)
+        self.receiving = receiving
+        return receiving
+
+    def discard(self) -> None:
+        if self.receiving is None:
+            return
+        try:
+            self.receiving.discard()
+        except Exception:  # noqa: BLE001 - it is somebody else's, and the answer or the abort still has to go out
+            _log.exception("a sink raised when an object was discarded")
+
+
+def _store_in(sink: Binding, performing: Performing) -> Program[None]:
+    """Let a sink take the data set as it arrives, and answer with what it says."""
+    opening = _Opening(sink)
+    chunk: DataChunk | None = None
+    try:
+        event = performing.event(EVT_C_STORE, None)
+        receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments))
+        opening.receiving = receiving
+        while chunk is None or not chunk.last:
+            chunks = _arrived(performing, (yield Receive(performing.key)))
+            chunk = chunks[-1]
+            yield Call(_write, (receiving, chunks), is_quick=True)
+        result = yield Call(receiving.finish, ())
+        opening.receiving = None
+    except Exception as error:
+        if not performing.is_outstanding:
+            raise
+        result = _refusal(error)
+    finally:
+        opening.discard()
+    answer = performing.read_status(result)
+    while answer.category != Category.FAILURE and (chunk is None or not chunk.last):
+        chunk = yield Receive(performing.key)  # only a Failure may be answered before that (PS3.7 9.1.1.2)
+    performing.respond(answer)
+
+
+def _arrived(performing: Performing, chunk: DataChunk) -> list[DataChunk]:
+    """Return a piece and those behind it that are here already: an effect for each would cost more than to write it."""
+    chunks = [chunk]
+    while not chunks[-1].last and (more := performing.peer.router.next_event(performing.key)) is not None:
+        chunks.append(cast(DataChunk, more))  # a request is followed by nothing else
+    return chunks
+
+
+def _write(receiving: Receiving, chunks: list[DataChunk]) -> None:
+    for chunk in chunks:
+        receiving.write(chunk.data)
+
+
+def _refusal(error: Exception) -> Any:
+    """Return the status for an object that a sink has failed to take (PS3.4 Table B.2-1, PS3.7 C.5.12)."""
+    match error:
+        case Refused():
+            _log.info("an object is not wanted")
+            return error.status
+        case OSError() | MemoryError():  # without the name of the file, which may be that of a patient
+            reason, status = getattr(error, "strerror", None) or type(error).__name__, Status.OUT_OF_RESOURCES
+        case DataSetError():
+            reason, status = str(error), Status.UNABLE_TO_PROCESS
+        case InvalidNameError():
+            reason, status = str(error), Status.INVALID_SOP_INSTANCE
+        case _:
+            _log.error("a sink raised: the answer is %04XH", HANDLER_FAILED, exc_info=error)
+            return HANDLER_FAILED
+    _log.error("an object cannot be stored (%s): the answer is %04XH", reason, status)
+    return status

@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from shutil import rmtree
+from stat import S_ISDIR
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -50,18 +52,18 @@ def test_empty_name_is_refused(tmp_path: Path) -> None:
 def test_file_appears_when_it_is_committed(tmp_path: Path) -> None:
     path = tmp_path / "object.dcm"
     path.write_bytes(b"the one before")
-    with IncomingFile(path) as file:
+    with IncomingFile(tmp_path) as file:
         file.write(b"first ")
         file.write(memoryview(bytearray(b"second")))
         assert path.read_bytes() == b"the one before"
-        file.commit()
+        file.commit(path)
     assert path.read_bytes() == b"first second"
     assert [entry.name for entry in tmp_path.iterdir()] == ["object.dcm"]
 
 
 def test_file_that_is_not_committed_leaves_nothing(tmp_path: Path) -> None:
     def write() -> None:
-        with IncomingFile(tmp_path / "object.dcm") as file:
+        with IncomingFile(tmp_path) as file:
             file.write(b"half of it")
             raise ConnectionError
 
@@ -75,11 +77,46 @@ def test_file_that_cannot_be_brought_to_disk_leaves_nothing(tmp_path: Path, monk
         raise OSError("no space")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with IncomingFile(tmp_path / "object.dcm") as file:
+    with IncomingFile(tmp_path) as file:
         file.write(b"all of it")
         with pytest.raises(OSError, match="no space"):
-            file.commit()
+            file.commit(tmp_path / "object.dcm")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_is_not_to_replace_another(tmp_path: Path) -> None:
+    path = tmp_path / "object.dcm"
+    path.write_bytes(b"the one before")
+    with IncomingFile(tmp_path) as file:
+        file.write(b"another")
+        with pytest.raises(FileExistsError):
+            file.commit(path, replace=False)
+        file.commit(tmp_path / "a" / "b" / "object.dcm", replace=False)
+    assert path.read_bytes() == b"the one before"
+    assert (tmp_path / "a" / "b" / "object.dcm").read_bytes() == b"another"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "object.dcm"]
+
+
+def test_directories_on_the_way_are_brought_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[os.stat_result] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number)))
+    for number in range(3):
+        with IncomingFile(tmp_path) as file:
+            file.write(b"all of it")
+            file.commit(tmp_path / "a" / "b" / f"{number}.dcm", is_durable=number != 1)
+    directories = [stat.st_ino for stat in synced if S_ISDIR(stat.st_mode)]
+    expected = [tmp_path / "a", tmp_path, tmp_path / "a" / "b", tmp_path / "a" / "b"]
+    assert directories == [path.stat().st_ino for path in expected]
+    assert len(synced) == 2 + len(directories)
+
+
+def test_directories_that_somebody_has_removed_are_made_again(tmp_path: Path) -> None:
+    for number in range(2):
+        with IncomingFile(tmp_path) as file:
+            file.write(b"all of it")
+            file.commit(tmp_path / "a" / "b" / f"{number}.dcm")
+        assert [str(path.name) for path in tmp_path.rglob("*.dcm")] == [f"{number}.dcm"]
+        rmtree(tmp_path / "a")
 
 
 def test_object_is_read_without_its_head() -> None:

@@ -25,6 +25,7 @@ from dicom_proto.datasets import (
     encode,
     file_preamble_and_meta,
     read_file_meta,
+    read_text,
 )
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -314,6 +315,46 @@ def test_deflated_data_grows_so_long_and_no_longer() -> None:
         decode(b"", DEFLATED)
     with pytest.raises(DataSetError, match="cannot be inflated"):
         decode(b"\xff" * 10, DEFLATED)
+
+
+# --- a few elements of many -------------------------------------------------------------------------------------------
+
+PATIENT_ID, STUDY, MODALITY = 0x00100020, 0x0020000D, 0x00080060
+
+
+@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED])
+def test_a_few_elements_are_read_from_the_top(transfer_syntax: str) -> None:
+    item, dataset = Dataset(), Dataset()
+    item.PatientID = "inside"
+    dataset.Modality, dataset.PatientID, dataset.StudyInstanceUID = "CT", "1 ", "1.2.345"
+    dataset.ReferencedStudySequence = [item, item]
+    dataset.add_new(0x7FE00010, "OB", bytes(1 << 22))
+    data = encode(dataset, transfer_syntax)
+    found = {MODALITY: "CT", PATIENT_ID: "1", STUDY: "1.2.345"}
+    assert read_text(memoryview(data), transfer_syntax, found.keys()) == found
+    assert read_text(data, transfer_syntax, [PATIENT_ID, 0x00100030]) == {PATIENT_ID: "1"}
+    assert read_text(data, transfer_syntax, []) == {}
+    assert read_text(data, transfer_syntax, [0x00080061]) == {}
+
+
+def test_nothing_is_looked_at_behind_them() -> None:
+    data = implicit(PATIENT_ID, b"1 ") + implicit(0x00100030, b"2026", 99)
+    assert read_text(data, IMPLICIT, [PATIENT_ID]) == {PATIENT_ID: "1"}
+    with pytest.raises(DataSetError):
+        read_text(data, IMPLICIT, [STUDY])
+    assert read_text(b"", IMPLICIT, [STUDY]) == {}
+    nested_first = nested(3, defined=False)
+    assert read_text(nested_first + implicit(0x0040A731, b"ab"), IMPLICIT, [0x0040A731]) == {0x0040A731: "ab"}
+
+
+def test_elements_that_are_no_text_are_refused() -> None:
+    for data in (implicit(STUDY, bytes(1025)), implicit(STUDY, b"", UNDEFINED), implicit(STUDY, b"1.2", 4)):
+        with pytest.raises(DataSetError):
+            read_text(data, IMPLICIT, [STUDY])
+    with pytest.raises(DataSetError, match="cannot be inflated"):
+        read_text(b"\xff" * 10, DEFLATED, [STUDY])
+    with pytest.raises(LocalProtocolError):
+        read_text(b"", "1.2.3", [STUDY])
 
 
 FRAGMENTS = implicit(ITEM) + implicit(ITEM, b"abcd")

@@ -1,12 +1,15 @@
 """DICOM files: read without decoding, written so that they appear whole or not at all, named without trusting peers."""
 
+import fcntl
+import logging
 import mmap
 import os
+from functools import lru_cache
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
+from typing import IO, Final, Self
 
 from attrs import frozen
 
@@ -14,11 +17,16 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.datasets import FileMeta, NeedBytes, read_file_meta
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import is_valid_uid
+from dicom_transports._gather import GatherQueue
 
-__all__ = ["FileObject", "IncomingFile", "read_object", "safe_path"]
+__all__ = ["FileObject", "IncomingFile", "read_object", "safe_path", "sweep"]
 
-_HEAD = 4096  # bytes of a file that usually hold all that is read of it
-_LONGEST_NAME = 64  # characters, as in the longest UID
+_log = logging.getLogger("dicom_transports")
+
+_HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
+_LONGEST_NAME: Final = 64  # characters, as in the longest UID
+_TEMPORARY: Final = ".incoming-"
+_GATHERED: Final = 1 << 20  # bytes that are written at a time
 
 
 @frozen
@@ -83,57 +91,190 @@ def _tame(name: str) -> str:
 
 
 class IncomingFile:
-    """A file that is written under a temporary name, and gets its own name only when all of it is on disk.
+    """A file that is written under a temporary name, and gets its own name only when all of it is there.
 
-    Used as a context manager: what was not committed by the end of the block is removed.
+    Used as a context manager: what was not committed by the end of the block is removed. While it is written it is
+    locked, which tells :func:`sweep` that somebody lives who will remove it.
 
     Parameters
     ----------
-    path : Path
-        The final name; its directory exists.
+    directory : Path
+        Where it is written; it exists.
+
+    Raises
+    ------
+    OSError
+        If no file can be made there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._temporary = path.with_name(f".incoming-{token_hex(8)}")
-        self._file = self._temporary.open("xb", buffering=0)
-        self._is_pending = True
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = _open_temporary(directory)
+        self._temporary = Path(str(self._file.name))
+        self._is_pending = True  # there is a file of that name
+        self._queue = GatherQueue()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-        if self._is_pending:
-            self._temporary.unlink()
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def write(self, data: Buffer) -> None:
-        """Append bytes.
+        """Append bytes; small pieces are kept, as views, until they are worth a system call.
 
         Raises
         ------
         OSError
             If they cannot be written.
         """
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        if len(data):
+            self._queue.extend([data])
+        if self._queue.length >= _GATHERED:
+            self._flush()
 
-    def commit(self) -> None:
-        """Bring the file to disk, then give it its name; an object of that name is replaced at one stroke.
+    def _flush(self) -> None:
+        writer = _Writer(self._file.fileno())
+        while self._queue.length:
+            self._queue.send(writer)
+
+    def content(self) -> memoryview:
+        """Return what has been written, mapped into memory; it must not be empty."""
+        self._flush()
+        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def commit(self, path: Path, *, replace: bool = True, is_durable: bool = True) -> None:
+        """Bring the file to disk, then give it its name, at one stroke, and bring that to disk.
+
+        Parameters
+        ----------
+        path : Path
+            The name, below the directory; directories on the way are made.
+        replace : bool
+            Whether it replaces a file of that name. Not to needs a file system that has hard links.
+        is_durable : bool
+            Whether it has to survive a system that fails; it survives a process that does in any case.
 
         Raises
         ------
+        FileExistsError
+            If there is a file of that name, which is not to be replaced and is on disk; another name may be tried.
         OSError
-            If that fails; there is no file of that name then, or the one that was there before.
+            If something fails.
         """
-        os.fsync(self._file.fileno())
-        self._temporary.replace(self.path)
-        self._is_pending = False
-        directory = os.open(self.path.parent, os.O_RDONLY)
+        self._flush()
+        if is_durable:
+            os.fsync(self._file.fileno())
         try:
-            os.fsync(directory)
+            self._give_name(path, replace=replace, is_durable=is_durable)
+        except FileNotFoundError:  # somebody has removed a directory that was there
+            _make_directories.cache_clear()
+            self._give_name(path, replace=replace, is_durable=is_durable)
         finally:
-            os.close(directory)
+            if is_durable:
+                _sync_directory(path.parent)
+
+    def _give_name(self, path: Path, *, replace: bool, is_durable: bool) -> None:
+        if path.parent != self._directory:
+            _make_directories(path.parent, self._directory, is_durable=is_durable)
+        if replace:
+            self._temporary.replace(path)
+            self._is_pending = False
+        else:
+            path.hardlink_to(self._temporary)  # unlike renaming it never replaces
+
+    def close(self) -> None:
+        """Close the file, and remove what has its temporary name; again it does nothing."""
+        self._file.close()
+        if self._is_pending:
+            self._temporary.unlink(missing_ok=True)
+            self._is_pending = False
+
+
+@frozen
+class _Writer:
+    """A file that is written to as a socket is: with lists of buffers."""
+
+    descriptor: int
+
+    def sendmsg(self, buffers: list[Buffer]) -> int:
+        return os.writev(self.descriptor, buffers)
+
+
+def _open_temporary(directory: Path) -> FileIO:
+    """Make a file with a name of its own, locked."""
+    while True:
+        file = FileIO(f"{directory}/{_TEMPORARY}{token_hex(8)}", "x+")
+        _lock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it was swept away before it was locked
+
+
+def _lock(file: IO[bytes] | FileIO, how: int) -> bool:
+    """Lock a file; return whether it is. There are file systems that have no locks: nothing is swept there."""
+    try:
+        fcntl.flock(file, how)
+    except OSError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _make_directories(directory: Path, root: Path, *, is_durable: bool) -> None:
+    """Make a directory below another one, and bring its name and those on the way to disk; once is enough."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which is not to say that the file is there
+        raise NotADirectoryError(error.errno, "a file is where a directory has to be", str(directory)) from error
+    for parent in directory.parents if is_durable else ():
+        _sync_directory(parent)
+        if parent == root:
+            break
+
+
+def _sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove the temporary files that processes have left behind which did not live to do it.
+
+    Those that any living process writes, on this machine or another, stay: they are locked.
+
+    Parameters
+    ----------
+    directory : Path
+        Where to look; not below it.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+
+    Raises
+    ------
+    OSError
+        If the directory cannot be read.
+    """
+    with os.scandir(directory) as entries:
+        found = [Path(one) for one in entries if one.name.startswith(_TEMPORARY) and one.is_file(follow_symlinks=False)]
+    return [stale for stale in found if _remove(stale)]
+
+
+def _remove(stale: Path) -> bool:
+    """Remove a temporary file if nobody writes it."""
+    try:
+        with stale.open("rb") as file:
+            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+            stale.unlink()
+    except OSError as error:  # it is somebody else's, or has just been committed
+        _log.debug("! %s stays: %s", stale, error)
+        return False
+    return True

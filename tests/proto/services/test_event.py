@@ -22,7 +22,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.errors import DataSetError, InvalidNameError
+from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.services.event import Event, MessageView, RequestEvent
 from dicom_proto.services.handlers import EVT_C_STORE, EVT_CONN_OPEN
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -108,7 +108,8 @@ def test_data_sets_have_the_names_of_the_service(attribute: str) -> None:
         here = event(request)
         assert getattr(here, attribute) == DATASET
         assert getattr(here, attribute) is getattr(here, attribute)  # decoded once
-        assert getattr(event(request, None), attribute) == Dataset()
+        if request is not STORE:
+            assert getattr(event(request, None), attribute) == Dataset()
         with pytest.raises(DataSetError):
             getattr(event(request, b"\x10\x00\x10\x00PN\xff\xffab"), attribute)
 
@@ -135,7 +136,18 @@ def test_what_is_stored_can_become_a_file() -> None:
     assert content[128:132] == b"DICM"
     assert content.endswith(ENCODED)
     assert decode(here.encoded_dataset(include_meta=False), EXPLICIT) == DATASET
-    assert event(STORE, None).encoded_dataset(include_meta=False) == b""
+    assert here.encoded_dataset() == here.file_head() + ENCODED
+    assert here.source_ae_title == "SOURCE"
+
+
+def test_what_goes_into_a_sink_is_not_in_the_event() -> None:
+    here = event(STORE, None)
+    assert here.file_head() == event(STORE).file_head()
+    assert here.file_meta.MediaStorageSOPClassUID == CT
+    with pytest.raises(LocalProtocolError, match=r"no event\.dataset: .* goes into the sink"):
+        _ = here.dataset
+    with pytest.raises(LocalProtocolError, match=r"no event\.encoded_dataset"):
+        here.encoded_dataset()
 
 
 def test_only_what_is_stored_can() -> None:
@@ -144,6 +156,8 @@ def test_only_what_is_stored_can() -> None:
             getattr(event(FIND), attribute)
     with pytest.raises(AttributeError):
         event(FIND).encoded_dataset(include_meta=False)
+    with pytest.raises(AttributeError):
+        event(FIND).file_head()
 
 
 def test_a_uid_that_is_a_path_does_not_get_into_a_file() -> None:

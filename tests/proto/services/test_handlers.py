@@ -8,6 +8,7 @@ import pytest
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.handlers import Binding, EventKind, Handlers
+from dicom_proto.services.sinks import Receiving, Sink
 
 
 def handler(event: Any) -> None:
@@ -42,6 +43,21 @@ class AsyncCallable:
 @functools.wraps(coroutine)
 def wrapped(event: Any) -> Any:
     return coroutine(event)
+
+
+class Store(Sink):
+    def open(self, event: Any, *labels: str) -> Receiving:
+        raise NotImplementedError
+
+
+class AsyncStore(Sink):
+    async def open(self, event: Any) -> Receiving:  # type: ignore[override]
+        raise NotImplementedError
+
+
+class LikeAStore:
+    def open(self, event: Any) -> Receiving:
+        raise NotImplementedError
 
 
 KINDS = [kind for kind in vars(evt).values() if isinstance(kind, EventKind)]
@@ -116,6 +132,33 @@ def test_ordinary_handlers(function: Any) -> None:
 def test_what_cannot_be_bound(bound: Any, message: str) -> None:
     with pytest.raises(LocalProtocolError, match=message):
         Handlers([bound])
+
+
+def test_a_sink_takes_objects_and_nothing_else() -> None:
+    sink = Store()
+    bound = Handlers([(evt.EVT_C_STORE, sink, ["label"])])
+    assert bound.binding(evt.EVT_C_STORE) == Binding(sink.open, ("label",), is_sink=True)
+    bound.unbind(evt.EVT_C_STORE, Store())
+    assert bound.kinds() == (evt.EVT_C_STORE,)
+    bound.unbind(evt.EVT_C_STORE, sink)
+    assert bound.kinds() == ()
+    for kind in set(KINDS) - {evt.EVT_C_STORE}:
+        with pytest.raises(LocalProtocolError, match="a sink takes objects"):
+            bound.bind(kind, sink)
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ((evt.EVT_C_STORE, LikeAStore()), "cannot be called"),
+        ((evt.EVT_C_STORE, AsyncStore()), "trio or asyncio"),
+        ((evt.EVT_C_STORE, AsyncStore(), [1]), "trio or asyncio"),
+        ((evt.EVT_C_STORE, Store), "cannot take"),
+    ],
+)
+def test_what_is_no_sink(bound: Any, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        Handlers([bound], allow_async=False)
 
 
 def test_a_built_in_without_a_signature_is_taken_at_its_word() -> None:

@@ -1,0 +1,77 @@
+"""A storage SCP that is killed while DCMTK sends: what was answered with Success is there, and all of it."""
+
+import random
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from dicom_proto.datasets import encode, file_preamble_and_meta
+from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
+from dicom_proto.sop_class import CTImageStorage
+from dicom_transports.storage import sweep
+from tests.interop import peers
+
+COUNT, ROUNDS = 200, 6
+SENT = re.compile(r"Sending file: (?P<path>\S+)(?P<rest>(?:(?!Sending file:).)*)", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Dataset]:
+    """Files of 1 KB to 256 KB, and what is in them."""
+    directory = tmp_path_factory.mktemp("objects")
+    made: dict[Path, Dataset] = {}
+    sizes = random.Random(0)
+    for number in range(COUNT):
+        uid = f"1.2.826.0.1.3680043.9.9999.2.{number + 1}"
+        image = Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, uid
+        image.PatientID, image.StudyInstanceUID = f"P{number % 3}", f"1.2.{number % 7}"
+        image.add_new("PixelData", "OW", sizes.randbytes(1 << sizes.randrange(10, 19)))
+        head = file_preamble_and_meta(CTImageStorage, uid, IMPLICIT_VR_LITTLE_ENDIAN)
+        path = directory / f"{number}.dcm"
+        path.write_bytes(head + encode(image, IMPLICIT_VR_LITTLE_ENDIAN))
+        made[path] = image
+    return made
+
+
+def stored_in(directory: Path) -> dict[str, Path]:
+    return {path.stem: path for path in directory.rglob("*.dcm")}
+
+
+def acknowledged(output: str) -> list[Path]:
+    """The files for which storescu saw a response with Success."""
+    return [
+        Path(match["path"]) for match in SENT.finditer(output) if "Received Store Response (Success)" in match["rest"]
+    ]
+
+
+@pytest.mark.exchange("DCMTK", "C-STORE", ours="SCP")
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_what_was_answered_survives_a_kill(tmp_path: Path, objects: dict[Path, Dataset], seed: int) -> None:
+    moment = random.Random(seed)
+    after = moment.randrange(COUNT // 2)
+    storescu = peers.require("storescu")
+    port = peers.free_port()
+    server = [sys.executable, str(Path(__file__).with_name("storing_scp.py")), str(port), str(tmp_path)]
+    sender = [storescu, "-v", "-xi", "+sd", peers.HOST, str(port), str(next(iter(objects)).parent)]
+    with peers.serve(server, port) as scp, peers.start(sender) as scu:
+        deadline = time.monotonic() + peers.RUN_SECONDS
+        while len(stored_in(tmp_path)) <= after and time.monotonic() < deadline:
+            time.sleep(moment.random() / 1000)
+        scp.process.popen.send_signal(signal.SIGKILL)
+        assert scu.popen.wait(peers.RUN_SECONDS) != 0
+        answered = acknowledged(scu.output)
+    found = stored_in(tmp_path)
+    assert len(answered) >= after
+    assert {objects[path].SOPInstanceUID for path in answered} <= found.keys()
+    originals = {str(image.SOPInstanceUID): image for image in objects.values()}
+    assert all(dcmread(path) == originals[uid] for uid, path in found.items())
+    assert len(found) <= len(answered) + 1  # the last one may have been stored and not answered
+    assert len(sweep(tmp_path)) <= 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".dcm"] == []

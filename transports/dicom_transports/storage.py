@@ -1,0 +1,266 @@
+"""Objects that are received go straight into files: sinks to bind to ``EVT_C_STORE``, for every adapter.
+
+What arrives is written as it arrives: an object of any size costs about a mebibyte of memory.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from string import Formatter
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from attrs import field, frozen
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.datasets import read_text
+from dicom_proto.errors import InvalidSettingError
+from dicom_proto.services.event import RequestEvent
+from dicom_proto.services.sinks import Receiving, Sink
+from dicom_proto.status import Status
+from dicom_transports._files import IncomingFile, safe_path, sweep
+
+__all__ = ["Duplicates", "Durability", "store_in_file", "store_to", "sweep"]
+
+_log = logging.getLogger("dicom_transports")
+
+Durability: TypeAlias = Literal["each", "none"]
+"""Whether an object is on disk before it is answered with Success, or may be lost if the system fails."""
+
+Duplicates: TypeAlias = Literal["replace", "ignore", "keep"]
+"""What becomes of an object whose name is taken: it replaces the other one, is dropped, or gets another name."""
+
+OnStored: TypeAlias = Callable[[Path, RequestEvent], Any]
+
+_FROM_REQUEST: Final[Mapping[str, Callable[[RequestEvent], str]]] = {
+    "SOPInstanceUID": lambda event: str(event.request.AffectedSOPInstanceUID),
+    "SOPClassUID": lambda event: str(event.request.AffectedSOPClassUID),
+    "CallingAETitle": lambda event: event.source_ae_title,
+}
+_TEXT_VRS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
+_NOTHING: Final = "_"  # stands for a value that is empty
+
+
+def store_to(
+    directory: str | os.PathLike[str],
+    name: str = "{SOPInstanceUID}.dcm",
+    *,
+    durability: Durability = "each",
+    duplicates: Duplicates = "replace",
+    on_stored: OnStored | None = None,
+) -> Sink:
+    """Make a sink that stores objects as DICOM files (PS3.10) below a directory.
+
+    An object is written under a temporary name, brought to disk, renamed, its name brought to disk, and only then
+    answered with Success. So a file has all of its object, whatever happens; what a process leaves behind that is
+    killed is removed when the next one calls this function.
+
+    Parameters
+    ----------
+    directory : path
+        Where; it is made if it is not there. All below it has to be on one file system.
+    name : str
+        How files are named: a path below the directory, with the keywords of elements in braces, whose values become
+        parts of it: ``"{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm"``. ``SOPClassUID`` and ``SOPInstanceUID``
+        are those of the request, and ``CallingAETitle`` is who sent it; all others are looked up in the data set and
+        have to be text. Whatever a peer sends, each part stays one harmless component: what is not a letter, digit,
+        dot, hyphen or underscore becomes an underscore, so does an empty value, and the end of what is longer than
+        64 characters becomes a digest.
+    durability : {"each", "none"}
+        Whether each object is brought to disk before its answer, or left to the system, which is faster and loses
+        objects that were answered with Success when the power fails.
+    duplicates : {"replace", "ignore", "keep"}
+        What becomes of an object when there is a file of its name: it replaces that, or is received and dropped, or
+        gets a name with a random number in it.
+    on_stored : callable, optional
+        Called with the path of each new file and the event of its request. It may return another status than Success;
+        if it raises, the answer is C211H. The file stays.
+
+    Returns
+    -------
+    Sink
+        To be bound: ``(evt.EVT_C_STORE, store_to("archive"))``.
+
+    Raises
+    ------
+    InvalidSettingError
+        If a parameter has a value that it cannot have.
+    OSError
+        If the directory cannot be made or read.
+    """
+    for value, kind in ((durability, Durability), (duplicates, Duplicates)):
+        if value not in get_args(kind):
+            raise InvalidSettingError(f"{value!r} is none of {', '.join(get_args(kind))}")
+    template = _Template.of(name)
+    root = Path(directory)
+    root.mkdir(parents=True, exist_ok=True)
+    for stale in sweep(root):
+        _log.warning("%s has been removed: whoever wrote it did not live to finish it", stale)
+    return _Directory(root, template, durability == "each", duplicates, on_stored)
+
+
+@frozen
+class _Directory(Sink):
+    root: Path
+    template: "_Template"
+    is_durable: bool
+    duplicates: Duplicates
+    on_stored: OnStored | None
+
+    def open(self, event: RequestEvent) -> Receiving:
+        return _Arriving(self, event)
+
+
+class _Arriving:
+    """An object that is being written into a file."""
+
+    def __init__(self, sink: _Directory, event: RequestEvent) -> None:
+        head = event.file_head()
+        self._sink = sink
+        self._event = event
+        self._head_length = len(head)
+        self._file = IncomingFile(sink.root)
+        self.write = self._file.write
+        self.write(head)
+
+    def finish(self) -> Any:
+        sink = self._sink
+        names = sink.template.names(self._event, self._data)
+        path = safe_path(sink.root, *names, suffix=sink.template.suffix)
+        try:
+            self._commit(path)
+        except FileExistsError:
+            if sink.duplicates == "ignore":
+                self._file.close()
+                _log.info("%s is there already: the new one is ignored", self._event.request.AffectedSOPInstanceUID)
+                return Status.SUCCESS
+            path = safe_path(sink.root, *names, suffix=f"-{token_hex(8)}{sink.template.suffix}")
+            self._commit(path)
+        self._file.close()
+        status = None if sink.on_stored is None else sink.on_stored(path, self._event)
+        return Status.SUCCESS if status is None else status
+
+    def _data(self) -> memoryview:
+        return self._file.content()[self._head_length :]
+
+    def _commit(self, path: Path) -> None:
+        self._file.commit(path, replace=self._sink.duplicates == "replace", is_durable=self._sink.is_durable)
+
+    def discard(self) -> None:
+        self._file.close()
+
+
+@frozen
+class _Template:
+    """How files are named: components, each of literal text and keywords in turn."""
+
+    components: tuple[tuple[tuple[str, str | None], ...], ...]
+    suffix: str
+    tags: Mapping[str, int] = field(factory=dict)  # of the keywords that are looked up in the data set
+
+    @classmethod
+    def of(cls, text: str) -> "_Template":
+        components = []
+        for component in text.split("/"):
+            try:
+                parts = list(Formatter().parse(component))
+            except ValueError as error:
+                raise InvalidSettingError(f"{text!r} is no template of a name: {error}") from error
+            if not parts or any(spec or conversion for _, _, spec, conversion in parts):
+                raise InvalidSettingError(f"{text!r} is no template of a name: 'directory/{{Keyword}}.dcm' is one")
+            components.append([(literal, keyword) for literal, keyword, _, _ in parts])
+        suffix = ""
+        if len(components[-1]) > 1 and components[-1][-1][1] is None:
+            suffix, _ = components[-1].pop()
+        keywords = {keyword for parts in components for _, keyword in parts if keyword is not None}
+        if not keywords:
+            raise InvalidSettingError(f"{text!r} would be the name of every object")
+        tags = {keyword: _tag_of(keyword) for keyword in keywords - _FROM_REQUEST.keys()}
+        return cls(tuple(map(tuple, components)), suffix, tags)
+
+    def names(self, event: RequestEvent, data: Callable[[], memoryview]) -> list[str]:
+        """Return the names of an object's directories and file; its data set is asked for only if it is needed."""
+        texts = read_text(data(), event.context.transfer_syntax, self.tags.values()) if self.tags else {}
+        values = {keyword: texts.get(tag, "") for keyword, tag in self.tags.items()}
+        values |= {keyword: value_of(event) for keyword, value_of in _FROM_REQUEST.items()}
+        return [
+            "".join(literal + ("" if keyword is None else values[keyword] or _NOTHING) for literal, keyword in parts)
+            for parts in self.components
+        ]
+
+
+def _tag_of(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag < 0x00080000 or dictionary_VR(tag) not in _TEXT_VRS:
+        raise InvalidSettingError(f"{keyword!r} is not the keyword of an element that can be part of a name")
+    return tag
+
+
+def store_in_file(
+    get_file: Callable[[RequestEvent], Any], then: Callable[[RequestEvent, Any], Any] | None = None
+) -> Sink:
+    """Make a sink that writes each object into a file which you open.
+
+    Parameters
+    ----------
+    get_file : callable
+        Called with the event of each request; returns a binary file object, open for writing, or a pair of one and
+        the position at which ``then`` wants it. Preamble, File Meta Information and data set are written to it from
+        where it stands; unless it says otherwise, that is the position for ``then``.
+    then : callable, optional
+        Called with the event and the file when the object is complete; returns the status, ``None`` for Success. The
+        file is its to close. Without it, and if the object does not arrive, the file is closed.
+
+    Returns
+    -------
+    Sink
+        To be bound: ``(evt.EVT_C_STORE, store_in_file(get_file))``.
+    """
+    return _Files(get_file, then)
+
+
+@frozen
+class _Files(Sink):
+    get_file: Callable[[RequestEvent], Any]
+    then: Callable[[RequestEvent, Any], Any] | None
+
+    def open(self, event: RequestEvent) -> Receiving:
+        head = event.file_head()
+        file = self.get_file(event)
+        file, start = file if isinstance(file, tuple) else (file, None if self.then is None else file.tell())
+        receiving = _Filling(event, file, start, self.then)
+        try:
+            receiving.write(head)
+        except BaseException:
+            receiving.discard()
+            raise
+        return receiving
+
+
+@frozen
+class _Filling:
+    """An object that is being written into a file of the user."""
+
+    event: RequestEvent
+    file: Any
+    start: int | None
+    then: Callable[[RequestEvent, Any], Any] | None
+
+    def write(self, data: Buffer) -> None:
+        view = memoryview(data)
+        while view:
+            written = self.file.write(view)
+            view = view[len(view) if written is None else written :]
+
+    def finish(self) -> Any:
+        if self.then is None:
+            self.file.close()
+            return Status.SUCCESS
+        self.file.seek(self.start)
+        status = self.then(self.event, self.file)
+        return Status.SUCCESS if status is None else status
+
+    def discard(self) -> None:
+        self.file.close()
