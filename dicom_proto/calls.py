@@ -10,12 +10,14 @@ message ID that is ``None`` is given out.
 
 import logging
 from collections.abc import Callable, Iterable
+from copy import copy
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from dicom_proto.datasets import decode
 from dicom_proto.dimse.messages import (
@@ -29,7 +31,14 @@ from dicom_proto.dimse.messages import (
     Request,
     Response,
 )
-from dicom_proto.errors import DataSetError, LocalProtocolError, NoContextError, NotEstablishedError
+from dicom_proto.errors import (
+    DataSetError,
+    InvalidNameError,
+    InvalidSettingError,
+    LocalProtocolError,
+    NoContextError,
+    NotEstablishedError,
+)
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.services.echo import echo_scu
 from dicom_proto.services.effects import Program
@@ -74,14 +83,26 @@ Result: TypeAlias = tuple[Dataset, Dataset | None]
 
 def status_of(response: Response) -> Dataset:
     """Return the status of a response, and what it says besides, as a data set of command elements."""
-    status = Dataset()
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for element in response.elements:
         value = getattr(response, element.attribute)
-        if value is not None and element.attribute != "message_id_being_responded_to":
-            value = list(value) if isinstance(value, tuple) else value
-            # What a peer sent need not keep the rules of its VR, and is no reason to warn the user.
-            status.add(DataElement(element.tag, element.vr.name, value, validation_mode=IGNORE))
-    return status
+        if value is None or element.attribute == "message_id_being_responded_to":
+            continue
+        if isinstance(value, int) or (isinstance(value, str) and len(value) <= 64):
+            made = copy(_remembered_element(element.tag, element.vr.name, value))  # the caller may change its own
+        else:
+            made = _make_element(element.tag, element.vr.name, list(value) if isinstance(value, tuple) else value)
+        elements[made.tag] = made
+    return Dataset(elements)
+
+
+def _make_element(tag: int, vr: str, value: Any) -> DataElement:
+    # What a peer sent need not keep the rules of its VR, and is no reason to warn the user.
+    return DataElement(tag, vr, value, validation_mode=IGNORE)
+
+
+# pydicom takes longer to make one than it takes to decode the whole response.
+_remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
 
 
 def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwise]) -> Program[_T | _Otherwise]:
@@ -289,13 +310,17 @@ def n_get(
 ) -> Program[Result]:
     """Send an N-GET request for some attributes, or for all (an empty list); return status and attribute list.
 
-    An attribute is anything that pydicom takes for a tag.
+    An attribute is anything that pydicom takes for a tag; ``InvalidNameError`` is raised for anything else.
     """
+    try:
+        tags = tuple(int(Tag(tag)) for tag in identifier_list)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidNameError(f"{identifier_list!r} are no tags: {error}") from error
     request = NGetRQ(
         message_id=msg_id,
         requested_sop_class_uid=class_uid,
         requested_sop_instance_uid=instance_uid,
-        attribute_identifier_list=tuple(int(Tag(tag)) for tag in identifier_list) or None,
+        attribute_identifier_list=tags or None,
     )
     return _result(peer, _normalized(peer, request, None, class_uid, meta_uid))
 
@@ -359,6 +384,8 @@ def n_delete(
 def _normalized(
     peer: Peer, request: Request, dataset: Dataset | None, class_uid: str, meta_uid: str | None, *, as_scu: bool = True
 ) -> Program[Reply]:
+    if not isinstance(dataset, Dataset | None):
+        raise InvalidSettingError(f"{type(dataset).__name__} is no Dataset")
     abstract_syntax = meta_uid or _abstract_syntax_for(peer, class_uid, request.name.removesuffix("-RQ"), as_scu)
     return normalized_scu(peer, request, dataset, abstract_syntax=abstract_syntax, as_scu=as_scu)
 

@@ -12,7 +12,13 @@ from dicom_proto.datasets import file_preamble_and_meta
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CEchoRSP, CFindRSP, CGetRSP, CStoreRQ, NGetRSP
 from dicom_proto.entity import ApplicationEntity
-from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError, NotEstablishedError
+from dicom_proto.errors import (
+    InvalidNameError,
+    LocalProtocolError,
+    MissingElementError,
+    NoContextError,
+    NotEstablishedError,
+)
 from dicom_proto.presentation import build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Receive
@@ -134,6 +140,18 @@ def test_a_status_is_a_data_set_of_command_elements() -> None:
 def test_what_a_peer_says_against_the_rules_warns_nobody() -> None:
     response = CEchoRSP(message_id_being_responded_to=1, status=0x0110, affected_sop_class_uid="no UID" * 30)
     assert calls.status_of(response).AffectedSOPClassUID == "no UID" * 30
+
+
+@pytest.mark.parametrize("tags", [None, (0x00100010,)])
+def test_a_status_belongs_to_who_got_it(tags: tuple[int, ...] | None) -> None:
+    response = CFindRSP(message_id_being_responded_to=1, status=0xA900, offending_element=tags, error_comment="why")
+    expected, status = calls.status_of(response), calls.status_of(response)
+    status.Status, status.ErrorComment = 0x0000, "because"
+    status["Status"].VR = "UL"
+    if tags:
+        status.OffendingElement = 0x00200010
+    assert status != expected
+    assert calls.status_of(response) == expected
 
 
 # --- DIMSE-C ----------------------------------------------------------------------------------------------------------
@@ -303,6 +321,13 @@ def test_get_attributes() -> None:
     assert handler.event.attribute_identifiers == []
 
 
+@pytest.mark.parametrize("tags", [["Nonsense"], [None], [-1], [(1 << 16, 0)], None])
+def test_what_is_no_tag_is_not_asked_for(tags: Any) -> None:
+    pair = Pair(DisplaySystem, handlers={})
+    with pytest.raises(InvalidNameError, match="are no tags"):
+        pair.run(calls.n_get, tags, DisplaySystem, DisplaySystemInstance)
+
+
 def test_set_attributes() -> None:
     handler = Answers((0xB305, REPLY))
     pair = Pair(ModalityPerformedProcedureStep, handlers={evt.EVT_N_SET: handler})
@@ -310,6 +335,8 @@ def test_set_attributes() -> None:
     assert (status.Status, attributes, handler.event.modification_list) == (0xB305, REPLY, SENT)
     with pytest.raises(LocalProtocolError, match="a data set follows always"):
         pair.run(calls.n_set, None, ModalityPerformedProcedureStep, "1.2.3")
+    with pytest.raises(LocalProtocolError, match="dict is no Dataset"):
+        pair.run(calls.n_set, {"PatientName": "Roe"}, ModalityPerformedProcedureStep, "1.2.3")
 
 
 def test_an_action() -> None:
