@@ -51,7 +51,7 @@ from dicom_proto.upper_layer.state_table import State
 __all__ = ["HANDLING", "AssociationLife"]
 
 _log = logging.getLogger("dicom_proto.services")
-_COLLIDED: Final = frozenset({State.Sta9, State.Sta12})  # both sides asked at once: when each confirms (PS3.8 7.2.2.7)
+_CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
@@ -119,7 +119,7 @@ class AssociationLife:
             case RequestReceived():
                 yield from self._perform_operation(summons)
             case ReleaseRequested():
-                if connection.state is State.Sta8 or connection.state in _COLLIDED:
+                if connection.state in _CONFIRMS:
                     connection.confirm_release()
                 self.is_released = True
             case AssociateAccepted():
@@ -215,10 +215,13 @@ class AssociationLife:
 
     def _take_over(self, ending: Ending) -> None:
         """Remember how the association ended."""
-        was_requested = self.peer.connection.offer is not None
+        connection = self.peer.connection
+        was_requested = connection.offer is not None
         match ending:
             case Released():
                 self.is_released = True
+                if connection.state is State.Sta12:  # both sides asked at once; now it is the acceptor's turn (PS3.8 7.2.2.7)
+                    connection.confirm_release()
             case AssociateRejected():
                 self.is_rejected = True
             case Aborted() | TimedOut():
