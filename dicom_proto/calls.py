@@ -50,12 +50,14 @@ from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import PROCESSING_FAILURE
 from dicom_proto.services.store import Storable, store_object_scu
+from dicom_proto.services.streams import Stream
 from dicom_proto.sop_class import dimse_services, meta_members, service_class_of
 from dicom_proto.upper_layer.failures import AssociationFailure, failure_of
 from dicom_proto.upper_layer.state_table import State
 
 __all__ = [
     "Result",
+    "Results",
     "c_cancel",
     "c_echo",
     "c_find",
@@ -242,6 +244,28 @@ def next_result(invoking: Invoking) -> Program[Result | None]:
     if invoking.is_over:
         return None
     return _read((yield from forgiving(invoking.peer, invoking.reply(), invoking.close)), if_damaged=None)
+
+
+class Results(Stream[Result]):
+    """The results of a C-FIND, C-GET or C-MOVE; who takes no more interest in them has the operation cancelled."""
+
+    def __init__(self, invoking: Invoking) -> None:
+        self._invoking = invoking
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the final response has been read."""
+        return self._invoking.is_over
+
+    def next(self) -> Program[Result | None]:
+        """See :func:`next_result`."""
+        return next_result(self._invoking)
+
+    def abandon(self) -> None:
+        """Cancel the operation, and drop what still comes; after the end it does nothing."""
+        if not self._invoking.is_over:
+            self._invoking.cancel()
+            self._invoking.close()
 
 
 def c_cancel(peer: Peer, msg_id: int, context_id: int | None = None, query_model: str | None = None) -> None:

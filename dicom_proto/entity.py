@@ -356,7 +356,7 @@ class ApplicationEntity:
         if not proposed:
             raise NothingRequestedError("no presentation contexts are requested: call add_requested_context() first")
         length = [] if maximum_length is None else [MaximumLengthNotification(maximum_length)]
-        proposals = arrange([*length, *(items or ())], LocalSide(**self._stated()))
+        proposals = arrange([*length, *(items or ())], self.local_side)
         return build_offer(
             check_ae_title(called_ae_title),
             self.ae_title,
@@ -407,6 +407,11 @@ class ApplicationEntity:
             tolerance=self.tolerance,
             **self._stated(),
         )
+
+    @property
+    def local_side(self) -> LocalSide:
+        """What this entity states about itself in every association."""
+        return LocalSide(**self._stated())
 
     def _stated(self) -> dict[str, Any]:
         """Return what this entity states about itself in every association: the fields of :class:`LocalSide`."""

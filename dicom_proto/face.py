@@ -9,28 +9,36 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
+from attrs import evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto import calls
+from dicom_proto.errors import InvalidSettingError
 from dicom_proto.life import HANDLING, AssociationLife
 from dicom_proto.presentation import PresentationContext, build_context
 from dicom_proto.services.effects import Await, Program
 from dicom_proto.services.handlers import EventKind
 from dicom_proto.services.invoking import Invoking
+from dicom_proto.services.own import scu_for
+from dicom_proto.services.pipeline import Pipeline
+from dicom_proto.services.streams import Stream
+from dicom_proto.sides import ServiceUser, acceptor_of, requestor_of
 
-__all__ = ["AssociationFace"]
+__all__ = ["AssociationFace", "at_once"]
 
 T = TypeVar("T")
 NothingT = TypeVar("NothingT")
 StatusT = TypeVar("StatusT")
 ResultT = TypeVar("ResultT")
 ResultsT = TypeVar("ResultsT")
+SentT = TypeVar("SentT")
 
 
-class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, ResultsT]):
+class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, ResultsT, SentT]):
     """An association, and what can be asked of it.
 
-    The type parameters are what calls return: nothing, a status, a status with a data set, and many of those.
+    The type parameters are what calls return: nothing, a status, a status with a data set, many of those, and many
+    items with the status of each.
     """
 
     # --- how an adapter runs programs ---------------------------------------------------------------------------------
@@ -40,14 +48,80 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
 
     @abstractmethod
-    def _results(self, invoke: Program[Invoking]) -> ResultsT:
-        """Return the results of an operation that a program invokes."""
+    def _iterate(self, begin: Program[Stream[Any]]) -> Any:
+        """Return the results of the stream that a program begins, to be iterated over."""
 
     @abstractmethod
     def abort(self) -> None:
         """Abort the association; without one, do nothing. It waits for nobody."""
 
     # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ae(self) -> Any:
+        """The application entity whose it is."""
+        return self.entity
+
+    @property
+    def mode(self) -> str:
+        """Which side this is: ``"requestor"`` or ``"acceptor"``."""
+        return "acceptor" if self.is_acceptor else "requestor"
+
+    @property
+    def requestor(self) -> ServiceUser:
+        """The side that has requested the association."""
+        address = self.peer_address if self.is_acceptor else self.local_address
+        return requestor_of(self.peer.connection, self.entity.local_side, self.entity.ae_title, address)
+
+    @property
+    def acceptor(self) -> ServiceUser:
+        """The side that has accepted the association, or was asked to."""
+        address = self.local_address if self.is_acceptor else self.peer_address
+        return acceptor_of(self.peer.connection, self.entity.local_side, self.entity.ae_title, address)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What there is to know about this side: ``mode``, ``ae_title``, ``address``, ``port``, ``pdv_size``."""
+        return (self.acceptor if self.is_acceptor else self.requestor).info
+
+    @property
+    def remote(self) -> dict[str, Any]:
+        """What there is to know about the other side: as :attr:`local`."""
+        return (self.requestor if self.is_acceptor else self.acceptor).info
+
+    @property
+    def acse_timeout(self) -> float | None:
+        """Seconds to wait for the answer to a release, ``None`` for ever; setting it counts for this association."""
+        return self.peer.connection.timeouts.release
+
+    @acse_timeout.setter
+    def acse_timeout(self, seconds: float | None) -> None:
+        artim = {} if seconds is None else {"artim": seconds}
+        self._set_timeouts(request=seconds, release=seconds, **artim)
+
+    @property
+    def dimse_timeout(self) -> float | None:
+        """Seconds to wait for a DIMSE response, ``None`` for ever; setting it counts from the next wait on."""
+        return self.peer.connection.timeouts.response
+
+    @dimse_timeout.setter
+    def dimse_timeout(self, seconds: float | None) -> None:
+        self._set_timeouts(response=seconds)
+
+    @property
+    def network_timeout(self) -> float | None:
+        """Seconds without traffic after which it is aborted, ``None`` for ever; counts from the next traffic on."""
+        return self.peer.connection.timeouts.idle
+
+    @network_timeout.setter
+    def network_timeout(self, seconds: float | None) -> None:
+        self._set_timeouts(idle=seconds)
+
+    def _set_timeouts(self, **seconds: float | None) -> None:
+        try:
+            self.peer.connection.timeouts = evolve(self.peer.connection.timeouts, **seconds)
+        except (TypeError, ValueError) as error:
+            raise InvalidSettingError(f"a timeout is a number of seconds above 0, or None: {error}") from error
 
     @property
     def accepted_contexts(self) -> list[PresentationContext]:
@@ -127,6 +201,41 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         stored = self._as_storable(dataset)
         return self._status(calls.c_store(self.peer, stored, msg_id, priority, originator_aet, originator_id))
 
+    def send_c_stores(
+        self,
+        items: Any,
+        priority: int = 2,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> SentT:
+        """Send many objects, as many at a time as the operations window allows; yield each with its status.
+
+        Parameters
+        ----------
+        items : iterable or async iterable
+            What :meth:`send_c_store` takes.
+        priority : int
+            0 medium, 1 high, 2 low.
+        on_progress : callable, optional
+            Called with the numbers of objects and of bytes that have been answered for.
+
+        Returns
+        -------
+        iterator of tuple
+            The item and the status Dataset, in the order in which the responses come. Where no response came, or the
+            item could not be sent, that is an empty :class:`~dicom_proto.services.pipeline.NotStored`, whose
+            ``failure`` says why.
+        """
+        pipeline = partial(
+            Pipeline,
+            self.peer,
+            items,
+            self._as_storable,
+            calls.status_of,
+            priority=priority,
+            on_progress=on_progress,
+        )
+        return cast(SentT, self._iterate(at_once(pipeline)))
+
     def send_c_find(self, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = 2) -> ResultsT:
         """Send a C-FIND request; yield status and identifier of each response."""
         return self._many(partial(calls.c_find, self.peer, dataset, query_model, msg_id, priority))
@@ -143,7 +252,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
 
     def send_c_cancel(self, msg_id: int, context_id: int | None = None, query_model: str | None = None) -> NothingT:
         """Ask the peer to end a C-FIND, C-GET or C-MOVE."""
-        return cast(NothingT, self.run(_at_once(partial(calls.c_cancel, self.peer, msg_id, context_id, query_model))))
+        return cast(NothingT, self.run(at_once(partial(calls.c_cancel, self.peer, msg_id, context_id, query_model))))
 
     def send_n_event_report(
         self,
@@ -210,21 +319,22 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         """Send an N-DELETE request; return its status."""
         return self._status(calls.n_delete(self.peer, class_uid, instance_uid, msg_id, meta_uid))
 
+    def get_scu(self, sop_class: str) -> Callable[..., Any]:
+        """Return the user's own service of a SOP class (``AE.add_scu``), bound to this association.
+
+        Raises
+        ------
+        LocalProtocolError
+            If none is bound to the SOP class.
+        """
+        program = scu_for(self.entity, sop_class)
+        return lambda *arguments, **options: self.run(self._in_window(program(self.peer, *arguments, **options)))
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _as_storable(self, value: Any) -> Any:
         """Return what can be stored for what a user gave; adapters know about files."""
         return value
-
-    @staticmethod
-    def _abandon(invoking: Invoking) -> Program[None]:
-        """Return a program that ends an operation whose results nobody wants."""
-
-        def abandon() -> None:
-            invoking.cancel()
-            invoking.close()
-
-        return _at_once(abandon)
 
     def _is_handling(self) -> bool:
         """Tell whether a handler of this association is asking."""
@@ -237,7 +347,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         return cast(ResultT, self.run(self._in_window(program)))
 
     def _many(self, invoke: Callable[[], Invoking]) -> ResultsT:
-        return self._results(self._in_window(_at_once(invoke)))
+        return cast(ResultsT, self._iterate(self._in_window(at_once(lambda: calls.Results(invoke())))))
 
     def _in_window(self, program: Program[T]) -> Program[T]:
         """Let a program that invokes an operation wait until another one may be outstanding (PS3.7 D.3.3.3).
@@ -258,7 +368,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         return (yield from program)
 
 
-def _at_once(function: Callable[[], T]) -> Program[T]:
+def at_once(function: Callable[[], T]) -> Program[T]:
     """Return a program that only calls a function."""
     yield from ()
     return function()

@@ -33,6 +33,7 @@ from dicom_proto.services.handlers import (
 )
 from dicom_proto.services.notifications import Notifier
 from dicom_proto.services.peer import Peer
+from dicom_proto.sides import NOWHERE
 from dicom_proto.upper_layer.events import (
     Aborted,
     AssociateAccepted,
@@ -75,6 +76,8 @@ class AssociationLife:
 
     Attributes
     ----------
+    entity : ApplicationEntity
+        Whose it is.
     peer : Peer
         The other side, as programs see it.
     failure : Exception or None
@@ -85,6 +88,8 @@ class AssociationLife:
         What has become of it.
     is_over : bool
         Whether it has ended; the connection may still have to be closed.
+    local_address, peer_address : tuple of str and int
+        Host and port of the two ends of the transport connection.
     """
 
     def __init__(
@@ -95,12 +100,14 @@ class AssociationLife:
         *,
         policy: Policy | AAssociateRJ | None = None,
     ) -> None:
+        self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
         self.notifier = Notifier(self.peer)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
         self.is_acceptor = policy is not None
         self.is_requestor = policy is None
         self.is_released = self.is_aborted = self.is_rejected = self.is_over = False
+        self.local_address = self.peer_address = NOWHERE
         self._policy = policy if policy is not None else _NO_POLICY
         self._is_telling = False
         self._has_begun = False  # and its handlers have been told

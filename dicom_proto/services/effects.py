@@ -55,8 +55,7 @@ class Receive:
 class Await:
     """Wait until a condition returns something else than ``None``, and return that; throws as :class:`Receive`.
 
-    The driver looks at it at once, and again whenever something has happened on this association. It may change
-    nothing.
+    The driver looks at it at once, and again whenever something has happened on this association.
     """
 
     condition: Callable[[], Any]

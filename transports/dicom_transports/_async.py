@@ -17,12 +17,13 @@ from typing import Any, Final, Generic, Protocol, Self, TypeAlias, TypeVar, asse
 
 from pydicom.dataset import Dataset
 
-from dicom_proto import calls
+from dicom_proto.calls import Result
 from dicom_proto.life import HANDLING
 from dicom_proto.presentation import PresentationContext
 from dicom_proto.services.effects import END, Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Binding, Bound, Handlers
-from dicom_proto.services.invoking import Invoking
+from dicom_proto.services.pipeline import Sent
+from dicom_proto.services.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
@@ -120,9 +121,7 @@ class _AsyncScope(Scope):
         return bool(self.opened) or self._worker is not None
 
     async def call_handler(self, call: Call) -> Any:
-        if call.is_quick:
-            return self.call(call)
-        if not _is_async(call.function):
+        if not call.is_quick and not _is_async(call.function):
             return await self.aside(partial(self.call, call))
         self.stamp(call)
         result = call.function(*call.arguments)
@@ -157,45 +156,47 @@ class _AsyncScope(Scope):
             _log.exception("a handler raised when it was closed")
 
 
-class Results:
-    """The results of a C-FIND, C-GET or C-MOVE, asked for one by one; who stops asking has the operation cancelled."""
+class Results(Generic[T]):
+    """Results that are asked for one by one; who stops asking takes no more interest in them."""
 
-    def __init__(self, association: "AsyncAssociation", invoke: Program[Invoking]) -> None:
+    def __init__(self, association: "AsyncAssociation", begin: Program[Stream[T]]) -> None:
         self._association = association
-        self._invoke = invoke
-        self._invoking: Invoking | None = None
+        self._begin = begin
+        self._stream: Stream[T] | None = None
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> calls.Result:
-        if self._invoking is None:
-            self._invoking = await self._association.run(self._invoke)
-        result = await self._association.run(calls.next_result(self._invoking))
+    async def __anext__(self) -> T:
+        if self._stream is None:
+            self._stream = await self._association.run(self._begin)
+        result = await self._association.run(self._stream.next())
         if result is None:
             raise StopAsyncIteration
         return result
 
     async def aclose(self) -> None:
-        """Take no more interest in the results: the operation is cancelled if it has not ended."""
+        """Take no more interest in the results: an operation that can be cancelled is."""
         self.close()
 
     def close(self) -> None:
         """Take no more interest in the results."""
-        if self._invoking is not None and not self._invoking.is_over:
-            self._association.abandon(self._invoking)
+        if self._stream is not None and not self._stream.is_over:
+            self._association.abandon(self._stream)
 
     __del__ = close
 
 
-class AsyncAssociation(AssociationBase[Coro[None], Coro[Dataset], Coro[calls.Result], AsyncIterator[calls.Result]]):
+class AsyncAssociation(
+    AssociationBase[Coro[None], Coro[Dataset], Coro[Result], AsyncIterator[Result], AsyncIterator[Sent]]
+):
     """One association of an application entity, driven by awaiting."""
 
     def __init__(
         self, ae: "AsyncAE[Any]", handlers: Handlers, loop: Loop, policy: Policy | AAssociateRJ | None = None
     ) -> None:
         super().__init__(ae, handlers, policy)
-        self._entity = ae
+        self._ae = ae
         self._loop = loop
         self._waiters: set[Signal] = set()
         self._done = loop.signal()  # set when the connection is to be closed
@@ -237,16 +238,14 @@ class AsyncAssociation(AssociationBase[Coro[None], Coro[Dataset], Coro[calls.Res
         """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
         return await self._drive(program)
 
-    def abandon(self, invoking: Invoking) -> None:
-        """Cancel an operation whose results nobody wants; may be called in any thread."""
-        if self._is_elsewhere(partial(self.abandon, invoking)):
-            return
-        for _ in self._abandon(invoking):
-            pass
-        self._turn()
+    def abandon(self, stream: Stream[Any]) -> None:
+        """Take no more interest in results; may be called in any thread."""
+        if not self._is_elsewhere(partial(self.abandon, stream)):
+            stream.abandon()
+            self._turn()
 
-    def _results(self, invoke: Program[Invoking]) -> AsyncIterator[calls.Result]:
-        return Results(self, invoke)
+    def _iterate(self, begin: Program[Stream[T]]) -> AsyncIterator[T]:
+        return Results(self, begin)
 
     # --- driving programs ---------------------------------------------------------------------------------------------
 
@@ -289,7 +288,7 @@ class AsyncAssociation(AssociationBase[Coro[None], Coro[Dataset], Coro[calls.Res
                     scope.opened.append(effect.iterator)
                 return await scope.pull_next(effect.iterator)
             case Dial():
-                other = await self._entity.dial_from(self, effect.address, effect.offer, **effect.options)
+                other = await self._ae.dial_from(self, effect.address, effect.offer, **effect.options)
                 scope.opened.append(other)
                 if isinstance(other.failure, AssociationFailure | OSError):
                     raise other.failure
@@ -379,8 +378,8 @@ class AsyncAssociation(AssociationBase[Coro[None], Coro[Dataset], Coro[calls.Res
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Live by a connected socket, until it is closed: for a task of its own."""
         try:
-            link = self._connect(sock, tls, self._loop.now)
-            self._begin(self.opened(link.peer_address), is_operation=False)
+            self._connect(sock, tls, self._loop.now)
+            self._begin(self.opened(self.peer_address), is_operation=False)
             await self._carry()
         except OSError as error:  # the peer is gone again, or there is no room
             _log.warning("! a connection cannot be used: %s", error)
@@ -398,7 +397,7 @@ class AsyncAssociation(AssociationBase[Coro[None], Coro[Dataset], Coro[calls.Res
             link.close()
             self._turn()
             HANDLING.set((*HANDLING.get(), self))
-            await self._drive(self.closed(link.peer_address))
+            await self._drive(self.closed(self.peer_address))
         for signal in self._waiters:
             signal.set()
 
@@ -418,7 +417,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(ae, address, handlers, policy, ssl_context)
-        self._entity = ae
+        self._ae = ae
         self._loop = ae.loop()
         self._changed = self._loop.signal()  # an association has ended
         self._accepting: Group | None = None
@@ -473,7 +472,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         if reception is None:
             sock.close()
             return
-        association = self._entity.make_association(self._handlers.copy(), reception)
+        association = self._ae.make_association(self._handlers.copy(), reception)
         self._associations.add(association)
         associations.start(self._attend, association, sock)
 

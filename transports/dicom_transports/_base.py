@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.errors import InvalidSettingError, NotEstablishedError
-from dicom_proto.face import AssociationFace, NothingT, ResultsT, ResultT, StatusT
+from dicom_proto.face import AssociationFace, NothingT, ResultsT, ResultT, SentT, StatusT
 from dicom_proto.life import HANDLING
 from dicom_proto.negotiation_items import NegotiationItem
 from dicom_proto.presentation import PresentationContext
@@ -26,7 +26,7 @@ from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
 from dicom_transports._channel import Channel
 from dicom_transports._files import read_object
 from dicom_transports._link import Link
-from dicom_transports._sockets import Address, TLSArguments, listen, peer_address
+from dicom_transports._sockets import Address, TLSArguments, listen, local_address, peer_address
 from dicom_transports._tls import TLSLayer
 
 __all__ = ["AEBase", "AssociationBase", "Scope", "ServerBase", "debug_logger"]
@@ -89,13 +89,12 @@ class Scope:
             _log.exception("a handler raised when it was closed")
 
 
-class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT]):
+class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, SentT]):
     """An association of an :class:`AEBase`, over a :class:`Link` once there is a connection."""
 
     def __init__(self, ae: ApplicationEntity, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
         connection = Connection(limits=ae.limits, tolerance=ae.tolerance, timeouts=ae.timeouts)
         super().__init__(ae, connection, handlers, policy=policy)
-        self.ae = ae
         self._link: Link | None = None
 
     def _as_storable(self, value: Any) -> Any:
@@ -112,8 +111,8 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT]):
 
     def _connect(self, sock: socket.socket, tls: TLSLayer | None, clock: Callable[[], float]) -> Link:
         """Take a connected socket."""
-        address = peer_address(sock)
-        link = Link(Channel(sock, tls), self.peer.connection, self.notifier, clock, address)
+        self.local_address, self.peer_address = local_address(sock), peer_address(sock)
+        link = Link(Channel(sock, tls), self.peer.connection, self.notifier, clock)
         self._link = link
         return link
 
@@ -141,7 +140,7 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT]):
             self._link.say_farewell()
 
 
-AssociationT = TypeVar("AssociationT", bound=AssociationBase[Any, Any, Any, Any])
+AssociationT = TypeVar("AssociationT", bound=AssociationBase[Any, Any, Any, Any, Any])
 ReturnedT = TypeVar("ReturnedT")
 ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
 

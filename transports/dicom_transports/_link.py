@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.services.notifications import Notifier
 from dicom_transports._channel import Channel
-from dicom_transports._sockets import SEND_AHEAD, Address
+from dicom_transports._sockets import SEND_AHEAD
 
 __all__ = ["Link"]
 
@@ -25,8 +25,6 @@ class Link:
         Sees what passes.
     clock : callable
         The time in seconds.
-    peer_address : tuple of str and int
-        Host and port of the other end.
     """
 
     def __init__(
@@ -35,7 +33,6 @@ class Link:
         connection: Connection,
         notifier: Notifier,
         clock: Callable[[], float],
-        peer_address: Address,
     ) -> None:
         self._channel = channel
         self._connection = connection
@@ -43,7 +40,6 @@ class Link:
         self._clock = clock
         self._closing_at: float | None = None
         self._has_told_end = False
-        self.peer_address = peer_address
         connection.connection_made(now=clock())
 
     def fileno(self) -> int:

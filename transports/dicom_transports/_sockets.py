@@ -6,6 +6,7 @@ import ssl
 from typing import Final, TypeAlias
 
 from dicom_proto.errors import InvalidSettingError
+from dicom_proto.sides import NOWHERE
 from dicom_transports._tls import TLSLayer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "acknowledge_at_once",
     "client_tls",
     "listen",
+    "local_address",
     "no_connection",
     "peer_address",
     "prepare",
@@ -54,7 +56,13 @@ def peer_address(sock: socket.socket) -> Address:
     try:
         host, port, *_ = sock.getpeername()
     except OSError:
-        return "", 0
+        return NOWHERE
+    return host, port
+
+
+def local_address(sock: socket.socket) -> Address:
+    """Return where this end is."""
+    host, port, *_ = sock.getsockname()
     return host, port
 
 

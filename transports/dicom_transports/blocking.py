@@ -17,14 +17,16 @@ from typing import Any, Final, Self, TypeVar, assert_never
 
 from pydicom.dataset import Dataset
 
-from dicom_proto import calls
+from dicom_proto.calls import Result
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.errors import DicomProtoError
+from dicom_proto.face import at_once
 from dicom_proto.presentation import PresentationContext, build_context, build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Bound, Handlers
-from dicom_proto.services.invoking import Invoking
+from dicom_proto.services.pipeline import Sent
+from dicom_proto.services.streams import Stream
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -60,7 +62,7 @@ _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the syst
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
 
 
-class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Result]]):
+class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Iterator[Sent]]):
     """One association of an application entity, or the failed attempt at one.
 
     As a context manager it raises what goes wrong, releases the association at the end, and aborts it on an exception.
@@ -68,7 +70,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
 
     def __init__(self, ae: "AE", handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
         super().__init__(ae, handlers, policy)
-        self._entity = ae
+        self._ae = ae
         self._lock = threading.Lock()  # over everything below; no user's code runs under it
         self._changed = threading.Condition(self._lock)
         self._pumping = 0  # callers that wait for the socket, for all of them
@@ -149,7 +151,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
                     scope.opened.append(effect.iterator)
                 return scope.pull(effect.iterator)
             case Dial():
-                other = self._entity.dial(effect.address, effect.offer, **effect.options)
+                other = self._ae.dial(effect.address, effect.offer, **effect.options)
                 scope.opened.append(other)
                 if isinstance(other.failure, AssociationFailure | OSError):
                     raise other.failure
@@ -161,20 +163,20 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             case _:
                 assert_never(effect)
 
-    def _results(self, invoke: Program[Invoking]) -> Iterator[calls.Result]:
-        """Invoke an operation at once; return its results, which are waited for as they are asked for."""
-        replies = self._replies(self.run(invoke))
-        next(replies)
-        return replies
+    def _iterate(self, begin: Program[Stream[T]]) -> Iterator[T]:
+        """Begin at once; return the results, which are waited for as they are asked for."""
+        results = self._next_results(self.run(begin))
+        next(results)
+        return results  # type: ignore[return-value]  # but for the first, which is gone
 
-    def _replies(self, invoking: Invoking) -> Iterator[calls.Result]:
+    def _next_results(self, stream: Stream[T]) -> Iterator[T | None]:
         try:
-            yield Dataset(), None  # for _results: only a generator that has begun is closed when it is abandoned
-            while (result := self.run(calls.next_result(invoking))) is not None:
+            yield None  # for _iterate: only a generator that has begun is closed when it is abandoned
+            while (result := self.run(stream.next())) is not None:
                 yield result
         finally:
-            if not invoking.is_over:  # nobody wants the rest
-                self.run(self._abandon(invoking))
+            if not stream.is_over:  # nobody wants the rest
+                self.run(at_once(stream.abandon))
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -248,8 +250,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             if not self._changed.wait(timeout):
                 link.expire()
             return
+        mask = select.POLLOUT if self._pumping else _interests(link)  # only one may take what others wait for
         self._pumping += 1
-        mask = _interests(link)
         self._lock.release()
         try:
             is_readable = self._poll(link, mask, timeout)
@@ -281,7 +283,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
         """Establish the association as the requestor; :attr:`failure` says why if that fails."""
         self.peer.connection.request(offer)
         try:
-            sock = socket.create_connection(address, self.ae.connection_timeout, bind_address)
+            sock = socket.create_connection(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
             self.failure = no_connection(address, error)
             _log.error("%s", self.failure)
@@ -292,8 +294,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
 
     def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Begin with a connected socket."""
-        link = self._connect(sock, tls, monotonic)
-        self._drive(self.opened(link.peer_address))
+        self._connect(sock, tls, monotonic)
+        self._drive(self.opened(self.peer_address))
 
     def live(self) -> None:
         """See to what the peer does while nobody calls, until the connection is closed: for a thread of its own."""
@@ -315,6 +317,8 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             is_busy = self._is_busy() or link.is_done
             mask, deadline = _interests(link), link.deadline()
             self._watched_until = None if is_busy else deadline or inf
+            is_pumping = not is_busy and self.peer.connection.performed_window > 1  # as well as callers
+            self._pumping += is_pumping
         if is_busy:  # whoever calls will most likely call again
             is_readable = self._poll(None, 0, _LINGER)
         else:
@@ -323,6 +327,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             if not self.is_over:
                 self._waker.clear()
             self._watched_until = None
+            self._pumping -= is_pumping
             if is_busy or self._is_busy():
                 return
             if is_readable:
@@ -336,9 +341,11 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
         return self._callers > 0 and self.peer.connection.performed_window <= 1
 
     def _hand_over(self) -> None:
-        """Leave the association to its own thread, which may have to wake earlier than it thought."""
-        deadline = None if self._link is None else self._link.deadline()
-        if deadline is not None and self._watched_until is not None and deadline < self._watched_until:
+        """Leave the association to its own thread, which may have more or earlier to do than it thought."""
+        link = self._link
+        if link is None or self._watched_until is None:
+            return
+        if link.wants_write or (link.deadline() or inf) < self._watched_until:
             self._waker.wake()
 
     def _end(self) -> None:
@@ -359,7 +366,7 @@ class Association(AssociationBase[None, Dataset, calls.Result, Iterator[calls.Re
             link.close()
             self.conclude()
         if not was_closed:
-            self._drive(self.closed(link.peer_address))
+            self._drive(self.closed(self.peer_address))
 
 
 def _interests(link: Link) -> int:
@@ -379,7 +386,7 @@ class AssociationServer(ServerBase[Association]):
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(ae, address, handlers, policy, ssl_context)
-        self._entity = ae
+        self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
         self._threads: set[threading.Thread] = set()
@@ -457,7 +464,7 @@ class AssociationServer(ServerBase[Association]):
             if reception is None:
                 sock.close()
                 return
-            association = Association(self._entity, self._handlers.copy(), reception)
+            association = Association(self._ae, self._handlers.copy(), reception)
             thread = threading.Thread(
                 target=self._serve, args=(association, sock), name="dicom-association", daemon=True
             )
