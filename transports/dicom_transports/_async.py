@@ -21,7 +21,7 @@ from dicom_proto.calls import Result
 from dicom_proto.life import HANDLING
 from dicom_proto.presentation import PresentationContext
 from dicom_proto.services.effects import END, Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
-from dicom_proto.services.handlers import Binding, Bound, Handlers
+from dicom_proto.services.handlers import Bindable, Binding, Handlers
 from dicom_proto.services.pipeline import Sent
 from dicom_proto.services.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -100,8 +100,12 @@ class Loop(Protocol):
         """Make a call in a worker, and wait for it; if this is cancelled, then too."""
 
 
-@lru_cache(maxsize=256)
 def _is_async(function: Callable[..., Any]) -> bool:
+    return _is_async_function(getattr(function, "__func__", function))  # a bound method would keep its object alive
+
+
+@lru_cache(maxsize=256)
+def _is_async_function(function: Callable[..., Any]) -> bool:
     return Binding(function).is_async
 
 
@@ -506,7 +510,7 @@ class AsyncAE(
         *,
         bind_address: Address | None = None,
         tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
     ) -> AsyncIterator[AsyncAssociationT]:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
         failure: BaseException | None = None
@@ -536,7 +540,7 @@ class AsyncAE(
         *,
         bind_address: Address | None = None,
         tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
     ) -> AsyncAssociationT:
         """Request an association for sub-operations; it lives in the tasks of the one that asks for them."""
         association = self.make_association(Handlers(evt_handlers))
@@ -569,7 +573,7 @@ class AsyncAE(
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bound] | None,
+        evt_handlers: Iterable[Bindable] | None,
         policy: Policy,
     ) -> AsyncServer[AsyncAssociationT]:
         return AsyncServer(self, address, Handlers(evt_handlers), policy, ssl_context)
@@ -579,7 +583,7 @@ class AsyncAE(
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
     ) -> AsyncIterator[AsyncServer[AsyncAssociationT]]:
@@ -601,7 +605,7 @@ class AsyncAE(
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
     ) -> None:

@@ -19,7 +19,7 @@ from dicom_proto.negotiation_items import NegotiationItem
 from dicom_proto.presentation import PresentationContext
 from dicom_proto.services.effects import END, Call
 from dicom_proto.services.event import Event
-from dicom_proto.services.handlers import Bound, EventKind, Handlers
+from dicom_proto.services.handlers import Bindable, EventKind, Handlers
 from dicom_proto.services.store import StoredObject
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
@@ -219,7 +219,7 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         ext_neg: Iterable[NegotiationItem] | None = None,
         bind_address: Address | None = None,
         tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
     ) -> ReturnedT:
         """Request an association.
 
@@ -263,7 +263,7 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         *,
         bind_address: Address | None = None,
         tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
     ) -> ReturnedT:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
 
@@ -271,7 +271,7 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
     ) -> ServerT:
@@ -308,6 +308,6 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bound] | None,
+        evt_handlers: Iterable[Bindable] | None,
         policy: Policy,
     ) -> ServerT: ...

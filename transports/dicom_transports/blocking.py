@@ -24,7 +24,7 @@ from dicom_proto.face import at_once
 from dicom_proto.presentation import PresentationContext, build_context, build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
-from dicom_proto.services.handlers import Bound, Handlers
+from dicom_proto.services.handlers import Bindable, Handlers
 from dicom_proto.services.pipeline import Sent
 from dicom_proto.services.streams import Stream
 from dicom_proto.sop_class import register_uid
@@ -503,7 +503,7 @@ class AE(AEBase[AssociationServer, Association]):
         *,
         bind_address: Address | None = None,
         tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
     ) -> Association:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
         association = Association(self, Handlers(evt_handlers, allow_async=False))
@@ -514,7 +514,7 @@ class AE(AEBase[AssociationServer, Association]):
         self,
         address: Address,
         ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bound] | None,
+        evt_handlers: Iterable[Bindable] | None,
         policy: Policy,
     ) -> AssociationServer:
         return AssociationServer(self, address, Handlers(evt_handlers, allow_async=False), policy, ssl_context)
@@ -524,7 +524,7 @@ class AE(AEBase[AssociationServer, Association]):
         address: Address,
         block: bool = True,
         ssl_context: ssl.SSLContext | None = None,
-        evt_handlers: Iterable[Bound] | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
     ) -> AssociationServer:
