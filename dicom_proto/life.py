@@ -140,7 +140,7 @@ class AssociationLife:
         try:
             yield from perform(self.peer, summons)
         except DicomProtoError as error:
-            if not self.conclude():
+            if not self.conclude() and not self.is_released:
                 raise
             _log.info("! %s was not answered: %s", summons.request.name, error)
 
@@ -227,7 +227,7 @@ class AssociationLife:
         match ending:
             case Released():
                 self.is_released = True
-                if connection.state is State.Sta12:  # both sides asked at once; now it is the acceptor's turn (PS3.8 7.2.2.7)
+                if connection.state is State.Sta12:  # both asked at once: the acceptor's turn has come (PS3.8 7.2.2.7)
                     connection.confirm_release()
             case AssociateRejected():
                 self.is_rejected = True

@@ -383,7 +383,7 @@ class AsyncAssociation(
         """Live by a connected socket, until it is closed: for a task of its own."""
         try:
             self._connect(sock, tls, self._loop.now)
-            self._begin(self.opened(self.peer_address), is_operation=False)
+            self.opened(self.peer_address)  # which is told when there are tasks
             await self._carry()
         except OSError as error:  # the peer is gone again, or there is no room
             _log.warning("! a connection cannot be used: %s", error)
