@@ -415,12 +415,12 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
     def __init__(
         self,
         ae: "AsyncAE[AsyncAssociationT]",
-        address: Address,
+        listener: socket.socket,
         handlers: Handlers,
         policy: Policy,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(ae, address, handlers, policy, ssl_context)
+        super().__init__(ae, listener, handlers, policy, ssl_context)
         self._ae = ae
         self._loop = ae.loop()
         self._changed = self._loop.signal()  # an association has ended
@@ -571,12 +571,12 @@ class AsyncAE(
 
     def _make_server(
         self,
-        address: Address,
-        ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bindable] | None,
+        listener: socket.socket,
+        handlers: Handlers,
         policy: Policy,
+        ssl_context: ssl.SSLContext | None,
     ) -> AsyncServer[AsyncAssociationT]:
-        return AsyncServer(self, address, Handlers(evt_handlers), policy, ssl_context)
+        return AsyncServer(self, listener, handlers, policy, ssl_context)
 
     @asynccontextmanager
     async def start_server(
@@ -586,9 +586,11 @@ class AsyncAE(
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> AsyncIterator[AsyncServer[AsyncAssociationT]]:
         """Serve associations as long as the context lasts; arguments and errors as for :meth:`make_server`."""
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts)
+        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
         failure: BaseException | None = None
         async with self._loop_group() as group:
             group.start(server.serve)
@@ -608,9 +610,11 @@ class AsyncAE(
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         """Serve associations until this is cancelled; arguments and errors as for :meth:`make_server`."""
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts)
+        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
         try:
             await server.serve()
         finally:

@@ -157,21 +157,18 @@ class ServerBase(Generic[AssociationT]):
     def __init__(
         self,
         ae: ApplicationEntity,
-        address: Address,
+        listener: socket.socket,
         handlers: Handlers,
         policy: Policy,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        if ssl_context is not None:
-            TLSLayer(ssl_context, server_side=True)  # so that a context for clients is noticed now
         self.ae = ae
         self._handlers = handlers
         self._policy = policy
         self._ssl_context = ssl_context
         self._associations: set[AssociationT] = set()
-        self._listener = listen(address)
-        host, port, *_ = self._listener.getsockname()
-        self.address: Address = (host, port)
+        self._listener = listener
+        self.address = local_address(listener)
 
     @property
     def active_associations(self) -> list[AssociationT]:
@@ -199,6 +196,8 @@ class ServerBase(Generic[AssociationT]):
 
 class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
     """An application entity that requests associations, and serves them."""
+
+    _allow_async = True  # whether handlers may be async
 
     def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
         super().__init__(ae_title)
@@ -274,6 +273,8 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> ServerT:
         """Make a server that listens and does not accept yet.
 
@@ -289,6 +290,8 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
             The AE title that has to be called if :attr:`require_called_aet` is true.
         contexts : iterable of PresentationContext, optional
             What is accepted instead of :attr:`supported_contexts`.
+        reuse_port : bool
+            Share the port with other servers that say so: see :mod:`dicom_transports.processes`.
 
         Raises
         ------
@@ -299,15 +302,19 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         """
         if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
             raise InvalidSettingError(f"{ssl_context!r} is not an SSLContext")
-        server = self._make_server(address, ssl_context, evt_handlers, self.policy(contexts, ae_title=ae_title))
+        if ssl_context is not None:
+            TLSLayer(ssl_context, server_side=True)  # so that a context for clients is noticed now
+        policy = self.policy(contexts, ae_title=ae_title)
+        handlers = Handlers(evt_handlers, allow_async=self._allow_async)
+        server = self._make_server(listen(address, reuse_port=reuse_port), handlers, policy, ssl_context)
         self._servers.append(server)
         return server
 
     @abstractmethod
     def _make_server(
         self,
-        address: Address,
-        ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bindable] | None,
+        listener: socket.socket,
+        handlers: Handlers,
         policy: Policy,
+        ssl_context: ssl.SSLContext | None,
     ) -> ServerT: ...

@@ -16,6 +16,7 @@ __all__ = [
     "TLSArguments",
     "accept",
     "acknowledge_at_once",
+    "bind",
     "client_tls",
     "listen",
     "local_address",
@@ -89,18 +90,43 @@ def client_tls(arguments: TLSArguments | None) -> TLSLayer | None:
             raise InvalidSettingError("tls_args has to be (SSLContext, host name of the server or None)")
 
 
-def listen(address: Address) -> socket.socket:
-    """Listen on an address: IPv6 if it looks so, IPv4 otherwise.
+def bind(address: Address, *, reuse_port: bool = False) -> socket.socket:
+    """Bind a socket to an address: IPv6 if it looks so, IPv4 otherwise.
+
+    Parameters
+    ----------
+    address : tuple of str and int
+        Host and port.
+    reuse_port : bool
+        Whether others that say so, too, may be bound to it: the system spreads the connections among them.
 
     Raises
     ------
     OSError
-        If it cannot be listened on.
+        If the address cannot be used.
+    InvalidSettingError
+        If the system cannot share a port.
     """
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-    listener.setblocking(False)
-    return listener
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise InvalidSettingError("this system cannot share a port among servers")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen(address: Address, *, reuse_port: bool = False) -> socket.socket:
+    """Listen on an address; arguments and errors as for :func:`bind`."""
+    sock = bind(address, reuse_port=reuse_port)
+    sock.listen(_BACKLOG)
+    return sock
 
 
 def accept(listener: socket.socket) -> socket.socket | None:

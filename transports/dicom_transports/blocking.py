@@ -380,12 +380,12 @@ class AssociationServer(ServerBase[Association]):
     def __init__(
         self,
         ae: "AE",
-        address: Address,
+        listener: socket.socket,
         handlers: Handlers,
         policy: Policy,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(ae, address, handlers, policy, ssl_context)
+        super().__init__(ae, listener, handlers, policy, ssl_context)
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
@@ -496,6 +496,8 @@ class AssociationServer(ServerBase[Association]):
 class AE(AEBase[AssociationServer, Association]):
     """An application entity on blocking sockets: requests associations, and serves them."""
 
+    _allow_async = False
+
     def dial(
         self,
         address: Address,
@@ -506,18 +508,18 @@ class AE(AEBase[AssociationServer, Association]):
         evt_handlers: Iterable[Bindable] | None = None,
     ) -> Association:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
-        association = Association(self, Handlers(evt_handlers, allow_async=False))
+        association = Association(self, Handlers(evt_handlers, allow_async=self._allow_async))
         association.request(offer, address, bind_address, client_tls(tls_args))
         return association
 
     def _make_server(
         self,
-        address: Address,
-        ssl_context: ssl.SSLContext | None,
-        evt_handlers: Iterable[Bindable] | None,
+        listener: socket.socket,
+        handlers: Handlers,
         policy: Policy,
+        ssl_context: ssl.SSLContext | None,
     ) -> AssociationServer:
-        return AssociationServer(self, address, Handlers(evt_handlers, allow_async=False), policy, ssl_context)
+        return AssociationServer(self, listener, handlers, policy, ssl_context)
 
     def start_server(
         self,
@@ -527,6 +529,8 @@ class AE(AEBase[AssociationServer, Association]):
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> AssociationServer:
         """Serve associations, each in a thread of its own; arguments and errors as for :meth:`make_server`.
 
@@ -535,7 +539,7 @@ class AE(AEBase[AssociationServer, Association]):
         block : bool
             Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
         """
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts)
+        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
         server.start()
         if block:
             try:
