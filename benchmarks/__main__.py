@@ -6,10 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import codec, core, loopback, report
+from benchmarks import codec, core, loopback, messages, report
 from benchmarks.measure import Result, Scale, measure
 
-GROUPS = {"codec": codec.workloads, "core": core.workloads, "loopback": loopback.workloads}
+GROUPS = {
+    "codec": codec.workloads,
+    "messages": messages.workloads,
+    "core": core.workloads,
+    "loopback": loopback.workloads,
+}
 QUICK = Scale(seconds=0.0, big=1 << 20, repeat=1)
 
 

@@ -6,8 +6,7 @@ from functools import partial
 from benchmarks import limits, samples
 from benchmarks.measure import OURS, Sample, Scale, Workload, rate, timed
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse import STREAMED, Connection, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP
+from dicom_proto.dimse import STREAMED, Connection, DataChunk
 from dicom_proto.upper_layer import AssociateAccepted, AssociateRequested, Released, ReleaseRequested, build_offer
 from dicom_proto.upper_layer.negotiation import LocalSide
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -65,24 +64,6 @@ def associations(scale: Scale) -> Sample:
     return Sample(rate(lambda: release(*associate(1 << 14)), scale.seconds))
 
 
-def echo(scale: Scale) -> Sample:
-    """Send C-ECHO requests one after the other."""
-    scu, scp = associate(1 << 14)
-
-    def turn() -> None:
-        scu.send_request(CEchoRQ(affected_sop_class_uid=samples.VERIFICATION), context=1)
-        carry(scu, scp)
-        event = scp.next_event()
-        if isinstance(event, RequestReceived):
-            scp.send_response(CEchoRSP(message_id_being_responded_to=event.message_id, status=0x0000))
-        scp.next_event()
-        carry(scp, scu)
-        expect(scu, ResponseReceived)
-        scu.next_event()
-
-    return Sample(rate(turn, scale.seconds))
-
-
 def send_data(scu: Connection, total: int) -> Iterator[list[Buffer]]:
     """Send one big object in pieces; yield what leaves, 256 KiB at a time."""
     piece = memoryview(bytes(256 * KIB))
@@ -136,5 +117,4 @@ def workloads(scale: Scale) -> Iterator[Workload]:
                     "limit: plain loop": partial(limits.frame_and_parse, scale.big, maximum_length, block),
                 },
             )
-    yield Workload("C-ECHO", "message pair", {OURS: partial(echo, scale)})
     yield Workload("associate and release", "association", {OURS: partial(associations, scale)})

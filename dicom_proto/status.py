@@ -6,6 +6,7 @@ what the standard says about it.
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -37,6 +38,8 @@ class Category(StrEnum):
     CANCEL = "Cancel"
     PENDING = "Pending"
     UNKNOWN = "Unknown"  # not allowed by the standard: treat it as a failure
+
+    __hash__ = str.__hash__  # equal to its plain string, it has to be found under it as well; that of Enum is slow too
 
 
 class Status(IntEnum):
@@ -114,21 +117,18 @@ def code_to_category(code: int) -> Category:
 
     Every integer has one: what the standard does not allow is :attr:`Category.UNKNOWN`.
     """
-    match code:
-        case 0x0000:
-            return Category.SUCCESS
-        case 0x0001 | 0x0107 | 0x0116:
-            return Category.WARNING
-        case 0xFE00:
-            return Category.CANCEL
-        case 0xFF00 | 0xFF01:
-            return Category.PENDING
-    if code >> 8 in {0x01, 0x02}:
-        return Category.FAILURE
-    return _CATEGORY_OF_FIRST_DIGIT.get(code >> 12, Category.UNKNOWN)
+    return _OF_CODE.get(code) or _OF_FIRST_BYTE.get(code >> 8) or _OF_FIRST_DIGIT.get(code >> 12, _UNKNOWN)
 
 
-_CATEGORY_OF_FIRST_DIGIT: Final = {0xA: Category.FAILURE, 0xB: Category.WARNING, 0xC: Category.FAILURE}
+_OF_CODE: Final = {
+    0x0000: Category.SUCCESS,
+    **dict.fromkeys((0x0001, 0x0107, 0x0116), Category.WARNING),
+    0xFE00: Category.CANCEL,
+    **dict.fromkeys((0xFF00, 0xFF01), Category.PENDING),
+}
+_OF_FIRST_BYTE: Final = {0x01: Category.FAILURE, 0x02: Category.FAILURE}
+_OF_FIRST_DIGIT: Final = {0xA: Category.FAILURE, 0xB: Category.WARNING, 0xC: Category.FAILURE}
+_UNKNOWN: Final = Category.UNKNOWN
 
 # What else a service class may send: the retrieve operations of these are those of Query/Retrieve (PS3.4 U.4.2, X.4.2,
 # BB.4.2, HH.4.2, II.4.2, JJ.3), and a repository is queried with all its codes and two more (PS3.4 C.6.4).
@@ -180,6 +180,7 @@ STATUSES: Final = _by_service_class(_entries())
 _CONVENTION: Final = tuple(_entry(None, GENERAL[0][1], codes, meaning) for codes, meaning in CONVENTION.items())
 
 
+@lru_cache(maxsize=1024)
 def _find(code: int, service_class: ServiceClass | None, message: str | None) -> StatusEntry | None:
     base = None if service_class is None else _BASE.get(service_class)
     for rows in (STATUSES[service_class], STATUSES[base], STATUSES[None]):

@@ -86,7 +86,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     ),
     "a command set is sent cut short": (
         "command_set",
-        "dicom_proto.dimse.messages.encode_command_set",
+        "dicom_proto.dimse.codec.join_elements",
         lambda original: lambda elements: original(elements)[:-1],
     ),
     "more operations are accepted than were proposed": (

@@ -10,6 +10,7 @@ An element is known by its number. The group is 0000, so that is its 32-bit tag 
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import frozen
@@ -27,6 +28,8 @@ __all__ = [
     "ValueRepresentation",
     "decode_command_set",
     "encode_command_set",
+    "encode_element",
+    "join_elements",
 ]
 
 _HEADER = struct.Struct("<HHI")  # group, element, value length
@@ -107,8 +110,18 @@ def encode_command_set(elements: Mapping[int, bytes]) -> bytes:
         if not 0 <= element <= 0xFFFF or len(value) & 1:
             raise LocalProtocolError(f"element {element:#06x} with {len(value)} bytes cannot be part of a command set")
         if element:
-            parts += _HEADER.pack(0, element, len(value)), value
-    body = b"".join(parts)
+            parts.append(encode_element(element, value))
+    return join_elements(parts)
+
+
+def encode_element(element: int, value: bytes) -> bytes:
+    """Put the header of an element before its value. Nothing is checked here."""
+    return _HEADER.pack(0, element, len(value)) + value
+
+
+def join_elements(elements: list[bytes]) -> bytes:
+    """Join encoded elements, which are in increasing order, behind their group length (PS3.7 E.1)."""
+    body = b"".join(elements)
     return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
@@ -133,7 +146,12 @@ class ValueRepresentation:
     decode: Callable[[bytes], Any]
 
 
-def _encode_ui(value: str) -> bytes:
+def _encode_ui(value: Any) -> bytes:
+    return _encode_uid(value) if isinstance(value, str) else _encode_uid.__wrapped__(value)
+
+
+@lru_cache(maxsize=1024)  # the few UIDs of SOP classes go out again and again
+def _encode_uid(value: str) -> bytes:
     raw = check_uid(value).encode("ascii")
     return raw + b"\0" if len(raw) & 1 else raw
 

@@ -28,17 +28,21 @@ from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, Remote
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
 from dicom_proto.upper_layer.association import Association
-from dicom_proto.upper_layer.events import FragmentReceived, ReleaseRequested, TimedOut
+from dicom_proto.upper_layer.events import AssociateAccepted, FragmentReceived, ReleaseRequested, TimedOut
 from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.state_table import State
-from dicom_proto.upper_layer.timers import Timeouts, Timer, Timers
+from dicom_proto.upper_layer.timers import Timeouts, Timer
 
 __all__ = ["STREAMED_BY_DEFAULT", "Connection"]
 
 STREAMED_BY_DEFAULT: Final[Set[type[Message]]] = frozenset({CStoreRQ})
 _DUPLICATE_INVOCATION: Final = 0x0210  # PS3.7 C.5.9
 _CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
+# Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
+_PENDING: Final = Category.PENDING
+_STREAM, _COLLECT, _DROP = Handling.STREAM, Handling.COLLECT, Handling.DROP
+_STA7: Final = State.Sta7
 _EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
 
 
@@ -52,6 +56,12 @@ class Connection:
     streamed : set of message classes
         Messages whose data set is handed out in pieces as it arrives. All others are collected, under
         ``Limits.data_set``, and handed out whole.
+
+    Attributes
+    ----------
+    invoked_window, performed_window : int
+        How many operations this side, and the peer, may have outstanding (PS3.7 D.3.3.3); 0 until the association is
+        established.
     """
 
     def __init__(
@@ -65,13 +75,15 @@ class Connection:
         self._association = Association(limits=limits, tolerance=tolerance, timeouts=timeouts)
         self._limits = limits
         self._streamed = streamed
-        self._timers = Timers(timeouts)
+        self._response_timeout = timeouts.response
+        self._response_deadline: float | None = None  # while this side waits for a response
         self._events: deque[ConnectionEvent] = deque()
         self._assembler = Assembler(limits)
         self._outbox = Outbox(self._association)
         self._invoked: dict[int, Invoked] = {}
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
+        self.invoked_window = self.performed_window = 0
         self._last_message_id = 0
         self._order = count()
         self._is_peer_gone = False
@@ -95,8 +107,8 @@ class Connection:
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``."""
         self._watch_responses(now)
-        for timer in self._timers.take_expired(now):
-            self._events.append(TimedOut(timer=timer))
+        if self._response_deadline is not None and self._response_deadline <= now:
+            self._events.append(TimedOut(timer=Timer.RESPONSE))
             self.abort()
         self._association.handle_timeout(now)
 
@@ -136,8 +148,10 @@ class Connection:
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
-        deadlines = (self._timers.next_deadline(), self._association.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        own, others = self._response_deadline, self._association.next_deadline()
+        if own is None or others is None:
+            return others if own is None else own
+        return min(own, others)
 
     @property
     def wants_close(self) -> bool:
@@ -158,6 +172,7 @@ class Connection:
     def accept(self, answer: AAssociateAC) -> None:
         """Accept the association; see :meth:`Association.accept`."""
         self._association.accept(answer)
+        self._open_windows()
 
     def reject(self, rejection: AAssociateRJ) -> None:
         """Reject the association; see :meth:`Association.reject`."""
@@ -229,9 +244,7 @@ class Connection:
         except LocalProtocolError:
             request.message_id = given
             raise
-        self._invoked[message_id] = Invoked(
-            request=request, context_id=context, outgoing=outgoing, order=next(self._order)
-        )
+        self._invoked[message_id] = Invoked(request, context, outgoing, next(self._order))
         self._last_message_id = message_id
         return message_id
 
@@ -266,7 +279,7 @@ class Connection:
         if type(response) is not operation.request.response:
             raise LocalProtocolError(f"a {operation.request.name} is not answered with a {response.name}")
         category = code_to_category(response.status)
-        if category == Category.PENDING and not has_many_responses(operation.request):
+        if category is _PENDING and not has_many_responses(operation.request):
             raise LocalProtocolError(f"a {operation.request.name} has one response: no Pending ones (PS3.7 7.5.3.2)")
         if not operation.is_received and category not in _EARLY:
             raise LocalProtocolError(
@@ -274,7 +287,7 @@ class Connection:
             )
         command = encode_message(response, has_data_set=data is not None)
         self._outbox.post(operation.context_id, command, data, None)
-        if category != Category.PENDING:
+        if category is not _PENDING:
             del self._performed[message_id]
             self._assembler.drop_data(message_id)
             self._update_attention()
@@ -309,16 +322,6 @@ class Connection:
     def performed(self) -> Mapping[int, Performed]:
         """The operations that the peer waits for, by message ID."""
         return MappingProxyType(self._performed)
-
-    @property
-    def invoked_window(self) -> int:
-        """How many operations this side may have outstanding (PS3.7 D.3.3.3); 0 without an association."""
-        return self._window(by_requestor=self._association.is_requestor)
-
-    @property
-    def performed_window(self) -> int:
-        """How many operations the peer may have outstanding (PS3.7 D.3.3.3); 0 without an association."""
-        return self._window(by_requestor=not self._association.is_requestor)
 
     @property
     def association(self) -> Association:
@@ -360,7 +363,9 @@ class Connection:
     def _take_upper_layer_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, ReleaseRequested) and self._assembler.is_mid_message:
             raise PDUError("A-RELEASE-RQ in the middle of a message", abort_reason=AbortReason.UNEXPECTED_PDU)
-        if self.state not in _CARRIES_MESSAGES:
+        if isinstance(event, AssociateAccepted):
+            self._open_windows()
+        elif self.state not in _CARRIES_MESSAGES:
             self._forget()
         self._events.append(event)
 
@@ -384,9 +389,7 @@ class Connection:
         match message:
             case Request():
                 message_id = cast(int, message.message_id)  # mandatory when decoded
-                self._held = RequestReceived(
-                    message_id=message_id, context_id=context_id, request=message, has_data=has_data
-                )
+                self._held = RequestReceived(message_id, context_id, message, has_data)
             case Response():
                 self._take_response(context_id, message, has_data)
             case _:  # the one message that is neither
@@ -404,26 +407,25 @@ class Connection:
     def _release_held(self) -> bool:
         """Hand out the request that is held if there is room for it; return whether it is held no longer."""
         event = cast(RequestReceived, self._held)
-        if self.state not in _CARRIES_MESSAGES:
+        state = self._association.state
+        if state not in _CARRIES_MESSAGES:
             self._held = None
             return True
-        can_answer = self.state is not State.Sta7  # what still arrives during a release is delivered (AR-6), no more
+        can_answer = state is not _STA7  # what still arrives during a release is delivered (AR-6), no more
         has_room = len(self._performed) < self.performed_window and self.write_room > 0
         if can_answer and not has_room and not self._is_peer_gone:  # no room is made by a peer that is gone
             self._update_attention()
             return False
         self._held = None
         request, message_id, context_id = event.request, event.message_id, event.context_id
-        handling = Handling.STREAM if type(request) in self._streamed else Handling.COLLECT
         if can_answer and message_id in self._performed:
             refusal = request.response(message_id_being_responded_to=message_id, status=_DUPLICATE_INVOCATION)
             self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
-            handling = Handling.DROP
+            handling = _DROP
         else:
+            handling = _STREAM if type(request) in self._streamed else _COLLECT
             if can_answer:
-                self._performed[message_id] = Performed(
-                    request=request, context_id=context_id, is_received=not event.has_data, order=next(self._order)
-                )
+                self._performed[message_id] = Performed(request, context_id, not event.has_data, next(self._order))
             self._events.append(event)
         if event.has_data:
             self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
@@ -438,15 +440,13 @@ class Connection:
         category = code_to_category(response.status)
         if not operation.is_sent and category not in _EARLY:
             raise PDUError(f"{response.summary()} before the whole request has left (PS3.7 9.1.1.2)")
-        is_pending = category == Category.PENDING
+        is_pending = category is _PENDING
         if is_pending and not has_many_responses(operation.request):
             raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
         operation.is_answered = not is_pending
-        self._events.append(
-            ResponseReceived(message_id=message_id, context_id=context_id, response=response, has_data=has_data)
-        )
+        self._events.append(ResponseReceived(message_id, context_id, response, has_data))
         if has_data:
-            handling = Handling.STREAM if type(response) in self._streamed else Handling.COLLECT
+            handling = _STREAM if type(response) in self._streamed else _COLLECT
             self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
         elif operation.is_answered:
             del self._invoked[message_id]
@@ -458,17 +458,16 @@ class Connection:
 
     def _update_attention(self) -> None:
         """Tell the upper layer whether this side waits for the peer, or the peer for this side."""
-        busy = self._held is not None or any(operation.is_received for operation in self._performed.values())
-        self._association.is_attentive = not busy
+        self._association.is_attentive = self._held is None and self._newest_performed() < 0
         if not self._awaits_response():  # at once: the next call that knows the time may come after the deadline
-            self._timers.stop(Timer.RESPONSE)
+            self._response_deadline = None
 
     def _watch_responses(self, now: float, *, restart: bool = False) -> None:
         """Let the response timer run exactly while this side waits for a response, and for nothing else."""
         if not self._awaits_response():
-            self._timers.stop(Timer.RESPONSE)
-        elif restart or not self._timers.is_running(Timer.RESPONSE):
-            self._timers.start(Timer.RESPONSE, now)
+            self._response_deadline = None
+        elif (restart or self._response_deadline is None) and self._response_timeout is not None:
+            self._response_deadline = now + self._response_timeout
 
     def _awaits_response(self) -> bool:
         """Tell whether the peer owes a response, and does not wait for this side before it can give it.
@@ -476,20 +475,27 @@ class Connection:
         It may while this side performs something that it has asked for later: the sub-operations of a C-GET. What it
         has asked for earlier is no excuse: that is how this side looks while it performs a C-GET.
         """
-        if not self._invoked or self.state not in _CARRIES_MESSAGES:
+        if not self._invoked or self._association.state not in _CARRIES_MESSAGES:
             return False
-        invoked = max((operation.order for operation in self._invoked.values() if operation.is_sent), default=-1)
-        performed = max(
-            (operation.order for operation in self._performed.values() if operation.is_received), default=-1
-        )
-        return invoked > performed and (self._held is not None or self.wants_read)
+        for operation in reversed(self._invoked.values()):  # the newest first
+            if operation.is_sent:
+                return operation.order > self._newest_performed() and (
+                    self._held is not None or self._association.wants_read
+                )
+        return False
 
-    def _window(self, *, by_requestor: bool) -> int:
-        agreement = self._association.agreement
-        if agreement is None:
-            return 0
-        window = agreement.requestor_window if by_requestor else agreement.acceptor_window
-        return min(window or self._limits.operations, self._limits.operations)
+    def _newest_performed(self) -> int:
+        """Return the order of the newest operation whose whole request is here; -1 if there is none."""
+        for operation in reversed(self._performed.values()):
+            if operation.is_received:
+                return operation.order
+        return -1
+
+    def _open_windows(self) -> None:
+        """Take over what was negotiated (PS3.7 D.3.3.3); 0 is any number of operations."""
+        agreement, most = cast(Agreement, self._association.agreement), self._limits.operations
+        windows = [min(size or most, most) for size in (agreement.requestor_window, agreement.acceptor_window)]
+        self.invoked_window, self.performed_window = windows if self.is_requestor else reversed(windows)
 
     def _free_message_id(self) -> int:
         message_id = self._last_message_id
@@ -504,4 +510,4 @@ class Connection:
         self._performed.clear()
         self._outbox.clear()
         self._held = None
-        self._timers.stop(Timer.RESPONSE)
+        self._response_deadline = None

@@ -77,6 +77,10 @@ class DataSet(Enum):
     OPTIONAL = "optional"
 
 
+_NEVER: Final = DataSet.NEVER  # looking up a member of an Enum in its class is slow before Python 3.12
+_ALWAYS: Final = DataSet.ALWAYS
+
+
 @frozen
 class Statuses:
     """A set of status codes that can say its name.
@@ -98,7 +102,9 @@ class Statuses:
     def __contains__(self, status: object) -> bool:
         if not isinstance(status, int):
             return False
-        return code_to_category(status) in self.categories or any(status in codes for codes in self.ranges)
+        if code_to_category(status) in self.categories:
+            return True
+        return bool(self.ranges) and any(status in codes for codes in self.ranges)
 
     def __or__(self, other: "Statuses") -> "Statuses":
         return Statuses(f"{self.name}, {other.name}", self.ranges + other.ranges, self.categories | other.categories)
@@ -146,6 +152,11 @@ class Condition:
     only_with: Statuses | None = None
     required_with: Statuses | None = None
     required_with_data_set: bool = False
+    requires: bool = field(init=False, repr=False, eq=False)  # it may have to be there at all
+
+    @requires.default
+    def _requires(self) -> bool:
+        return self.required_with is not None or self.required_with_data_set
 
     def __str__(self) -> str:
         words = []
@@ -238,6 +249,7 @@ def dimse_message(cls: type[_M]) -> type[_M]:
     rows = fields(cast("type[AttrsInstance]", cls))
     declared = (Element(attribute=row.name, **row.metadata) for row in rows)
     cls.elements = tuple(sorted(declared, key=lambda element: element.tag))
+    cls.conditional = tuple((element, element.condition) for element in cls.elements if element.condition)
     if "command_field" in vars(cls):
         cls.name = "-".join(re.findall("RQ|RSP|[A-Z][a-z]*", cls.__name__)).upper()
         cls.__doc__ = f"{inspect.getdoc(cls)}\n\n{_describe(cls)}"
@@ -269,6 +281,7 @@ class Message:
     data_set: ClassVar[DataSet] = DataSet.NEVER
     data_set_condition: ClassVar[Condition | None] = None  # of the optional data set of a response
     elements: ClassVar[tuple[Element, ...]]  # its fields in the order of their tags
+    conditional: ClassVar[tuple[tuple[Element, Condition], ...]]  # those of them that are
 
     def check(self, *, has_data_set: bool) -> None:
         """Check the message against the rules that are about more than one value.
@@ -278,7 +291,7 @@ class Message:
         LocalProtocolError
             If a data set follows that must not, or none does that must; or a conditional field breaks its condition.
         """
-        if self.data_set is (DataSet.NEVER if has_data_set else DataSet.ALWAYS):
+        if self.data_set is (_NEVER if has_data_set else _ALWAYS):
             raise LocalProtocolError(f"{self.name}: a data set follows {self.data_set.value}")
 
     def summary(self) -> str:
@@ -311,13 +324,15 @@ class Response(Message):
     def check(self, *, has_data_set: bool) -> None:
         """Check as for every message, and the conditions of the data set and of the conditional fields."""
         super().check(has_data_set=has_data_set)
-        if self.data_set_condition is not None:
-            self._check_condition(self.data_set_condition, "a data set", has_data_set, has_data_set)
-        for element in self.elements:
-            if element.condition is not None:
-                present = getattr(self, element.attribute) is not None
-                self._check_condition(element.condition, element, present, has_data_set)
+        condition = self.data_set_condition
+        if condition is not None and not condition.allows(has_data_set, status=self.status, has_data_set=has_data_set):
+            raise self._breach("a data set", condition)
+        for element, condition in self.conditional:
+            present = getattr(self, element.attribute) is not None
+            if (present or condition.requires) and not condition.allows(
+                present, status=self.status, has_data_set=has_data_set
+            ):
+                raise self._breach(element, condition)
 
-    def _check_condition(self, condition: Condition, what: object, present: bool, has_data_set: bool) -> None:
-        if not condition.allows(present, status=self.status, has_data_set=has_data_set):
-            raise LocalProtocolError(f"{self.name} with status {_show_status(self.status)}: {what} goes {condition}")
+    def _breach(self, what: object, condition: Condition) -> LocalProtocolError:
+        return LocalProtocolError(f"{self.name} with status {_show_status(self.status)}: {what} goes {condition}")

@@ -24,8 +24,10 @@ from dicom_proto.upper_layer.events import (
 
 __all__ = ["CancelReceived", "ConnectionEvent", "DataChunk", "RequestReceived", "ResponseReceived"]
 
+# These are made for every message and every fragment, and arguments that can only be named would double their cost.
 
-@define(kw_only=True)
+
+@define
 class RequestReceived:
     """The peer asks for an operation, or sends a notification (indication primitive, PS3.7 7.5.1).
 
@@ -38,7 +40,7 @@ class RequestReceived:
     has_data: bool
 
 
-@define(kw_only=True)
+@define
 class ResponseReceived:
     """The peer answers (confirmation primitive, PS3.7 7.5.1); the operation goes on while its status is Pending.
 
@@ -51,7 +53,7 @@ class ResponseReceived:
     has_data: bool
 
 
-@define(kw_only=True)
+@define
 class DataChunk:
     """A piece of the data set of the message that was received last; ``last`` ends it.
 
@@ -65,7 +67,7 @@ class DataChunk:
     last: bool
 
 
-@define(kw_only=True)
+@define
 class CancelReceived:
     """The peer wants an operation that is performed here to end (C-CANCEL-RQ, PS3.7 9.3.2.3)."""
 

@@ -1,6 +1,7 @@
 """Messages on their way in: fragments joined to commands; data sets passed on, collected or dropped (PS3.8 Annex E)."""
 
 from enum import Enum, auto
+from typing import Final
 
 from attrs import define
 
@@ -21,6 +22,10 @@ class Handling(Enum):
     DROP = auto()
 
 
+_STREAM: Final = Handling.STREAM  # looking up a member of an Enum in its class is slow before Python 3.12
+_DROP: Final = Handling.DROP
+
+
 @define
 class Expected:
     """The data set that follows the command which was received last."""
@@ -34,32 +39,27 @@ class Expected:
 class Assembler:
     """The message that is being received: there is never more than one in a direction."""
 
-    __slots__ = ("_collected", "_command_context", "_expected", "_limits")
+    __slots__ = ("_collected", "_command_context", "_limits", "expected")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._collected = bytearray()  # of the command, then of the data set
         self._command_context: int | None = None  # of the command that has begun and not ended
-        self._expected: Expected | None = None
+        self.expected: Expected | None = None  # the data set that is being received, if one is
 
     @property
     def is_mid_message(self) -> bool:
         """Whether a message has begun to arrive and its end has not arrived."""
-        return self._command_context is not None or self._expected is not None
-
-    @property
-    def expected(self) -> Expected | None:
-        """The data set that is being received, if one is."""
-        return self._expected
+        return self._command_context is not None or self.expected is not None
 
     def expect_data(self, context_id: int, message_id: int, *, invoked: bool, handling: Handling) -> None:
         """Say whose data set follows, and what to do with it."""
-        self._expected = Expected(context_id, message_id, invoked, handling)
+        self.expected = Expected(context_id, message_id, invoked, handling)
 
     def drop_data(self, message_id: int) -> None:
         """Drop the rest of the data set of a request that has been answered early."""
-        if self._expected is not None and not self._expected.invoked and self._expected.message_id == message_id:
-            self._expected.handling = Handling.DROP
+        if self.expected is not None and not self.expected.invoked and self.expected.message_id == message_id:
+            self.expected.handling = Handling.DROP
             self._collected.clear()
 
     def take_command(self, fragment: FragmentReceived) -> tuple[Message, bool] | None:
@@ -74,7 +74,7 @@ class Assembler:
         CommandSetError
             If it cannot be decoded.
         """
-        if self._expected is not None:
+        if self.expected is not None:
             raise _out_of_order("a command before the data set of the last one has ended")
         if self._command_context not in (None, fragment.context_id):
             raise _out_of_order("a command on two presentation contexts")
@@ -100,24 +100,26 @@ class Assembler:
         LimitExceededError
             If it is to be collected and is too long.
         """
-        expected = self._expected
+        expected = self.expected
         if expected is None:
             raise _out_of_order("a data set without a command that announces it")
         if expected.context_id != fragment.context_id:
             raise _out_of_order("a command and its data set on two presentation contexts")
         if fragment.last:
-            self._expected = None
-        data: memoryview | bytes = fragment.data
-        if expected.handling is Handling.DROP:
+            self.expected = None
+        if expected.handling is _STREAM:
+            return DataChunk(expected.message_id, expected.invoked, fragment.data, fragment.last)
+        if expected.handling is _DROP:
             return None
-        if expected.handling is Handling.COLLECT:
-            if len(self._collected) + len(data) > self._limits.data_set:
-                raise LimitExceededError(f"a data set of more than {self._limits.data_set} bytes is not kept in memory")
-            self._collected += data
-            if not fragment.last:
-                return None
-            data, self._collected = bytes(self._collected), bytearray()
-        return DataChunk(message_id=expected.message_id, invoked=expected.invoked, data=data, last=fragment.last)
+        if len(self._collected) + len(fragment.data) > self._limits.data_set:
+            raise LimitExceededError(f"a data set of more than {self._limits.data_set} bytes is not kept in memory")
+        if fragment.last and not self._collected:  # in one piece, as most of those that are collected
+            return DataChunk(expected.message_id, expected.invoked, bytes(fragment.data), True)
+        self._collected += fragment.data
+        if not fragment.last:
+            return None
+        data, self._collected = bytes(self._collected), bytearray()
+        return DataChunk(expected.message_id, expected.invoked, data, True)
 
 
 def _out_of_order(what: str) -> PDUError:

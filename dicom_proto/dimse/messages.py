@@ -1,4 +1,4 @@
-"""The 23 DIMSE messages, as a table that reads like those of PS3.7 9.3 and 10.3, and their codec.
+"""The 23 DIMSE messages, as a table that reads like those of PS3.7 9.3 and 10.3.
 
 Each class is one command. Its fields are the rows of the standard's table, named after the DICOM keyword in snake
 case, in the order of their tags. A row says mandatory (M), optional (U, user option) or conditional (C), the element
@@ -20,10 +20,10 @@ other messages.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.command_set import AE, AT, LO, UI, US, decode_command_set, encode_command_set
+from dicom_proto.dimse.codec import decode_message, encode_message
+from dicom_proto.dimse.command_set import AE, AT, LO, UI, US
 from dicom_proto.dimse.declaration import (
     CANCEL,
     FAILURE,
@@ -46,7 +46,7 @@ from dicom_proto.dimse.declaration import (
     optional,
     span,
 )
-from dicom_proto.errors import CommandSetError, LocalProtocolError
+from dicom_proto.errors import LocalProtocolError
 
 __all__ = [
     "KEYWORDS",
@@ -413,90 +413,3 @@ MESSAGES: Final[Mapping[int, type[Message]]] = MappingProxyType(REGISTRY)  # by 
 KEYWORDS: Final[Mapping[str, str]] = MappingProxyType(  # DICOM keyword to attribute name
     {element.keyword: element.attribute for cls in MESSAGES.values() for element in cls.elements}
 )
-
-
-_COMMAND_FIELD: Final = 0x0100
-_COMMAND_DATA_SET_TYPE: Final = 0x0800
-_DATA_SET: Final = US.encode(0x0001)  # any value but the next one
-_NO_DATA_SET: Final = US.encode(0x0101)
-_BY_RAW_COMMAND_FIELD: Final = {US.encode(command_field): cls for command_field, cls in MESSAGES.items()}
-
-
-def encode_message(message: Message, *, has_data_set: bool) -> bytes:
-    """Encode a message as the command set that goes before its data set.
-
-    Parameters
-    ----------
-    message : Message
-        What to send; a request needs its message id.
-    has_data_set : bool
-        Whether a data set will follow: Command Data Set Type (0000,0800) is 0001H if so, else 0101H.
-
-    Raises
-    ------
-    LocalProtocolError
-        If the data set breaks the rule of the message, a mandatory field is ``None``, a conditional field breaks its
-        condition, or a value is not what its value representation allows.
-    """
-    message.check(has_data_set=has_data_set)
-    values = {
-        _COMMAND_FIELD: US.encode(message.command_field),
-        _COMMAND_DATA_SET_TYPE: _DATA_SET if has_data_set else _NO_DATA_SET,
-    }
-    for element in message.elements:
-        value = getattr(message, element.attribute)
-        if value is not None:
-            try:
-                values[element.tag] = element.vr.encode(value)
-            except LocalProtocolError as error:
-                raise LocalProtocolError(f"{message.name}: {element}: {error}") from error
-        elif element.usage == "M":
-            raise LocalProtocolError(f"{message.name}: {element} is mandatory")
-    return encode_command_set(values)
-
-
-def decode_message(data: Buffer) -> tuple[Message, bool]:
-    """Decode one whole command set.
-
-    Parameters
-    ----------
-    data : Buffer
-        The command set, without PDV headers.
-
-    Returns
-    -------
-    tuple of Message and bool
-        The message, and whether a data set follows, whatever the rule of the message says.
-
-    Raises
-    ------
-    CommandSetError
-        If the command set cannot be split into elements, the command field is unknown, a mandatory field is absent or
-        empty, or a number or tag has the wrong length. The error names message, field and tag.
-    """
-    values = decode_command_set(data)
-    raw = values.get(_COMMAND_FIELD)
-    cls = _BY_RAW_COMMAND_FIELD.get(raw) if raw else None
-    if cls is None:
-        shown = "absent" if raw is None else raw[:8].hex(" ") or "empty"
-        raise CommandSetError(f"CommandField (0000,0100) is that of no DIMSE message: {shown}")
-    data_set_type = values.get(_COMMAND_DATA_SET_TYPE)
-    if data_set_type is None or len(data_set_type) != 2:
-        raise CommandSetError(f"{cls.name}: CommandDataSetType (0000,0800) is mandatory, and absent or not of 2 bytes")
-    return cls(**_decode_elements(cls, values)), data_set_type != _NO_DATA_SET
-
-
-def _decode_elements(cls: type[Message], values: Mapping[int, bytes]) -> dict[str, Any]:
-    """Return the values of those fields that are neither absent nor empty, by attribute name."""
-    known = {}
-    for element in cls.elements:
-        raw = values.get(element.tag)
-        try:
-            value = element.vr.decode(raw) if raw else ""
-        except CommandSetError as error:
-            raise CommandSetError(f"{cls.name}: {element}: {error}") from None
-        if value != "":
-            known[element.attribute] = value
-        elif element.usage == "M":
-            raise CommandSetError(f"{cls.name}: {element} is mandatory, and {'absent' if raw is None else 'empty'}")
-    return known

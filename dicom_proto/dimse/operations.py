@@ -15,7 +15,7 @@ def has_many_responses(request: Request) -> bool:
     return isinstance(request, _MANY_RESPONSES)
 
 
-@define(kw_only=True)
+@define
 class Invoked:
     """An operation that this side has asked the peer for."""
 
@@ -27,7 +27,7 @@ class Invoked:
     is_answered: bool = False  # the final response has begun to arrive
 
 
-@define(kw_only=True)
+@define
 class Performed:
     """An operation that the peer has asked this side for."""
 

@@ -110,10 +110,10 @@ class Outbox:
                 raise LocalProtocolError(
                     f"a data set of {len(data)} bytes cannot be sent: even and not empty (PS3.8 E.1)"
                 )
-        message = _Message(context_id, command, data, message_id)
         if self._open is None:
-            self._send(message)
+            self._send(context_id, command, data, message_id)
         else:
+            message = _Message(context_id, command, data, message_id)
             self._waiting.append(message)
             self.bytes_waiting += message.length
 
@@ -137,7 +137,7 @@ class Outbox:
 
     def take_departed(self) -> list[int]:
         """Return the message IDs of the requests whose last byte has been handed out since the last call."""
-        departed = []
+        departed: list[int] = []
         while self._departures and self._departures[0][0] <= self._association.bytes_handed_out:
             departed.append(self._departures.popleft()[1])
         return departed
@@ -162,17 +162,18 @@ class Outbox:
         while self._waiting and self._open is None:
             message = self._waiting.popleft()
             self.bytes_waiting -= message.length
-            self._send(message)
+            self._send(message.context_id, message.command, message.data, message.message_id)
 
-    def _send(self, message: _Message) -> None:
-        send = self._association.send_fragment
-        send(message.context_id, message.command, command=True, last=True)
-        if isinstance(message.data, Outgoing):
-            self._open = message.data
+    def _send(
+        self, context_id: int, command: bytes, data: memoryview | Outgoing | None, message_id: int | None
+    ) -> None:
+        self._association.send_fragment(context_id, command, command=True, last=True)
+        if isinstance(data, Outgoing):
+            self._open = data
             return
-        if message.data is not None:
-            send(message.context_id, message.data, command=False, last=True)
-        self._note_departure(message.message_id)
+        if data is not None:
+            self._association.send_fragment(context_id, data, command=False, last=True)
+        self._note_departure(message_id)
 
     def _note_departure(self, message_id: int | None) -> None:
         if message_id is not None:

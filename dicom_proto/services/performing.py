@@ -44,6 +44,7 @@ _ELEMENTS: Final = {
     for kind in MESSAGES.values()
     if issubclass(kind, Response)
 }
+_PENDING: Final = Category.PENDING
 _NOT_FOR_HANDLERS: Final = frozenset({"message_id_being_responded_to"})
 
 
@@ -85,6 +86,8 @@ class Performing:
         self.has_data = received.has_data
         self._operation = peer.connection.performed[received.message_id]
         self._is_closed = False
+        self._answers: dict[int, Answer] = {}  # of plain statuses that the standard has, each read once
+        self._repetitions: dict[int, Mapping[str, Any]] = {}  # what a response repeats, by its status
 
     @property
     def is_outstanding(self) -> bool:
@@ -189,6 +192,8 @@ class Performing:
         """
         if isinstance(value, Answer):
             return value
+        if type(value) is int and value in self._answers:
+            return self._answers[value]
         fields: dict[str, Any] = {}
         status = value
         if isinstance(value, Dataset):
@@ -201,9 +206,12 @@ class Performing:
             shown = status if isinstance(status, int) else type(status).__name__  # no values of data sets in logs
             _log.error("a handler returned %s as a status: it is a 16-bit integer, or a Dataset with one", shown)
             return Answer(NOT_A_STATUS)
+        answer = Answer(int(status), fields)
         if not self._is_known(status):
             _log.warning("status %04XH is none that the standard has for %s", status, self.request.name)
-        return Answer(int(status), fields)
+        elif not fields:
+            self._answers[answer.status] = answer
+        return answer
 
     def _is_known(self, status: int) -> bool:
         service_class = service_class_of(self.context.abstract_syntax)
@@ -262,8 +270,11 @@ class Performing:
         if data is not None and not _may_have_data(kind, status):
             _log.warning("a data set does not go with status %04XH of a %s and is not sent", status, kind.name)
             data = None
-        own = {**self._repeated(kind, status), **fields}
-        chosen = self._chosen(kind, answer, own, has_data=data is not None)
+        repeated = self._repetitions.get(status)
+        if repeated is None:
+            repeated = self._repetitions[status] = self._repeated(kind, status)
+        own = {**repeated, **fields}
+        chosen = self._chosen(kind, answer, own, has_data=data is not None) if answer.fields else {}
         response = kind(message_id_being_responded_to=self.message_id, status=status, **(own | chosen))
         try:
             response.check(has_data_set=data is not None)
@@ -276,7 +287,7 @@ class Performing:
                 **self._repeated(kind, PROCESSING_FAILURE),
             )
         self.peer.connection.send_response(response, data=data)
-        if code_to_category(response.status) != Category.PENDING:
+        if code_to_category(response.status) is not _PENDING:
             self.close()
 
     def _repeated(self, kind: type[Response], status: int) -> dict[str, Any]:

@@ -37,6 +37,11 @@ _log = logging.getLogger("dicom_proto.upper_layer")
 _CLOSED: Final = ConnectionClosed()
 _NO_LIMIT: Final = 1 << 62
 _WITHOUT_CONNECTION: Final = frozenset({State.Sta1, State.Sta4})
+_SENDS_DATA: Final = frozenset(state for state in State if (Event.Evt9, state) in TABLE)
+# Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
+_STA1: Final = State.Sta1
+_STA6: Final = State.Sta6
+_IDLE: Final = Timer.IDLE
 
 
 class Association(Machine):
@@ -63,6 +68,8 @@ class Association(Machine):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
     ) -> None:
         super().__init__(limits, tolerance, timeouts)
+        # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
+        self._most_waiting = max(limits.send_queue, limits.send_pdu_length)
         self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
 
     # --- what the world does to it ------------------------------------------------------------------------------------
@@ -87,9 +94,9 @@ class Association(Machine):
         LocalProtocolError
             If no connection was made, or after :meth:`receive_eof`.
         """
-        if self.wants_close:
-            return
-        if not self._started or self._state is State.Sta4 or self._eof:
+        if self._eof or self._state in _WITHOUT_CONNECTION:
+            if self.wants_close:
+                return
             raise LocalProtocolError("bytes can be received only between connection_made() and receive_eof()")
         if not self._deaf:
             self._inbound.feed(data)
@@ -167,7 +174,7 @@ class Association(Machine):
     @property
     def wants_close(self) -> bool:
         """Whether all is over and the transport connection is to be closed, once what was handed out has been sent."""
-        return self._started and self._state is State.Sta1
+        return self._started and self._state is _STA1
 
     @property
     def wants_read(self) -> bool:
@@ -181,10 +188,10 @@ class Association(Machine):
     @property
     def write_room(self) -> int:
         """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
-        if (Event.Evt9, self._state) not in TABLE:
+        if self._state not in _SENDS_DATA:
             return 0
-        # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
-        return max(0, max(self._limits.send_queue, self._limits.send_pdu_length) - self.bytes_waiting)
+        outbound = self._outbound
+        return max(0, self._most_waiting - outbound.queued + outbound.handed_out)
 
     # --- what its user asks of it -------------------------------------------------------------------------------------
 
@@ -233,7 +240,8 @@ class Association(Machine):
         LocalProtocolError
             If it cannot.
         """
-        self._require(Event.Evt9)
+        if self._state not in _SENDS_DATA:
+            self._require(Event.Evt9)
         if context_id not in self._contexts:
             raise LocalProtocolError(f"presentation context {context_id} was not accepted")
 
@@ -252,7 +260,8 @@ class Association(Machine):
         if data and self._outbound.is_mid_stream and not self.write_room:
             raise LocalProtocolError("the peer has to read first: write_room is 0")
         self._outbound.put_fragment(context_id, data, command=command, last=last)
-        self._fire(Event.Evt9)
+        if self.observer is not None:  # DT-1 and AR-7 change nothing here
+            self._fire(Event.Evt9)
 
     def release(self) -> None:
         """Ask for the release of the association (A-RELEASE request primitive, Evt11), behind the data that waits.
@@ -362,8 +371,8 @@ class Association(Machine):
 
         A slow handler is not the peer's silence; but whatever this side does, it cannot wait for ever for room.
         """
-        listens = self._state is State.Sta6 and self.is_attentive and self.wants_read
+        listens = self._state is _STA6 and self.is_attentive and self.wants_read
         if not listens and not self._outbound.can_leave:
-            self._timers.stop(Timer.IDLE)
-        elif restart or not self._timers.is_running(Timer.IDLE):
-            self._timers.start(Timer.IDLE, now)
+            self._timers.stop(_IDLE)
+        elif restart or not self._timers.is_running(_IDLE):
+            self._timers.start(_IDLE, now)

@@ -65,8 +65,8 @@ class AssociateRejected:
     reason: int
 
 
-# Not frozen: a P-DATA indication is made for every fragment, and freezing costs as much as all the rest of it.
-@define(kw_only=True)
+# Made for every fragment: freezing, and arguments that can only be named, would cost several times as much as the rest.
+@define
 class FragmentReceived:
     """P-DATA indication: one piece of a fragment, as far as it has arrived (PS3.8 7.6, Annex E).
 

@@ -35,6 +35,15 @@ class Inbound:
     A PDU is read in two steps, so that its six header bytes can be judged before anything more of it is kept:
     :meth:`header` shows the header, then one of :meth:`read_body`, :meth:`enter_data` and :meth:`skip` says what to
     do with the rest.
+
+    Attributes
+    ----------
+    data_left : int
+        Bytes still to be read of the P-DATA-TF that the reader is inside of; 0 if it is inside none.
+    in_body : bool
+        Whether the reader is collecting the body of a PDU.
+    skip_left : int
+        Bytes that are still to be skipped.
     """
 
     __slots__ = (
@@ -44,11 +53,13 @@ class Inbound:
         "_body",
         "_body_left",
         "_context_id",
-        "_control",
-        "_data_left",
+        "_is_command",
+        "_is_last",
         "_pdv_left",
-        "_skip",
         "_waiting",
+        "data_left",
+        "in_body",
+        "skip_left",
     )
 
     def __init__(self) -> None:
@@ -56,13 +67,14 @@ class Inbound:
         self._at = 0  # how much of it has been read
         self._blocks: deque[memoryview | bytearray] = deque()  # behind it
         self._waiting = 0  # bytes in them
-        self._skip = 0
-        self._body: bytearray | None = None  # of the PDU whose body is being collected
+        self.skip_left = 0
+        self.in_body = False
+        self._body = bytearray()
         self._body_left = 0
-        self._data_left = 0  # of the P-DATA-TF that is being read
+        self.data_left = 0
         self._pdv_left = 0  # of its PDV that is being read
         self._context_id = 0
-        self._control = 0
+        self._is_command = self._is_last = False
 
     @property
     def available(self) -> int:
@@ -70,19 +82,9 @@ class Inbound:
         return len(self._block) - self._at + self._waiting
 
     @property
-    def in_data(self) -> bool:
-        """Whether the reader is inside a P-DATA-TF."""
-        return self._data_left > 0
-
-    @property
-    def in_body(self) -> bool:
-        """Whether the reader is collecting the body of a PDU."""
-        return self._body is not None
-
-    @property
     def is_between_pdus(self) -> bool:
         """Whether everything that was received has been read, and the next byte begins a PDU."""
-        return not (self.available or self._skip or self._data_left or self._body is not None)
+        return not (self.available or self.skip_left or self.data_left or self.in_body)
 
     def feed(self, data: Buffer) -> None:
         """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
@@ -116,39 +118,38 @@ class Inbound:
     def read_body(self, length: int) -> None:
         """Consume the header; :meth:`body` then returns the ``length`` bytes behind it."""
         self._discard(HEADER_LENGTH)
-        self._body = bytearray()
+        self.in_body = True
         self._body_left = length
 
     def body(self) -> bytes | None:
         """Return the body that is being collected, ``None`` until all of it is there."""
-        if self._body is None:
-            return None
         while self._body_left and self._block:
             piece = self._take(self._body_left)
             self._body += piece
             self._body_left -= len(piece)
-        if self._body_left:
+        if self._body_left or not self.in_body:
             return None
-        body, self._body = bytes(self._body), None
+        self.in_body = False
+        body, self._body = bytes(self._body), bytearray()
         return body
 
     def skip(self, length: int) -> None:
         """Consume the header, and the ``length`` bytes behind it as they arrive."""
         self._discard(HEADER_LENGTH)
-        self._skip = length
+        self.skip_left = length
 
     def skip_rest(self) -> None:
         """Consume the rest of the P-DATA-TF that is being read as it arrives."""
-        self._skip = self._data_left
-        self._data_left = self._pdv_left = 0
+        self.skip_left = self.data_left
+        self.data_left = self._pdv_left = 0
 
     def is_skipping(self) -> bool:
         """Consume what is to be skipped; return whether some of it is still to come."""
-        if self._skip:
-            count = min(self._skip, self.available)
+        if self.skip_left:
+            count = min(self.skip_left, self.available)
             self._discard(count)
-            self._skip -= count
-        return self._skip > 0
+            self.skip_left -= count
+        return self.skip_left > 0
 
     def enter_data(self, length: int) -> None:
         """Consume the header of a P-DATA-TF; :meth:`fragment` then reads the ``length`` bytes behind it.
@@ -160,8 +161,10 @@ class Inbound:
         """
         if not length:
             raise PDUError("P-DATA-TF without a presentation data value item")
-        self._discard(HEADER_LENGTH)
-        self._data_left = length
+        self._at += HEADER_LENGTH  # it lies in one block: see header()
+        if self._at == len(self._block):
+            self._next_block()
+        self.data_left = length
 
     def fragment(self, contexts: Container[int]) -> FragmentReceived | None:
         """Return the next piece of a fragment, ``None`` until more bytes are there or the P-DATA-TF has ended.
@@ -172,37 +175,34 @@ class Inbound:
             If a PDV does not fit its PDU (PS3.8 9.3.5.1) or names a context that is not in ``contexts``.
         """
         while not self._pdv_left:
-            if not self._data_left or (self.available < PDV_HEADER_LENGTH <= self._data_left):
+            if not self.data_left:
                 return None
-            if not self._enter_pdv(contexts) and self._control & MCH_LAST:
-                return self._piece(_NOTHING)  # an empty fragment: receivers should take it (PS3.8 E.2)
-        if not self._block:
-            return None
+            if len(self._block) - self._at < PDV_HEADER_LENGTH <= self.data_left:
+                if self.available < PDV_HEADER_LENGTH:
+                    return None
+                self._join(PDV_HEADER_LENGTH)
+            self._enter_pdv(contexts)
+            if self._is_last and not self._pdv_left:
+                return FragmentReceived(self._context_id, self._is_command, True, _NOTHING)  # see PS3.8 E.2
         piece = self._take(self._pdv_left)
-        self._pdv_left -= len(piece)
-        self._data_left -= len(piece)
-        return self._piece(piece)
+        length = len(piece)
+        if not length:
+            return None
+        self._pdv_left -= length
+        self.data_left -= length
+        return FragmentReceived(self._context_id, self._is_command, self._is_last and not self._pdv_left, piece)
 
-    def _piece(self, data: memoryview) -> FragmentReceived:
-        control = self._control
-        return FragmentReceived(
-            context_id=self._context_id,
-            command=bool(control & MCH_COMMAND),
-            last=bool(control & MCH_LAST) and not self._pdv_left,
-            data=data,
-        )
-
-    def _enter_pdv(self, contexts: Container[int]) -> int:
-        """Read the header of a PDV; return the length of its fragment."""
-        if len(self._block) - self._at < PDV_HEADER_LENGTH <= self.available:
-            self._join(PDV_HEADER_LENGTH)
-        length, self._context_id, self._control = unpack_pdv_header(self._block, self._data_left, self._at)
+    def _enter_pdv(self, contexts: Container[int]) -> None:
+        """Read the header of a PDV, whose fragment may be empty: receivers should take that (PS3.8 E.2)."""
+        self._pdv_left, self._context_id, control = unpack_pdv_header(self._block, self.data_left, self._at)
         if self._context_id not in contexts:
             raise PDUError(f"PDV for presentation context {self._context_id}, which was not accepted")
-        self._discard(PDV_HEADER_LENGTH)
-        self._data_left -= PDV_HEADER_LENGTH
-        self._pdv_left = length
-        return length
+        self._is_command = bool(control & MCH_COMMAND)
+        self._is_last = bool(control & MCH_LAST)
+        self._at += PDV_HEADER_LENGTH
+        if self._at == len(self._block):
+            self._next_block()
+        self.data_left -= PDV_HEADER_LENGTH
 
     def _join(self, count: int) -> None:
         """Make the next ``count`` bytes, a header that is there but lies in several blocks, one block of their own."""
@@ -233,7 +233,7 @@ class Inbound:
     def _discard(self, count: int) -> None:
         """Consume ``count`` bytes that are there."""
         self._at += count
-        while self._block and self._at >= len(self._block):
+        while self._at >= len(self._block) and self._block:
             beyond = self._at - len(self._block)
             self._next_block()
             self._at = beyond

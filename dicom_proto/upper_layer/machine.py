@@ -57,7 +57,10 @@ _EVENTS: Final[dict[int, Event]] = {
 _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
-_TAKES_DATA: Final = frozenset({State.Sta6, State.Sta7})
+_TAKES_DATA: Final = frozenset(s for s in State if TABLE.get((Event.Evt10, s)) in {Action.DT_2, Action.AR_6})
+# Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
+_STA1: Final = State.Sta1
+_P_DATA_TF: Final = PDUType.P_DATA_TF
 _NO_CONTEXTS: Final[Mapping[int, AcceptedContext]] = MappingProxyType({})
 _VERSION_NOT_SUPPORTED: Final = AAssociateRJ(1, 2, 2)
 _RELEASE_RQ: Final = encode_pdu(AReleaseRQ())
@@ -116,14 +119,11 @@ class Machine:
 
     def _read(self) -> bool:
         inbound = self._inbound
-        if inbound.in_data:
+        if inbound.data_left:
             if self._state in _TAKES_DATA:
-                fragment = inbound.fragment(self._contexts)
-                if fragment is not None:
-                    self._events.append(fragment)
-                return fragment is not None or not inbound.in_data
+                return self._take_fragment()
             inbound.skip_rest()
-        if inbound.is_skipping():
+        if inbound.skip_left and inbound.is_skipping():
             return False
         if inbound.in_body:
             body = inbound.body()
@@ -132,7 +132,38 @@ class Machine:
             self._fire(_EVENTS[self._body_type], decode_pdu(self._body_type, body, tolerance=self._tolerance))
             return True
         header = inbound.header()
-        return header is not None and self._judge(*header)
+        if header is None:
+            return False
+        pdu_type, length = header
+        if pdu_type == _P_DATA_TF and self._state in _TAKES_DATA:
+            return self._enter_data(length)
+        return self._judge(pdu_type, length)
+
+    def _enter_data(self, length: int) -> bool:
+        """Enter a P-DATA-TF (Evt10), and go straight on to what it carries.
+
+        Raises
+        ------
+        PDUError
+            If its length cannot be right.
+        """
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("< P_DATA_TF, %d bytes", HEADER_LENGTH + length)
+        if self._receive_length and length > self._receive_length:
+            raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
+        self._inbound.enter_data(length)
+        if self.observer is not None:  # DT-2 and AR-6 change nothing here
+            self._fire(Event.Evt10)
+        self._take_fragment()
+        return True
+
+    def _take_fragment(self) -> bool:
+        """Take what there is of a fragment; return whether it is worth while to go on reading."""
+        fragment = self._inbound.fragment(self._contexts)
+        if fragment is not None:
+            self._events.append(fragment)
+            return True
+        return not self._inbound.data_left
 
     def _judge(self, pdu_type: int, length: int) -> bool:
         """Decide by the six header bytes what becomes of a PDU; return False if it has to wait.
@@ -157,11 +188,6 @@ class Machine:
             self._fire(event, error)
         elif action is Action.AA_6:
             self._inbound.skip(length)
-            self._fire(event)
-        elif event is Event.Evt10:
-            if self._receive_length and length > self._receive_length:
-                raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
-            self._inbound.enter_data(length)
             self._fire(event)
         else:
             self._body_type = PDUType(pdu_type)
@@ -191,12 +217,12 @@ class Machine:
         before = self._state
         action, perform, after = _STEPS[event, before]
         self._started = True
-        self._state = perform(self, cause) or after
+        self._state = after if perform is None else perform(self, cause) or after
         if before is not self._state:
             _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
         if self.observer is not None:
             self.observer(Transition(before, event, action, self._state))
-        if self._state is State.Sta1:
+        if self._state is _STA1:
             self._timers.stop(*Timer)
             self._outbound.clear()
             self._inbound.clear()
@@ -305,9 +331,6 @@ class Machine:
         self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, reason=error.abort_reason, error=error))
         self._send_abort(AAbort(2, error.abort_reason))
 
-    def _nothing(self, cause: object) -> None:
-        """Do what is left of an action when the state and the queues have been seen to: nothing."""
-
     def _send_abort(self, abort: AAbort) -> None:
         """Queue an A-ABORT; nothing that waits is sent before it, and ARTIM alone runs from when it leaves."""
         encoded = encode_pdu(abort)
@@ -320,7 +343,8 @@ class Machine:
         self._outbound.put_control(encoded, starts)
 
 
-_PERFORM: Final[dict[Action, Callable[[Machine, Any], State | None]]] = {
+# Where there is nothing, all that an action does is to change the state.
+_PERFORM: Final[dict[Action, Callable[[Machine, Any], State | None] | None]] = {
     Action.AE_1: Machine._ae_1,
     Action.AE_2: Machine._ae_2,
     Action.AE_3: Machine._ae_3,
@@ -330,24 +354,24 @@ _PERFORM: Final[dict[Action, Callable[[Machine, Any], State | None]]] = {
     Action.AE_7: Machine._ae_7,
     Action.AE_8: Machine._ae_8,
     # The data goes straight from the reader to the events, and from the user to the queue.
-    Action.DT_1: Machine._nothing,
-    Action.DT_2: Machine._nothing,
+    Action.DT_1: None,
+    Action.DT_2: None,
     Action.AR_1: Machine._ar_1,
     Action.AR_2: Machine._ar_2,
     Action.AR_3: Machine._ar_3,
     Action.AR_4: Machine._ar_4,
-    Action.AR_5: Machine._nothing,  # going to Sta1 stops all timers and asks for the close
-    Action.AR_6: Machine._nothing,
-    Action.AR_7: Machine._nothing,
+    Action.AR_5: None,  # going to Sta1 stops all timers and asks for the close
+    Action.AR_6: None,
+    Action.AR_7: None,
     Action.AR_8: Machine._ar_8,
     Action.AR_9: Machine._ar_9,
     Action.AR_10: Machine._ar_10,
     Action.AA_1: Machine._aa_1,
-    Action.AA_2: Machine._nothing,
+    Action.AA_2: None,
     Action.AA_3: Machine._aa_3,
     Action.AA_4: Machine._aa_4,
-    Action.AA_5: Machine._nothing,
-    Action.AA_6: Machine._nothing,
+    Action.AA_5: None,
+    Action.AA_6: None,
     Action.AA_7: Machine._aa_7,
     Action.AA_8: Machine._aa_8,
 }

@@ -6,7 +6,7 @@ carries one PDV, all of one message's command or data set, of even length (PS3.8
 
 from collections import deque
 
-from attrs import define, field
+from attrs import define
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import LocalProtocolError
@@ -32,7 +32,7 @@ class _Stream:
 
     context_id: int
     command: bool
-    views: deque[memoryview] = field(factory=deque)
+    views: deque[memoryview]
     length: int = 0  # of the views
     total: int = 0  # of everything that was ever put in
     ended: bool = False
@@ -60,10 +60,11 @@ class Outbound:
         Payload bytes of P-DATA-TF that have left, a running total; ``queued - handed_out`` wait.
     """
 
-    __slots__ = ("_max_fragment", "_queue", "handed_out", "queued")
+    __slots__ = ("_max_fragment", "_queue", "_unended", "handed_out", "queued")
 
     def __init__(self) -> None:
         self._queue: deque[_Control | _Stream] = deque()
+        self._unended: _Stream | None = None  # the last in the queue, if it has not ended
         self._max_fragment = 0
         self.queued = 0
         self.handed_out = 0
@@ -75,18 +76,15 @@ class Outbound:
     @property
     def is_mid_stream(self) -> bool:
         """Whether a command or data set was begun whose end has not been queued."""
-        return self._unended() is not None
+        return self._unended is not None
 
     @property
     def can_leave(self) -> bool:
         """Whether a PDU waits that :meth:`hand_out` would cut: what holds it up is the peer, which does not read."""
-        head = self._queue[0] if self._queue else None
-        return isinstance(head, _Control) or (head is not None and (head.ended or head.length > self._max_fragment))
-
-    def _unended(self) -> _Stream | None:
-        """Return the stream that has not ended, if there is one; it is always the last in the queue."""
-        last = self._queue[-1] if self._queue else None
-        return last if isinstance(last, _Stream) and not last.ended else None
+        if not self._queue:
+            return False
+        head = self._queue[0]
+        return isinstance(head, _Control) or head.ended or head.length > self._max_fragment
 
     def put_control(self, data: bytes, starts: Timer | None = None) -> None:
         """Queue an encoded PDU behind everything that waits, and the timer that starts when it leaves."""
@@ -100,6 +98,7 @@ class Outbound:
     def clear(self) -> None:
         """Drop everything that waits: nothing precedes or follows an A-ABORT."""
         self._queue.clear()
+        self._unended = None
         self.queued = self.handed_out
 
     def put_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
@@ -111,26 +110,28 @@ class Outbound:
             If another command or data set has not ended yet, or if this one ends empty or with an odd length (PS3.8
             E.1).
         """
-        going_on = self._unended()
-        stream = going_on or _Stream(context_id, command)
-        if (stream.context_id, stream.command) != (context_id, command):
+        going_on = self._unended
+        stream = going_on or _Stream(context_id, command, deque())
+        if stream.context_id != context_id or stream.command != command:
             raise LocalProtocolError(
                 "the command or data set that is being sent has not ended: two are never mixed (PS3.8 Annex E)"
             )
         view = memoryview(data).cast("B")
-        total = stream.total + len(view)
-        if last and (total == 0 or total % 2):
+        length = len(view)
+        total = stream.total + length
+        if last and (not total or total % 2):
             raise LocalProtocolError(
                 f"a command or data set of {total} bytes cannot be sent: even and not empty (PS3.8 E.1)"
             )
         if going_on is None:
             self._queue.append(stream)
-        if view:
+        if length:
             stream.views.append(view)
         stream.total = total
-        stream.length += len(view)
+        stream.length += length
         stream.ended = last
-        self.queued += len(view)
+        self._unended = None if last else stream
+        self.queued += length
 
     def hand_out(self, limit: int) -> tuple[list[Buffer], list[Timer]]:
         """Cut what waits into whole PDUs until ``limit`` bytes are passed; say which timers start because of them.
@@ -159,19 +160,18 @@ class Outbound:
         """
         size = self._max_fragment
         control = MCH_COMMAND if stream.command else 0
-        full = pack_pdv_header(stream.context_id, control, size) if stream.length > size else b""
-        before, cut = stream.length, 0
-        while cut < limit:
-            if stream.length > size:
+        cut = 0
+        if stream.length > size:
+            full = pack_pdv_header(stream.context_id, control, size)
+            while stream.length > size and cut < limit:
                 buffers.append(full)
                 stream.take(size, buffers)
-            elif stream.ended:
-                cut += stream.length + _OVERHEAD
-                buffers.append(pack_pdv_header(stream.context_id, control | MCH_LAST, stream.length))
-                stream.take(stream.length, buffers)
-                break
-            else:
-                break
-            cut += size + _OVERHEAD
-        self.handed_out += before - stream.length
+                self.handed_out += size
+                cut += size + _OVERHEAD
+        if stream.ended and cut < limit:
+            buffers.append(pack_pdv_header(stream.context_id, control | MCH_LAST, stream.length))
+            buffers += stream.views
+            self.handed_out += stream.length
+            cut += stream.length + _OVERHEAD
+            stream.length = 0
         return cut

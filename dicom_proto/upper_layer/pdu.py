@@ -66,6 +66,7 @@ PDV_HEADER_LENGTH: Final = 6  # length (4), presentation context ID, message con
 MCH_COMMAND: Final = 0x01  # bits of the message control header (PS3.8 E.2); the others are never tested
 MCH_LAST: Final = 0x02
 
+_P_DATA_TF: Final = 0x04
 _HEADER: Final = struct.Struct(">BxI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
 _DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
@@ -80,7 +81,7 @@ class PDUType(IntEnum):
     A_ASSOCIATE_RQ = 0x01
     A_ASSOCIATE_AC = 0x02
     A_ASSOCIATE_RJ = 0x03
-    P_DATA_TF = 0x04
+    P_DATA_TF = _P_DATA_TF
     A_RELEASE_RQ = 0x05
     A_RELEASE_RP = 0x06
     A_ABORT = 0x07
@@ -182,7 +183,7 @@ def pack_pdv_header(context_id: int, control: int, length: int) -> bytes:
 
     ``control`` is the message control header: :data:`MCH_COMMAND` and :data:`MCH_LAST`, or 0. Nothing is checked here.
     """
-    return _DATA_HEADER.pack(PDUType.P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
+    return _DATA_HEADER.pack(_P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
 
 
 def unpack_pdv_header(data: Buffer, remaining: int, offset: int = 0) -> tuple[int, int, int]:

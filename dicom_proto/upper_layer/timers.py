@@ -60,15 +60,15 @@ class Timeouts:
 class Timers:
     """The deadlines that run now; a timer whose duration is ``None`` never runs."""
 
-    __slots__ = ("_deadlines", "_timeouts")
+    __slots__ = ("_deadlines", "_durations")
 
     def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
+        self._durations = {timer: timeouts.of(timer) for timer in Timer}
         self._deadlines: dict[Timer, float] = {}
 
     def start(self, timer: Timer, now: float) -> None:
         """Start a timer, or start it again if it runs."""
-        duration = self._timeouts.of(timer)
+        duration = self._durations[timer]
         if duration is not None:
             self._deadlines[timer] = now + duration
 
@@ -83,7 +83,7 @@ class Timers:
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline, ``None`` if no timer runs."""
-        return min(self._deadlines.values(), default=None)
+        return min(self._deadlines.values()) if self._deadlines else None
 
     def take_expired(self, now: float) -> list[Timer]:
         """Stop and return the timers whose deadline has come, the earliest first."""

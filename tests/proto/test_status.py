@@ -143,6 +143,7 @@ def test_what_no_service_class_lists_has_the_meaning_of_its_range(row: Row) -> N
 def test_category_of_a_code(code: int, category: str) -> None:
     assert code_to_category(code) == category
     assert code_to_category(code) is Category(category)
+    assert {category: code}[code_to_category(code)] == code  # found under its plain string, as it is equal to it
 
 
 def test_a_service_class_knows_the_codes_of_the_one_it_builds_on() -> None:

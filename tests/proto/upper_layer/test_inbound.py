@@ -128,7 +128,7 @@ def test_clear_forgets_everything() -> None:
     inbound = in_p_data(p_data(pdv(b"abcd"))[:-2])
     inbound.fragment(CONTEXTS)
     inbound.clear()
-    assert not inbound.in_data
+    assert not inbound.data_left
     assert not inbound.available
     assert inbound.header() is None
 
@@ -139,13 +139,13 @@ def test_clear_forgets_everything() -> None:
 def test_a_fragment_in_one_piece() -> None:
     inbound = in_p_data(p_data(pdv(b"abcd", 3, 5)))
     assert pieces(inbound) == [(5, True, True, b"abcd")]
-    assert not inbound.in_data
+    assert not inbound.data_left
 
 
 def test_a_fragment_comes_out_in_the_pieces_in_which_it_arrives_and_only_the_last_is_last() -> None:
     inbound = in_p_data(p_data(pdv(b"abcdef", 2))[:-4])
     assert pieces(inbound) == [(1, False, False, b"ab")]
-    assert inbound.in_data
+    assert inbound.data_left
     inbound.feed(b"cd")
     inbound.feed(b"e")
     assert pieces(inbound) == [(1, False, False, b"cd"), (1, False, False, b"e")]
@@ -184,13 +184,13 @@ def test_empty_fragments_are_taken() -> None:
     """Only one that is the last says something; receivers should accept all (PS3.8 E.2)."""
     inbound = in_p_data(p_data(pdv(b"", 1), pdv(b"ab", 1), pdv(b""), pdv(b"", 3)))
     assert pieces(inbound) == [(1, True, False, b"ab"), (1, True, True, b"")]
-    assert not inbound.in_data
+    assert not inbound.data_left
 
 
 def test_empty_fragments_at_the_end_of_a_pdu() -> None:
     inbound = in_p_data(p_data(pdv(b""), pdv(b"")) + pack_header(5, 4))
     assert pieces(inbound) == []
-    assert not inbound.in_data
+    assert not inbound.data_left
     assert inbound.header() == (5, 4)
 
 
@@ -236,7 +236,7 @@ def test_the_rest_of_a_p_data_tf_is_skipped() -> None:
     inbound = in_p_data(p_data(pdv(b"abcdef"), pdv(b"gh"))[:15])
     assert pieces(inbound) == [(1, False, False, b"abc")]
     inbound.skip_rest()
-    assert not inbound.in_data
+    assert not inbound.data_left
     assert inbound.is_skipping()
     following = p_data(pdv(b"ij", 2))
     inbound.feed(p_data(pdv(b"abcdef"), pdv(b"gh"))[15:] + following)
@@ -309,11 +309,11 @@ def test_single_bytes_that_wait_cost_little_more_than_bytes_in_one_block() -> No
 def read(inbound: Inbound, found: list[object]) -> None:
     """Read as much as is there: bodies of PDUs, and fragments joined."""
     while True:
-        if inbound.in_data:
+        if inbound.data_left:
             piece = inbound.fragment(CONTEXTS)
             if piece is not None:
                 merge(found, piece)
-            elif inbound.in_data:
+            elif inbound.data_left:
                 return
         elif inbound.in_body:
             body = inbound.body()

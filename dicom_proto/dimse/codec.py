@@ -1,0 +1,213 @@
+"""Codec of the DIMSE messages: what their declarations say as a command set, and back (PS3.7 6.3.1, 9.3, 10.3).
+
+A command that names no SOP Instance comes again and again with nothing new but its message ID. What stands before and
+behind that is remembered, within bounds, in both directions.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from attrs import frozen
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.command_set import US, decode_command_set, encode_element, join_elements
+from dicom_proto.dimse.declaration import REGISTRY, Element, Message
+from dicom_proto.errors import CommandSetError, LocalProtocolError
+
+__all__ = ["decode_message", "encode_message"]
+
+_COMMAND_FIELD: Final = 0x0100
+_COMMAND_DATA_SET_TYPE: Final = 0x0800
+_NO_DATA_SET: Final = US.encode(0x0101)
+_DATA_SET_TYPES: Final = {
+    False: encode_element(_COMMAND_DATA_SET_TYPE, _NO_DATA_SET),
+    True: encode_element(_COMMAND_DATA_SET_TYPE, US.encode(0x0001)),  # any value but the other
+}
+_SOP_INSTANCE: Final = frozenset({0x1000, 0x1001})
+_MESSAGE_ID: Final = {0x0110: "message_id", 0x0120: "message_id_being_responded_to"}
+_MESSAGE_ID_HEADERS: Final = {encode_element(tag, bytes(2))[:8]: name for tag, name in _MESSAGE_ID.items()}
+_REMEMBERED: Final = 256  # commands in each direction
+_SHORTEST, _LONGEST = 32, 128  # bytes of a command that is remembered when it was received
+
+
+def _message_id_at(raw: bytes) -> int:
+    """Return where the value of the message ID is in a command set whose elements are in order.
+
+    It stands behind Command Group Length, the UID of a SOP class or none, and Command Field.
+    """
+    return 38 + raw[16] if raw[14] else 30
+
+
+# --- to bytes ---------------------------------------------------------------------------------------------------------
+
+
+@frozen(eq=False)
+class _Layout:
+    """What is to be encoded of the messages of a class."""
+
+    cls: type[Message]
+    before: tuple[Element, ...]  # Command Data Set Type, in the order of their tags
+    behind: tuple[Element, ...]
+    message_id: str  # the name of that field
+    others: tuple[str, ...]  # the names of the other fields
+    is_repeated: bool  # but for the message ID
+
+
+_LAYOUTS: Final[dict[type[Message], _Layout]] = {}
+
+
+def _layout_of(cls: type[Message]) -> _Layout:
+    layout = _LAYOUTS.get(cls)
+    if layout is None:
+        layout = _LAYOUTS[cls] = _make_layout(cls)
+    return layout
+
+
+def _make_layout(cls: type[Message]) -> _Layout:
+    command_field = Element(attribute="command_field", tag=_COMMAND_FIELD, vr=US, usage="M")
+    elements = sorted((command_field, *cls.elements), key=lambda element: element.tag)
+    before = tuple(element for element in elements if element.tag < _COMMAND_DATA_SET_TYPE)
+    return _Layout(
+        cls,
+        before,
+        tuple(elements[len(before) :]),
+        next(element.attribute for element in before if element.tag in _MESSAGE_ID),
+        tuple(element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID),
+        not any(element.tag in _SOP_INSTANCE for element in elements),
+    )
+
+
+def encode_message(message: Message, *, has_data_set: bool) -> bytes:
+    """Encode a message as the command set that goes before its data set.
+
+    Parameters
+    ----------
+    message : Message
+        What to send; a request needs its message id.
+    has_data_set : bool
+        Whether a data set will follow: Command Data Set Type (0000,0800) is 0001H if so, else 0101H.
+
+    Raises
+    ------
+    LocalProtocolError
+        If the data set breaks the rule of the message, a mandatory field is ``None``, a conditional field breaks its
+        condition, or a value is not what its value representation allows.
+    """
+    layout = _layout_of(type(message))
+    if not layout.is_repeated:
+        return _encode(message, layout, has_data_set)
+    others = tuple([getattr(message, name) for name in layout.others])
+    try:
+        hash(others)
+        message_id = US.encode(getattr(message, layout.message_id))
+    except (TypeError, LocalProtocolError):  # a list of tags, which need not be a tuple; no message ID
+        return _encode(message, layout, has_data_set)
+    before, behind = _encode_around(layout, has_data_set, *others)
+    return before + message_id + behind
+
+
+@lru_cache(maxsize=_REMEMBERED, typed=True)
+def _encode_around(layout: _Layout, has_data_set: bool, *others: Any) -> tuple[bytes, bytes]:
+    """Encode what stands before and behind the message ID, from the other fields of a message."""
+    message = layout.cls(**{layout.message_id: 0}, **dict(zip(layout.others, others, strict=True)))
+    raw = _encode(message, layout, has_data_set)
+    at = _message_id_at(raw)
+    return raw[:at], raw[at + 2 :]
+
+
+def _encode(message: Message, layout: _Layout, has_data_set: bool) -> bytes:
+    message.check(has_data_set=has_data_set)
+    before, behind = _encode_elements(message, layout.before), _encode_elements(message, layout.behind)
+    return join_elements([*before, _DATA_SET_TYPES[has_data_set], *behind])
+
+
+def _encode_elements(message: Message, elements: tuple[Element, ...]) -> list[bytes]:
+    parts = []
+    for element in elements:
+        value = getattr(message, element.attribute)
+        if value is not None:
+            try:
+                parts.append(encode_element(element.tag, element.vr.encode(value)))
+            except LocalProtocolError as error:
+                raise LocalProtocolError(f"{message.name}: {element}: {error}") from error
+        elif element.usage == "M":
+            raise LocalProtocolError(f"{message.name}: {element} is mandatory")
+    return parts
+
+
+# --- from bytes -------------------------------------------------------------------------------------------------------
+
+
+def decode_message(data: Buffer) -> tuple[Message, bool]:
+    """Decode one whole command set.
+
+    Parameters
+    ----------
+    data : Buffer
+        The command set, without PDV headers.
+
+    Returns
+    -------
+    tuple of Message and bool
+        The message, and whether a data set follows, whatever the rule of the message says.
+
+    Raises
+    ------
+    CommandSetError
+        If the command set cannot be split into elements, the command field is unknown, a mandatory field is absent or
+        empty, or a number or tag has the wrong length. The error names message, field and tag.
+    """
+    raw = bytes(data)
+    if _SHORTEST <= len(raw) <= _LONGEST:
+        at = _message_id_at(raw)
+        known = _decode_around(raw[:at], raw[at + 2 :]) if at + 2 <= len(raw) else None
+        if known is not None:
+            cls, fields, has_data_set, message_id = known
+            return cls(**{**fields, message_id: US.decode(raw[at : at + 2])}), has_data_set
+    cls, fields, has_data_set = _decode(raw)
+    return cls(**fields), has_data_set
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decode_around(before: bytes, behind: bytes) -> tuple[type[Message], Mapping[str, Any], bool, str] | None:
+    """Decode what stands before and behind a message ID; ``None`` if it is not that which stands between."""
+    message_id = _MESSAGE_ID_HEADERS.get(before[-8:])
+    if message_id is None:
+        return None
+    try:
+        decode_command_set(before[:-8])  # whole elements, so it is the header of one that comes behind them
+    except CommandSetError:
+        return None
+    cls, fields, has_data_set = _decode(before + bytes(2) + behind)
+    return (cls, fields, has_data_set, message_id) if message_id in fields else None
+
+
+def _decode(raw: bytes) -> tuple[type[Message], Mapping[str, Any], bool]:
+    """Return the class of a message, the fields that it has, and whether a data set follows."""
+    values = decode_command_set(raw)
+    command_field = values.get(_COMMAND_FIELD)
+    cls = REGISTRY.get(int.from_bytes(command_field, "little")) if command_field and len(command_field) == 2 else None
+    if cls is None:
+        shown = "absent" if command_field is None else command_field[:8].hex(" ") or "empty"
+        raise CommandSetError(f"CommandField (0000,0100) is that of no DIMSE message: {shown}")
+    data_set_type = values.get(_COMMAND_DATA_SET_TYPE)
+    if data_set_type is None or len(data_set_type) != 2:
+        raise CommandSetError(f"{cls.name}: CommandDataSetType (0000,0800) is mandatory, and absent or not of 2 bytes")
+    return cls, _decode_elements(cls, values), data_set_type != _NO_DATA_SET
+
+
+def _decode_elements(cls: type[Message], values: Mapping[int, bytes]) -> dict[str, Any]:
+    """Return the values of those fields that are neither absent nor empty, by attribute name."""
+    known = {}
+    for element in cls.elements:
+        raw = values.get(element.tag)
+        try:
+            value = element.vr.decode(raw) if raw else ""
+        except CommandSetError as error:
+            raise CommandSetError(f"{cls.name}: {element}: {error}") from None
+        if value != "":
+            known[element.attribute] = value
+        elif element.usage == "M":
+            raise CommandSetError(f"{cls.name}: {element} is mandatory, and {'absent' if raw is None else 'empty'}")
+    return known
