@@ -363,7 +363,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             has_room = not self.is_established or len(connection.invoked) < connection.invoked_window
             return has_room or router.is_full or None  # it may be the caller who has to ask for what fills it
 
-        if has_room() is None:
+        while has_room() is None:  # another thread may have taken it
             yield Await(has_room)
         return (yield from program)
 

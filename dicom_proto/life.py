@@ -205,8 +205,10 @@ class AssociationLife:
         """Abort the association; without one, do nothing."""
         if self.is_over:
             return
-        self.failure = self.failure or AssociationClosed("this side has aborted the association")
-        self.is_aborted = self.is_over = True
+        self.is_over = True
+        if self.peer.connection.state is not State.Sta13:  # released or rejected, and waiting for the peer to close
+            self.failure = self.failure or AssociationClosed("this side has aborted the association")
+            self.is_aborted = True
         self.peer.connection.abort()
 
     # --- its end ------------------------------------------------------------------------------------------------------
