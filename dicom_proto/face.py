@@ -21,10 +21,10 @@ from dicom_proto.services.handlers import EventKind
 from dicom_proto.services.invoking import Invoking
 from dicom_proto.services.own import scu_for
 from dicom_proto.services.pipeline import Pipeline
-from dicom_proto.services.streams import Stream
+from dicom_proto.services.streams import Stream, at_once
 from dicom_proto.sides import ServiceUser, acceptor_of, requestor_of
 
-__all__ = ["AssociationFace", "at_once"]
+__all__ = ["AssociationFace"]
 
 T = TypeVar("T")
 NothingT = TypeVar("NothingT")
@@ -48,7 +48,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         """Run a service program on this association, and return its result (:mod:`dicom_proto.services.effects`)."""
 
     @abstractmethod
-    def _iterate(self, begin: Program[Stream[Any]]) -> Any:
+    def iterate(self, begin: Program[Stream[Any]]) -> Any:
         """Return the results of the stream that a program begins, to be iterated over."""
 
     @abstractmethod
@@ -234,7 +234,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             priority=priority,
             on_progress=on_progress,
         )
-        return cast(SentT, self._iterate(at_once(pipeline)))
+        return cast(SentT, self.iterate(at_once(pipeline)))
 
     def send_c_find(self, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = 2) -> ResultsT:
         """Send a C-FIND request; yield status and identifier of each response."""
@@ -347,7 +347,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         return cast(ResultT, self.run(self._in_window(program)))
 
     def _many(self, invoke: Callable[[], Invoking]) -> ResultsT:
-        return cast(ResultsT, self._iterate(self._in_window(at_once(lambda: calls.Results(invoke())))))
+        return cast(ResultsT, self.iterate(self._in_window(at_once(lambda: calls.Results(invoke())))))
 
     def _in_window(self, program: Program[T]) -> Program[T]:
         """Let a program that invokes an operation wait until another one may be outstanding (PS3.7 D.3.3.3).
@@ -366,9 +366,3 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         while has_room() is None:  # another thread may have taken it
             yield Await(has_room)
         return (yield from program)
-
-
-def at_once(function: Callable[[], T]) -> Program[T]:
-    """Return a program that only calls a function."""
-    yield from ()
-    return function()

@@ -89,12 +89,18 @@ class Router:
         LocalProtocolError
             If the operation is not open.
         """
+        while (event := self.take(key)) is None:
+            if not self._pull():
+                return None
+        return event
+
+    def take(self, key: Key) -> OperationEvent | None:
+        """Return the next event of an operation that has been filed; otherwise as :meth:`next_event`."""
         inbox = self._inboxes.get(key)
         if inbox is None:
             raise LocalProtocolError(f"nobody waits for operation {key[0]} any more: it has been closed")
-        while not inbox:
-            if not self._pull():
-                return None
+        if not inbox:
+            return None
         event = inbox.popleft()
         self._account(event, -1)
         return event
@@ -104,9 +110,15 @@ class Router:
 
         A request is opened as an operation with it.
         """
-        while not self._summons:
+        while (summons := self.take_summons()) is None:
             if not self._pull():
                 return None
+        return summons
+
+    def take_summons(self) -> Summons | None:
+        """Return the next event that belongs to no operation, and has been filed; ``None`` if there is none."""
+        if not self._summons:
+            return None
         summons = self._summons.popleft()
         self._account(summons, -1)
         return summons

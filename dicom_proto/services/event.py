@@ -129,6 +129,8 @@ class RequestEvent(Event):
     ----------
     source_ae_title : str
         The AE title of who asks; empty if this side has requested the association, and may have called it by any.
+    pieces : callable or None
+        What :meth:`chunks` calls.
     """
 
     def __init__(
@@ -152,6 +154,7 @@ class RequestEvent(Event):
         self._is_cancelled = is_cancelled
         self.source_ae_title = source_ae_title
         self._decoded: Dataset | None = None
+        self.pieces: Callable[[], Any] | None = None
 
     @property
     def message_id(self) -> int | None:
@@ -228,6 +231,21 @@ class RequestEvent(Event):
     def file_meta(self) -> FileMetaDataset:
         """File Meta Information for the data set of a C-STORE request (PS3.10 7.1)."""
         return dcmread(BytesIO(self.file_head())).file_meta
+
+    def chunks(self) -> Any:
+        """Iterate over the data set of a C-STORE request as it arrives, in views that are read-only.
+
+        In an async handler ``async for piece in event.chunks()``, in any other ``for piece in event.chunks()``. What is
+        not asked for is dropped when the handler returns.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the handler was not bound as :func:`~dicom_proto.services.chunks.chunked`.
+        """
+        if self.pieces is None:
+            raise LocalProtocolError("there are no chunks: bind the handler of EVT_C_STORE as chunked(handler)")
+        return self.pieces()
 
     def encoded_dataset(self, include_meta: bool = True) -> bytes:
         """Return the data set of a C-STORE request as it was received, with what makes it a DICOM file before it.

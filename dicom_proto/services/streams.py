@@ -1,11 +1,12 @@
 """Results that come one after the other, and are asked for one by one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from dicom_proto.services.effects import Program
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "at_once"]
 
 T = TypeVar("T")
 
@@ -25,3 +26,9 @@ class Stream(ABC, Generic[T]):
     @abstractmethod
     def abandon(self) -> None:
         """Take no more interest in the results; after the last it does nothing."""
+
+
+def at_once(function: Callable[[], T]) -> Program[T]:
+    """Return a program that only calls a function."""
+    yield from ()
+    return function()

@@ -179,6 +179,16 @@ class Results(Generic[T]):
             raise StopAsyncIteration
         return result
 
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        """Wait for the next one in another thread than the loop's: for handlers that are plain functions."""
+        try:
+            return self._association.wait_for(self.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
     async def aclose(self) -> None:
         """Take no more interest in the results: an operation that can be cancelled is."""
         self.close()
@@ -225,6 +235,18 @@ class AsyncAssociation(
         """Read, write and keep time until :attr:`_done`; then see to it that no task is left."""
 
     @abstractmethod
+    def wait_for(self, function: Callable[[], Coro[T]]) -> T:
+        """Have an async function called in the loop, and wait for its result in another thread.
+
+        So handlers that are plain functions call what is to be awaited: ``assoc.wait_for(assoc.send_c_echo)``.
+
+        Raises
+        ------
+        LocalProtocolError
+            If this is the thread of the loop, which would wait for itself.
+        """
+
+    @abstractmethod
     def _is_elsewhere(self, function: Callable[[], None]) -> bool:
         """If this is another thread than the loop's, have a function called there."""
 
@@ -248,7 +270,7 @@ class AsyncAssociation(
             stream.abandon()
             self._turn()
 
-    def _iterate(self, begin: Program[Stream[T]]) -> AsyncIterator[T]:
+    def iterate(self, begin: Program[Stream[T]]) -> AsyncIterator[T]:
         return Results(self, begin)
 
     # --- driving programs ---------------------------------------------------------------------------------------------
@@ -278,7 +300,7 @@ class AsyncAssociation(
     async def _perform(self, effect: Effect, scope: _AsyncScope) -> Any:
         match effect:
             case Receive():
-                return await self._wait(lambda: self.peer.router.next_event(effect.key))
+                return await self._wait(lambda: self.peer.router.take(effect.key))
             case Await():
                 return await self._wait(effect.condition)
             case Drain():
@@ -351,7 +373,7 @@ class AsyncAssociation(
             return
         while True:
             self.conclude()
-            while (summons := router.next_summons()) is not None:
+            while (summons := router.take_summons()) is not None:
                 self._begin(self.attend(summons), is_operation=not self.is_over)
             if self.has_news:
                 self._begin(self.tell(), is_operation=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self, TypeVar
 
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.presentation import build_context, build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Effect, Program
@@ -198,11 +199,20 @@ class Association(AsyncAssociation):
         for task in self._operations:
             task.cancel()
 
-    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+    def _is_here(self) -> bool:
         try:
-            is_here = asyncio.get_running_loop() is self._asyncio
+            return asyncio.get_running_loop() is self._asyncio
         except RuntimeError:
-            is_here = False
+            return False
+
+    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Have an async function called in the loop, and wait for its result in another thread."""
+        if self._is_here():
+            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
+        return asyncio.run_coroutine_threadsafe(function(), self._asyncio).result()
+
+    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+        is_here = self._is_here()
         if not is_here and not self._asyncio.is_closed():
             self._asyncio.call_soon_threadsafe(function)
         return not is_here

@@ -20,13 +20,12 @@ from pydicom.dataset import Dataset
 from dicom_proto.calls import Result
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.errors import DicomProtoError
-from dicom_proto.face import at_once
 from dicom_proto.presentation import PresentationContext, build_context, build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Bindable, Handlers
 from dicom_proto.services.pipeline import Sent
-from dicom_proto.services.streams import Stream
+from dicom_proto.services.streams import Stream, at_once
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -138,7 +137,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     def _perform(self, effect: Effect, scope: Scope) -> Any:
         match effect:
             case Receive():
-                return self._wait(lambda: self.peer.router.next_event(effect.key))
+                return self._wait(lambda: self.peer.router.take(effect.key))
             case Await():
                 return self._wait(effect.condition)
             case Drain():
@@ -163,7 +162,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             case _:
                 assert_never(effect)
 
-    def _iterate(self, begin: Program[Stream[T]]) -> Iterator[T]:
+    def iterate(self, begin: Program[Stream[T]]) -> Iterator[T]:
         """Begin at once; return the results, which are waited for as they are asked for."""
         results = self._next_results(self.run(begin))
         next(results)
@@ -171,7 +170,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
 
     def _next_results(self, stream: Stream[T]) -> Iterator[T | None]:
         try:
-            yield None  # for _iterate: only a generator that has begun is closed when it is abandoned
+            yield None  # for iterate: only a generator that has begun is closed when it is abandoned
             while (result := self.run(stream.next())) is not None:
                 yield result
         finally:
@@ -184,10 +183,9 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         """Wait until a condition gives something; serve meanwhile what the peer asks for."""
         while True:
             with self._lock:
-                result = condition()
-                if result is None:
-                    self.conclude()
-                    result = condition()  # what came before the end still counts
+                self._open_link().flush()
+                self.conclude()
+                result = condition()  # what came before the end still counts
                 if result is not None:
                     return result
                 work = self._next_work()
@@ -211,7 +209,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         """Return what has to be done before anything is waited for, if there is something."""
         if self.has_news:
             return self.tell()
-        summons = self.peer.router.next_summons()
+        summons = self.peer.router.take_summons()
         if summons is None:
             return None
         work = self.attend(summons)
@@ -241,10 +239,8 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             self._end()
 
     def _turn(self) -> None:
-        """Send; then wait until something happens: in the socket, or by the thread that waits for the socket."""
+        """Wait until something happens: in the socket, or by the thread that waits for the socket."""
         link = self._open_link()
-        if link.flush() or self.has_news:
-            return
         timeout = link.seconds_left()
         if self._pumping and not link.wants_write:
             if not self._changed.wait(timeout):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.presentation import build_context, build_role
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.effects import Effect, Program
@@ -159,11 +160,20 @@ class Association(AsyncAssociation):
         for scope in self._operations:
             scope.cancel()
 
-    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+    def _is_here(self) -> bool:
         try:
-            is_here = trio.lowlevel.current_trio_token() is self._token
+            return trio.lowlevel.current_trio_token() is self._token
         except RuntimeError:
-            is_here = False
+            return False
+
+    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Have an async function called in the loop, and wait for its result in another thread."""
+        if self._is_here():
+            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
+        return trio.from_thread.run(function, trio_token=self._token)
+
+    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
+        is_here = self._is_here()
         if not is_here:
             try:
                 self._token.run_sync_soon(function)
