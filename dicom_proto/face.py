@@ -117,7 +117,18 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
     def network_timeout(self, seconds: float | None) -> None:
         self._set_timeouts(idle=seconds)
 
-    def _set_timeouts(self, **seconds: float | None) -> None:
+    @property
+    def network_timeout_response(self) -> str:
+        """What follows when the network timeout has passed: ``"A-ABORT"``, or ``"A-RELEASE"``."""
+        return "A-RELEASE" if self.peer.connection.releases_when_idle else "A-ABORT"
+
+    @network_timeout_response.setter
+    def network_timeout_response(self, response: str) -> None:
+        if response not in {"A-ABORT", "A-RELEASE"}:
+            raise InvalidSettingError(f"{response!r} is no answer to silence: it is 'A-ABORT' or 'A-RELEASE'")
+        self.peer.connection.releases_when_idle = response == "A-RELEASE"
+
+    def _set_timeouts(self, **seconds: Any) -> None:
         try:
             self.peer.connection.timeouts = evolve(self.peer.connection.timeouts, **seconds)
         except (TypeError, ValueError) as error:

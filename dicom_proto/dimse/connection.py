@@ -87,6 +87,7 @@ class Connection:
         self._last_message_id = 0
         self._order = count()
         self._is_peer_gone = False
+        self.releases_when_idle = False  # instead of aborting, if nothing is outstanding
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -110,6 +111,7 @@ class Connection:
         if self._response_deadline is not None and self._response_deadline <= now:
             self._events.append(TimedOut(timer=Timer.RESPONSE))
             self.abort()
+        self._association.releases_when_idle = self.releases_when_idle and not (self._invoked or self._performed)
         self._association.handle_timeout(now)
 
     # --- what it has for the world ------------------------------------------------------------------------------------
@@ -322,6 +324,21 @@ class Connection:
     def performed(self) -> Mapping[int, Performed]:
         """The operations that the peer waits for, by message ID."""
         return MappingProxyType(self._performed)
+
+    @property
+    def can_send(self) -> bool:
+        """Whether :meth:`data_to_send` would hand out something."""
+        return self._association.can_send
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long waits may last; what is set counts for those that begin from then on."""
+        return self._association.timeouts
+
+    @timeouts.setter
+    def timeouts(self, timeouts: Timeouts) -> None:
+        self._association.timeouts = timeouts
+        self._response_timeout = timeouts.response
 
     @property
     def association(self) -> Association:

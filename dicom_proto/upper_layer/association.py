@@ -70,6 +70,7 @@ class Association(Machine):
         super().__init__(limits, tolerance, timeouts)
         # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
         self._most_waiting = max(limits.send_queue, limits.send_pdu_length)
+        self.releases_when_idle = False  # instead of aborting, as a requestor with good manners may
         self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
 
     # --- what the world does to it ------------------------------------------------------------------------------------
@@ -125,6 +126,8 @@ class Association(Machine):
         _log.debug("- %s timer expired in %s", timer.value, self._state.name)
         if self._state is State.Sta13:  # there is nobody left who waits for anything
             self._fire(Event.Evt18)
+        elif timer is _IDLE and self.releases_when_idle and self._can_release:
+            self._fire(Event.Evt11)
         else:
             self._events.append(TimedOut(timer=timer))
             self.abort()
@@ -322,6 +325,20 @@ class Association(Machine):
         return self._inbound.is_between_pdus
 
     @property
+    def can_send(self) -> bool:
+        """Whether :meth:`data_to_send` would hand out something."""
+        return self._outbound.can_leave
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long waits may last that begin from now on."""
+        return self._timers.timeouts
+
+    @timeouts.setter
+    def timeouts(self, timeouts: Timeouts) -> None:
+        self._timers.timeouts = timeouts
+
+    @property
     def is_requestor(self) -> bool:
         """Whether this side is the association-requestor."""
         return self._is_requestor
@@ -361,6 +378,10 @@ class Association(Machine):
     def _require(self, event: Event) -> None:
         if (event, self._state) not in TABLE:
             raise LocalProtocolError(f"{event.value} is not possible in {self._state.name} ({self._state.value})")
+
+    @property
+    def _can_release(self) -> bool:
+        return (Event.Evt11, self._state) in TABLE and not self._outbound.is_mid_stream and not self.bytes_waiting
 
     def _require_whole_messages(self) -> None:
         if self._outbound.is_mid_stream:

@@ -60,11 +60,21 @@ class Timeouts:
 class Timers:
     """The deadlines that run now; a timer whose duration is ``None`` never runs."""
 
-    __slots__ = ("_deadlines", "_durations")
+    __slots__ = ("_deadlines", "_durations", "_timeouts")
 
     def __init__(self, timeouts: Timeouts) -> None:
-        self._durations = {timer: timeouts.of(timer) for timer in Timer}
         self._deadlines: dict[Timer, float] = {}
+        self.timeouts = timeouts
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long timers run that are started from now on."""
+        return self._timeouts
+
+    @timeouts.setter
+    def timeouts(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._durations = {timer: timeouts.of(timer) for timer in Timer}
 
     def start(self, timer: Timer, now: float) -> None:
         """Start a timer, or start it again if it runs."""

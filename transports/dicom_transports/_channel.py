@@ -47,6 +47,11 @@ class Channel:
         return self._socket.fileno()
 
     @property
+    def wants_write(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._queue.length > 0 or (self._tls is not None and self._tls.pending > 0)
+
+    @property
     def backlog(self) -> int:
         """How many bytes wait to be sent."""
         return self._queue.length

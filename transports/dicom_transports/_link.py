@@ -61,7 +61,7 @@ class Link:
     @property
     def wants_write(self) -> bool:
         """Whether bytes wait that the kernel has not taken."""
-        return self._channel.backlog > 0
+        return self._channel.wants_write
 
     def seconds_left(self) -> float | None:
         """Return how long to wait at most before :meth:`expire` wants to be called, ``None`` for ever."""
@@ -102,11 +102,13 @@ class Link:
         bool
             Whether anything was sent: it may have made room for an event.
         """
-        channel = self._channel
+        channel, connection = self._channel, self._connection
+        if not (connection.can_send or channel.wants_write):
+            return False
         progress = False
         while True:
             room = max(0, SEND_AHEAD - channel.backlog)
-            buffers = self._connection.data_to_send(room, now=self._clock())
+            buffers = connection.data_to_send(room, now=self._clock())
             if buffers:
                 self._notifier.sent(buffers)
                 channel.put(buffers)
