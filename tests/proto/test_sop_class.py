@@ -6,7 +6,6 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -181,17 +180,7 @@ def test_transfer_syntaxes() -> None:
     assert "1.2.840.10008.1.2.4.110" in ALL_TRANSFER_SYNTAXES
 
 
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    before = dict(vars(sop_class)), dict(sop_class._RECORDS)  # noqa: SLF001
-    yield
-    for kept, now in zip(before, (vars(sop_class), sop_class._RECORDS), strict=True):  # noqa: SLF001
-        for added in now.keys() - kept.keys():
-            del now[added]
-
-
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("registrations_undone")
 def test_register_a_private_sop_class() -> None:
     mine = register_uid("1.2.3.4", "MyStorage", ServiceClass.STORAGE)
     assert (mine, mine.name, mine.keyword) == ("1.2.3.4", "MyStorage", "MyStorage")

@@ -256,6 +256,7 @@ def own(*uids: str, then: Callable[[Performing], Any] | None = None, status: int
         (normalized(NDeleteRQ, REGISTERED), REGISTERED, [PRIVATE], 0x0211),
     ],
 )
+@pytest.mark.usefixtures("registrations_undone")
 def test_programs_of_the_users_own(request_: Request, abstract_syntax: str, bound: list[str], status: int) -> None:
     register_uid(REGISTERED, "RegisteredStorageForTestsOfDispatch", ServiceClass.STORAGE)
     here = Scene(abstract_syntax, entity=own(*bound))
