@@ -16,7 +16,7 @@ from dicom_proto.dimse.messages import Request, Response, decode_message
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.limits import Limits
 from dicom_proto.services.dispatch import perform
-from dicom_proto.services.effects import END, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.services.effects import END, Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Handlers
 from dicom_proto.services.peer import Peer
 from dicom_proto.upper_layer.events import AssociateAccepted, AssociateRequested, ReleaseRequested
@@ -181,12 +181,16 @@ class Task:
     def perform(self, effect: Effect) -> Generator[None, None, Any]:
         """Perform an effect; yield while it has to wait."""
         match effect:
-            case Receive() | Drain():
-                return (yield from self._wait(effect))
+            case Receive(key):
+                return (yield from self._wait(lambda: self.peer.router.next_event(key)))
+            case Await(condition):
+                return (yield from self._wait(condition))
+            case Drain():
+                return (yield from self._wait(lambda: self.peer.connection.write_room or None))
             case Call(function, arguments):
-                return function(*arguments)
+                return self.call(function, *arguments)
             case Pull(iterator):
-                return next(iterator, END)
+                return self.call(next, iterator, END)
             case Dial():
                 assert self.world is not None
                 return (yield from self.world.dial(effect))
@@ -199,19 +203,26 @@ class Task:
                     yield
         return None
 
-    def _wait(self, effect: Receive | Drain) -> Generator[None, None, Any]:
-        router = self.peer.router
-        while True:
-            if isinstance(effect, Receive):
-                event = router.next_event(effect.key)
-                if event is not None:
-                    return event
-            elif self.peer.connection.write_room:
-                return None
-            router.pump()
-            if router.ending is not None:
-                raise failure_of(router.ending)
-            yield
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call what the user wrote, whether it is quick or not."""
+        return function(*arguments)
+
+    def ending(self) -> Exception | None:
+        """What is thrown if the association has ended."""
+        self.peer.router.pump()
+        ending = self.peer.router.ending
+        return None if ending is None else failure_of(ending)
+
+    def _wait(self, condition: Callable[[], Any]) -> Generator[None, None, Any]:
+        result = condition()
+        while result is None:
+            error = self.ending()
+            result = condition()  # what came before the end still counts
+            if result is None and error is not None:
+                raise error
+            if result is None:
+                yield
+        return result
 
     def _run(self, program: Program[Any], peer: Peer) -> Generator[None, None, Any]:
         task = Task(peer, program, self.world)

@@ -8,7 +8,7 @@ import pytest
 from dicom_proto.dimse.messages import NActionRQ, NEventReportRQ
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.services.echo import echo_scu
-from dicom_proto.services.effects import END, Call, Dial, Drain, Effect, End, HangUp, Program, Pull, Receive, Run
+from dicom_proto.services.effects import END, Await, Call, Dial, Drain, Effect, End, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.find import find_scu
 from dicom_proto.services.get import get_scu
 from dicom_proto.services.handlers import (
@@ -49,9 +49,10 @@ COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 def test_the_union_is_closed() -> None:
-    assert set(get_args(Effect)) == {Receive, Drain, Call, Pull, Dial, Run, HangUp}
+    assert set(get_args(Effect)) == {Receive, Await, Drain, Call, Pull, Dial, Run, HangUp}
     assert isinstance(END, End)
     assert Dial(("there", 104), offer_of(CT)).options == {}
+    assert not Call(print, ()).is_quick
 
 
 def supporting(*abstract_syntaxes: str, title: str = "HERE") -> ApplicationEntity:
