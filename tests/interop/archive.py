@@ -67,8 +67,8 @@ class Archive:
 
     def __init__(self, directory: Path, **destinations: int) -> None:
         self.directory = directory
-        self.destinations = {name: (HOST, port) for name, port in destinations.items()}
-        self.instances = [(path_of(name), dcmread(path_of(name), stop_before_pixels=True)) for name in FILES]
+        self.destinations: dict[str, Any] = {name: (HOST, port) for name, port in destinations.items()}
+        self.instances = [(path_of(name), self.describe(name)) for name in FILES]
         self.requests: list[Any] = []
         self.ae = AE("ARCHIVE")
         self.ae.supported_contexts = [
@@ -78,6 +78,10 @@ class Archive:
         ]
         for uid in STORED:
             self.ae.add_supported_context(uid, syntaxes_of(uid), scu_role=True, scp_role=True)
+
+    @staticmethod
+    def describe(name: str) -> Dataset:
+        return dcmread(path_of(name), stop_before_pixels=True)
 
     def start(self) -> AssociationServer:
         """Listen; the server is a context manager, which is entered already."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.interop.libraries import OURS, Library, Sides
+
 SYMBOLS = {"passed": "yes", "failed": "NO", "skipped": "-"}
 
 
@@ -25,6 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.user_properties += [
                     ("exchange", (peer, service, mark.kwargs["ours"])) for service in services.split()
                 ]
+
+
+@pytest.fixture
+def theirs() -> Library:
+    pynetdicom: Any = pytest.importorskip("pynetdicom", reason="peer not installed: pynetdicom")
+    items: Any = pytest.importorskip("pynetdicom.pdu_primitives")
+    return Library(pynetdicom.AE, pynetdicom.evt, pynetdicom.build_role, items)
+
+
+@pytest.fixture(params=[pytest.param("SCU", id="our-scu"), pytest.param("SCP", id="our-scp")])
+def sides(request: pytest.FixtureRequest, theirs: Library) -> Sides:
+    """The libraries of the SCU and of the SCP; a test marked with ``between`` fills the matrix for both."""
+    for mark in request.node.iter_markers("between"):
+        request.node.user_properties += [
+            ("exchange", ("pynetdicom", service, request.param)) for service in mark.args[0].split()
+        ]
+    return (OURS, theirs) if request.param == "SCU" else (theirs, OURS)
 
 
 def matrix(reports: dict[str, list[Any]]) -> list[list[str]]:

@@ -39,6 +39,10 @@ function scu(host, port) {
 
 class ServicesScp extends Scp {
   associationRequested(association) {
+    if (association.getNegotiateUserIdentity() && association.getUserIdentityPrimaryField() === "me") {
+      association.setNegotiateUserIdentityServerResponse(true);
+      association.setUserIdentityServerResponse("ticket");
+    }
     for (const { id } of association.getPresentationContexts()) {
       const context = association.getPresentationContext(id);
       const syntax = context.getTransferSyntaxUids().find((uid) => SYNTAXES.includes(uid));

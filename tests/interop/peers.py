@@ -90,6 +90,7 @@ class Process:
     command: list[str]
     popen: subprocess.Popen[bytes]
     log: int
+    patience: float = END_SECONDS  # for how long it may end by itself
 
     @property
     def output(self) -> str:
@@ -97,15 +98,15 @@ class Process:
         return os.pread(self.log, os.fstat(self.log).st_size, 0).decode(errors="replace")
 
     def end(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, seconds in (signal.SIGTERM, self.patience), (signal.SIGKILL, END_SECONDS):
             with suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, number)
             with suppress(subprocess.TimeoutExpired):
-                self.popen.wait(END_SECONDS)
+                self.popen.wait(seconds)
 
 
 @contextmanager
-def start(command: list[str], cwd: Path | None = None) -> Iterator[Process]:
+def start(command: list[str], cwd: Path | None = None, patience: float = END_SECONDS) -> Iterator[Process]:
     """Start a program, and end it with the block."""
     with tempfile.TemporaryFile() as log:
         popen = subprocess.Popen(
@@ -117,7 +118,7 @@ def start(command: list[str], cwd: Path | None = None) -> Iterator[Process]:
             env=ENVIRONMENT,
             start_new_session=True,
         )
-        process = Process(command, popen, log.fileno())
+        process = Process(command, popen, log.fileno(), patience)
         try:
             yield process
         finally:
@@ -202,10 +203,15 @@ class Peer:
 
 @contextmanager
 def serve(
-    command: list[str], port: int, *, cwd: Path | None = None, ready: Callable[[int], bool] = accepts
+    command: list[str],
+    port: int,
+    *,
+    cwd: Path | None = None,
+    ready: Callable[[int], bool] = accepts,
+    patience: float = END_SECONDS,
 ) -> Iterator[Peer]:
     """Start an SCP, wait until it accepts connections, and end it with the block."""
-    with start(command, cwd) as process:
+    with start(command, cwd, patience) as process:
         peer = Peer(process, port, ready)
         peer.wait_until_ready()
         yield peer
@@ -252,19 +258,26 @@ def wlmscpfs(directory: Path, *options: str, ae_title: str = "WLMSCP") -> PeerCo
     return serve([require("wlmscpfs"), "-v", "-dfp", str(directory), *options, str(port)], port)
 
 
-def dcmprscp(directory: Path, *options: str, ae_title: str = "PRINTER") -> PeerContext:
-    """DCMTK print management SCP."""
-    port = free_port()
+def print_config(directory: Path, port: int, ae_title: str) -> Path:
+    """Write what DCMTK's print SCP and SCU have to know of a printer, whose identifier is its AE title."""
     for name in ("database", "spool", "log", "lut"):
         (directory / name).mkdir(exist_ok=True)
     config = directory / "dcmpstat.cfg"
     config.write_text(
         f"[[GENERAL]]\n[APPLICATION]\nLogDirectory = {directory}/log\n[DATABASE]\nDirectory = {directory}/database\n"
         f"[PRINT]\nDirectory = {directory}/spool\n[LUT]\nDirectory = {directory}/lut\n"
-        f"[[COMMUNICATION]]\n[PRINTER]\nType = LOCALPRINTER\nHostname = localhost\nPort = {port}\n"
+        f"[[COMMUNICATION]]\n[{ae_title}]\nType = LOCALPRINTER\nHostname = localhost\nPort = {port}\n"
         f"Aetitle = {ae_title}\nDescription = printer\nMaxPDU = 32768\nSupports12Bit = true\n"
     )
-    return serve([require("dcmprscp"), "-v", "-c", str(config), *options, "-p", "PRINTER"], port, cwd=directory)
+    return config
+
+
+def dcmprscp(directory: Path, *options: str, ae_title: str = "PRINTER") -> PeerContext:
+    """DCMTK print management SCP."""
+    port = free_port()
+    config = print_config(directory, port, ae_title)
+    command = [require("dcmprscp"), "-v", "-c", str(config), *options, "-p", ae_title]
+    return serve(command, port, cwd=directory)
 
 
 def pynetdicom_storescp(directory: Path, *options: str, ae_title: str = "STORESCP") -> PeerContext:
@@ -306,7 +319,8 @@ def orthanc(
             }
         )
     )
-    return serve([require("Orthanc"), str(config)], port)
+    # It takes seconds to end by itself, which nobody needs: what it stores is thrown away.
+    return serve([require("Orthanc"), str(config)], port, patience=0)
 
 
 def ctn_storage(directory: Path, *options: str, ae_title: str = "CTN") -> PeerContext:
@@ -316,14 +330,15 @@ def ctn_storage(directory: Path, *options: str, ae_title: str = "CTN") -> PeerCo
     return serve(command, port, cwd=directory, ready=listens)
 
 
-def odil_storage(directory: Path) -> PeerContext:
-    """Odil's echo and storage SCP, under any AE title: stores in ``directory``.
+def odil_scp(directory: Path, *retrieved: Argument) -> PeerContext:
+    """Odil's SCP, under any AE title: stores in ``directory``; ``retrieved`` are a file and where C-MOVE sends it.
 
     It serves one association at a time and opens its port anew for each: ``wait_until_ready`` before the next.
     """
     port = free_port()
     script = Path(__file__).with_name("odil_scp.py")
-    return serve([require_odil(), str(script), str(port), str(directory)], port, ready=listens)
+    command = [require_odil(), script, port, directory, *retrieved]
+    return serve([str(argument) for argument in command], port, ready=listens)
 
 
 def dcmjs_storage(directory: Path) -> PeerContext:

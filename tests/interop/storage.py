@@ -1,53 +1,67 @@
-"""A small verification and storage SCP and SCU made of the blocking adapter, to put before real programs."""
+"""A verification and storage SCP and SCU made of the blocking adapter's AE, to put before real programs."""
 
 import threading
 from pathlib import Path
 from typing import Any, Self
 
-from attrs import define, field
+from attrs import Factory, define
 
-from dicom_proto.datasets import file_preamble_and_meta
-from dicom_proto.dimse.events import ConnectionEvent, DataChunk, RequestReceived
-from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, Verification
-from dicom_proto.upper_layer.events import ReleaseRequested
-from dicom_proto.upper_layer.negotiation import build_offer
-from dicom_proto.upper_layer.pdu import AAssociateRQ
-from dicom_proto.upper_layer.policy import Policy, Supported
-from dicom_transports._files import FileObject, IncomingFile, safe_path
-from dicom_transports.blocking import Server, Session
+from dicom_proto.sop_class import Verification
+from dicom_transports import blocking
+from dicom_transports._files import FileObject, safe_path
+from dicom_transports.blocking import AE, build_context, evt
 
+HOST = "127.0.0.1"
 WAIT = 20.0  # seconds until something that another program should have done by now counts as a hang
+SUCCESS = 0x0000
 
 
-def policy(**more: Any) -> Policy:
-    """Everything is accepted, in the order of the requestor's preference."""
-    return Policy(
-        supported={str(Verification): IMPLICIT_VR_LITTLE_ENDIAN},
-        unrestricted=Supported(ALL_TRANSFER_SYNTAXES),
-        requestor_order=True,
-        **more,
-    )
+class Happened:
+    """What has happened, in the order in which it did; it can be waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Any) -> int:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+        return SUCCESS
+
+    def named(self, name: str) -> list[Any]:
+        return [event for event in self.events if event.name == f"EVT_{name}"]
+
+    def wait(self, name: str, count: int = 1) -> Any:
+        """Wait until something has happened so often; return the event."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.named(name)) >= count, WAIT), self.events
+        return self.named(name)[count - 1]
 
 
 @define
-class Association:
+class Seen:
     """What a server has seen of one association."""
 
-    session: Session
-    events: list[ConnectionEvent] = field(factory=list)  # without the pieces of data sets
+    association: blocking.Association
+    events: list[str] = Factory(list)
 
 
 class StorageSCP:
     """Stores what it is sent as ``SOP Instance UID.dcm``, answers C-ECHO, and remembers what happened."""
 
-    def __init__(self, directory: Path, *, address: str = "127.0.0.1", **options: Any) -> None:
+    def __init__(self, directory: Path, *handlers: Any, **settings: Any) -> None:
         self.directory = directory
-        self.associations: list[Association] = []
-        self.server = Server((address, 0), options.pop("policy", policy()), self.serve, **options)
-        self._changed = threading.Condition()
-        self._ended = 0
+        self.happened = Happened()
+        self.ae = AE("SCP")
+        self.ae.add_supported_context(Verification)
+        self.ae.unrestricted_storage = self.ae.requestor_order = True
+        for name, value in settings.items():
+            setattr(self.ae, name, value)
+        noted = [evt.EVT_ACCEPTED, evt.EVT_C_ECHO, evt.EVT_RELEASED, evt.EVT_ABORTED, evt.EVT_CONN_CLOSE]
+        bound: list[Any] = [*((kind, self.happened) for kind in noted), (evt.EVT_C_STORE, self.store), *handlers]
+        self.server = self.ae.make_server((HOST, 0), evt_handlers=bound)
 
     def __enter__(self) -> Self:
         self.server.start()
@@ -60,68 +74,36 @@ class StorageSCP:
     def address(self) -> tuple[str, int]:
         return self.server.address
 
-    def wait(self, ended: int = 1) -> list[Association]:
+    @property
+    def associations(self) -> list[Seen]:
+        """What has been accepted, and what has happened to it."""
+        seen = {id(event.assoc): Seen(event.assoc) for event in self.happened.named("ACCEPTED")}
+        for event in self.happened.events:
+            if id(event.assoc) in seen and event.name not in {"EVT_ACCEPTED", "EVT_CONN_CLOSE"}:
+                seen[id(event.assoc)].events.append(event.name.removeprefix("EVT_"))
+        return list(seen.values())
+
+    def wait(self, ended: int = 1) -> list[Seen]:
         """Wait until so many associations have ended; return all."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self._ended >= ended, WAIT), "an association does not end"
+        self.happened.wait("ACCEPTED", ended)
+        self.happened.wait("CONN_CLOSE", ended)
         return self.associations
 
-    def serve(self, session: Session) -> None:
-        association = Association(session)
-        self.associations.append(association)
-        try:
-            for event in session:
-                association.events.append(event)
-                self.answer(session, event)
-        finally:
-            with self._changed:
-                self._ended += 1
-                self._changed.notify_all()
-
-    def answer(self, session: Session, event: ConnectionEvent) -> None:
-        match event:
-            case RequestReceived(request=CEchoRQ() as request):
-                response = CEchoRSP(
-                    message_id_being_responded_to=event.message_id,
-                    status=0x0000,
-                    affected_sop_class_uid=request.affected_sop_class_uid,  # optional, but Odil's SCU fails without it
-                )
-                session.send_response(response)
-            case RequestReceived(request=CStoreRQ() as request):
-                self.store(session, event, request)
-            case ReleaseRequested():
-                session.confirm_release()
-
-    def store(self, session: Session, event: RequestReceived, request: CStoreRQ) -> None:
-        uid, sop_class = request.affected_sop_instance_uid, request.affected_sop_class_uid
-        transfer_syntax = session.connection.contexts[event.context_id].transfer_syntax
-        with IncomingFile(safe_path(self.directory, uid, suffix=".dcm")) as file:
-            file.write(file_preamble_and_meta(sop_class, uid, transfer_syntax))
-            while isinstance(chunk := session.next_event(), DataChunk):
-                self.receive(file, chunk)
-                if chunk.last:
-                    break
-            else:
-                self.associations[-1].events.append(chunk)
-                return
-            file.commit()
-        response = CStoreRSP(
-            message_id_being_responded_to=event.message_id,
-            status=0x0000,
-            affected_sop_class_uid=sop_class,
-            affected_sop_instance_uid=uid,
-        )
-        session.send_response(response)
-
-    def receive(self, file: IncomingFile, chunk: DataChunk) -> None:
-        file.write(chunk.data)
+    def store(self, event: Any) -> int:
+        path = safe_path(self.directory, event.request.AffectedSOPInstanceUID, suffix=".dcm")
+        path.write_bytes(event.encoded_dataset())
+        return self.happened(event)
 
 
-def offer_for(called_ae_title: str, objects: list[FileObject], **options: Any) -> AAssociateRQ:
-    """Propose verification, and for each file its SOP class with its own transfer syntax."""
+def requestor_of(objects: list[FileObject], **settings: Any) -> AE:
+    """An AE that proposes verification, and for each file its SOP class with its own transfer syntax."""
+    ae = AE("STORESCU")
     needed = [(stored.meta.sop_class_uid, stored.meta.transfer_syntax) for stored in objects]
     contexts = dict.fromkeys([(str(Verification), IMPLICIT_VR_LITTLE_ENDIAN), *needed])
-    return build_offer(called_ae_title, "STORESCU", contexts, **options)
+    ae.requested_contexts = [build_context(*context) for context in contexts]
+    for name, value in settings.items():
+        setattr(ae, name, value)
+    return ae
 
 
 def data_set_of(stored: FileObject) -> bytes:
@@ -130,16 +112,15 @@ def data_set_of(stored: FileObject) -> bytes:
     return data + bytes(len(data) % 2)
 
 
-def send(session: Session, stored: FileObject) -> int:
-    """Send a file as it lies there; return the status."""
-    meta = stored.meta
-    (context_id,) = (
-        context.context_id
-        for context in session.connection.contexts.values()
-        if (context.abstract_syntax, context.transfer_syntax) == (meta.sop_class_uid, meta.transfer_syntax)
-    )
-    request = CStoreRQ(affected_sop_class_uid=meta.sop_class_uid, affected_sop_instance_uid=meta.sop_instance_uid)
-    response, data = session.call(request, context=context_id, data=data_set_of(stored))
-    assert isinstance(response, CStoreRSP)
-    assert data is None
-    return response.status
+def send_files(association: blocking.Association, objects: list[FileObject]) -> None:
+    """Send files as they lie there."""
+    for stored in objects:
+        is_odd = len(stored.data_set) % 2  # a deflated one may be
+        assert association.send_c_store(stored.path.read_bytes() + b"\0" if is_odd else stored.path).Status == SUCCESS
+
+
+def echo_and_send(address: tuple[str, int], ae_title: str, objects: list[FileObject]) -> None:
+    """Verify, and send files, on one association."""
+    with requestor_of(objects).associate(*address, ae_title=ae_title) as association:
+        assert association.send_c_echo().Status == SUCCESS
+        send_files(association, objects)

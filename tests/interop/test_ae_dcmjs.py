@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_proto.negotiation_items import UserIdentityNegotiation
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,
@@ -63,13 +64,18 @@ def test_dcmjs_as_scu() -> None:
     assert "response 5 0 -\n" in finished.output
 
 
-@exchange("dcmjs-dimse", "C-FIND MPPS Print", ours="SCU")
+@exchange("dcmjs-dimse", "C-FIND MPPS Print User-Identity", ours="SCU")
 def test_dcmjs_as_scp() -> None:
     port = peers.free_port()
     values = query("STUDY", PatientID="7")
+    identity = UserIdentityNegotiation()
+    identity.user_identity_type, identity.primary_field, identity.positive_response_requested = 1, b"me", True
     with peers.serve([peers.require_dcmjs(), str(SCRIPT), "scp", str(port)], port) as scp:
         ae = requestor(FIND, STEP, META, storage=False)
-        with ae.associate(*scp.address, ae_title="DCMJS") as association:
+        with ae.associate(*scp.address, ae_title="DCMJS", ext_neg=[identity]) as association:
+            agreement = association.peer.connection.agreement
+            assert agreement is not None
+            assert agreement.identity_response == b"ticket"
             results = list(association.send_c_find(values, FIND))
             assert [status.Status for status, _ in results] == [0xFF00, 0x0000]
             for status, reply in (
@@ -78,5 +84,6 @@ def test_dcmjs_as_scp() -> None:
                 association.send_n_get([(0x0010, 0x0020)], BasicFilmSession, INSTANCE),
                 association.send_n_action(values, 1, BasicFilmSession, INSTANCE),
             ):
+                assert reply is not None
                 assert (status.Status, reply.PatientID) == (0x0000, "7")
             assert association.send_n_delete(BasicFilmSession, INSTANCE).Status == 0x0000

@@ -1,4 +1,4 @@
-"""DCMTK on the other end of our AE: queries, retrieval, worklist and print."""
+"""DCMTK on the other end of our AE: queries, retrieval and worklist."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,8 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
-from dicom_proto.sop_class import (
-    BasicFilmBox,
-    BasicFilmSession,
-    BasicGrayscaleImageBox,
-    BasicGrayscalePrintManagementMeta,
-    ModalityWorklistInformationFind,
-    Printer,
-    PrinterInstance,
-)
+from dicom_proto.sop_class import ModalityWorklistInformationFind
 from dicom_transports.blocking import AE, evt
 from tests.interop import peers
 from tests.interop.archive import (
@@ -63,25 +54,6 @@ def test_findscu(tmp_path: Path, model: str) -> None:
     assert finished.output.count("Received Find Response") + finished.output.count("Find Response:") >= 1
     assert STUDY in finished.output
     assert len(archive.requests) == 1
-
-
-@exchange("DCMTK", "C-CANCEL", ours="SCP")
-def test_findscu_that_cancels(tmp_path: Path) -> None:
-    archive = Archive(tmp_path)
-    cancelled: list[bool] = []
-
-    def find(event: Any) -> Any:
-        try:
-            while True:
-                yield 0xFF00, query("STUDY", StudyInstanceUID=STUDY)
-        finally:
-            cancelled.append(event.is_cancelled)
-
-    with archive.start() as server:
-        server.bind(evt.EVT_C_FIND, find)
-        keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID"]
-        peers.run("findscu", "-v", "-S", "--cancel", 3, *keys, *server.address).check()
-    assert cancelled == [True]
 
 
 @every_model
@@ -212,50 +184,3 @@ def test_wlmscpfs(tmp_path: Path) -> None:
     assert found is not None
     assert found.PatientName == "Worklist^Patient"
     assert found.ScheduledProcedureStepSequence[0].Modality == "MR"
-
-
-@exchange("DCMTK", "Print", ours="SCU")
-def test_dcmprscp(tmp_path: Path) -> None:
-    meta = BasicGrayscalePrintManagementMeta
-    with peers.dcmprscp(tmp_path) as scp:
-        ae = requestor(meta, storage=False)
-        with ae.associate(*scp.address, ae_title="PRINTER") as association:
-            status, printer = association.send_n_get([(0x2110, 0x0010)], Printer, PrinterInstance)
-            assert (status.Status, printer.PrinterStatus) == (0x0000, "NORMAL")
-            session = Dataset()
-            session.NumberOfCopies = 1
-            session_uid = generate_uid()
-            status, _ = association.send_n_create(session, BasicFilmSession, session_uid)
-            assert status.Status == 0x0000
-            reference = Dataset()
-            reference.ReferencedSOPClassUID = BasicFilmSession
-            reference.ReferencedSOPInstanceUID = session_uid
-            box = Dataset()
-            box.ImageDisplayFormat = r"STANDARD\1,1"
-            box.ReferencedFilmSessionSequence = [reference]
-            box_uid = generate_uid()
-            status, made = association.send_n_create(box, BasicFilmBox, box_uid)
-            assert status.Status in {0x0000, 0x0107, 0x0116}
-            image = Dataset()
-            image.ImageBoxPosition = 1
-            image.BasicGrayscaleImageSequence = [small_image()]
-            uid = made.ReferencedImageBoxSequence[0].ReferencedSOPInstanceUID
-            status, _ = association.send_n_set(image, BasicGrayscaleImageBox, uid)
-            assert status.Status == 0x0000
-            status, _ = association.send_n_action(None, 1, BasicFilmBox, box_uid)
-            assert status.Status == 0x0000
-            assert association.send_n_delete(BasicFilmBox, box_uid).Status == 0x0000
-            assert association.send_n_delete(BasicFilmSession, session_uid).Status == 0x0000
-
-
-def small_image() -> Dataset:
-    image = Dataset()
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.Rows = image.Columns = 8
-    image.PixelAspectRatio = [1, 1]
-    image.BitsAllocated = image.BitsStored = 8
-    image.HighBit = 7
-    image.PixelRepresentation = 0
-    image.PixelData = bytes(range(64))
-    return image

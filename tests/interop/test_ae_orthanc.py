@@ -19,7 +19,6 @@ from dicom_proto.sop_class import (
     StorageCommitmentPushModelInstance,
 )
 from dicom_transports.blocking import build_role, evt
-from tests.contract.entities import Happened
 from tests.interop import peers
 from tests.interop.archive import (
     FILES,
@@ -34,6 +33,7 @@ from tests.interop.archive import (
     send_files,
 )
 from tests.interop.images import contents, images, path_of, stored_in
+from tests.interop.storage import Happened
 
 exchange = pytest.mark.exchange
 ORIGINAL = contents(images(*FILES))
@@ -126,6 +126,23 @@ def test_orthanc_worklist(tmp_path: Path) -> None:
     assert results[0][1].PatientName == "Worklist^Patient"
 
 
+@exchange("Orthanc", "MWL", ours="SCP")
+def test_orthanc_asks_for_a_worklist(tmp_path: Path) -> None:
+    theirs, ours = directories(tmp_path, "theirs", "ours")
+
+    def find(event: Any) -> Iterator[Any]:
+        (step,) = event.identifier.ScheduledProcedureStepSequence
+        assert step.Modality == "MR"
+        answer = Dataset()
+        answer.PatientName = "Worklist^Patient"
+        yield 0xFF00, answer
+
+    with Archive(ours).start() as server, orthanc(theirs, server.address[1]) as (_, rest):
+        server.bind(evt.EVT_C_FIND, find)
+        wanted = {"PatientName": "", "ScheduledProcedureStepSequence": [{"Modality": "MR"}]}
+        assert rest("/modalities/sut/find-worklist", wanted) == [{"PatientName": "Worklist^Patient"}]
+
+
 def references(dataset: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = dataset.SOPClassUID
@@ -142,8 +159,7 @@ def test_orthanc_commits(tmp_path: Path) -> None:
     happened = Happened()
 
     def report(event: Any) -> tuple[int, None]:
-        happened(event)
-        return 0x0000, None
+        return happened(event), None
 
     with archive.start() as server, orthanc(theirs, server.address[1]) as (peer, _):
         server.bind(evt.EVT_N_EVENT_REPORT, report)
@@ -174,8 +190,7 @@ def test_orthanc_asks_for_commitment(tmp_path: Path) -> None:
     happened = Happened()
 
     def act(event: Any) -> tuple[int, None]:
-        happened(event)
-        return 0x0000, None
+        return happened(event), None
 
     with archive.start() as server, orthanc(theirs, server.address[1]) as (peer, rest):
         server.bind(evt.EVT_N_ACTION, act)

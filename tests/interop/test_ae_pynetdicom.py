@@ -2,103 +2,24 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from attrs import frozen
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_proto import negotiation_items, sop_class
-from dicom_transports import blocking
-from tests.interop import peers
+from dicom_proto import sop_class
 from tests.interop.archive import HOST, query
 from tests.interop.images import CT, path_of
+from tests.interop.libraries import OURS, Sides, dialled, recorder, serving, with_contexts
 
 WAIT = 20.0
 ORIGINAL = dcmread(path_of(CT))
 INSTANCE = "1.2.3.4"
 
 
-@frozen
-class Library:
-    """The names that both have."""
-
-    AE: Any
-    evt: Any
-    build_role: Any
-    identity: Any
-
-
-OURS = Library(blocking.AE, blocking.evt, blocking.build_role, negotiation_items.UserIdentityNegotiation)
-
-
-@pytest.fixture
-def theirs() -> Library:
-    pynetdicom: Any = pytest.importorskip("pynetdicom", reason="peer not installed: pynetdicom")
-    items: Any = pytest.importorskip("pynetdicom.pdu_primitives")
-    return Library(pynetdicom.AE, pynetdicom.evt, pynetdicom.build_role, items.UserIdentityNegotiation)
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("SCU", id="our-scu"),
-        pytest.param("SCP", id="our-scp"),
-    ]
-)
-def sides(request: pytest.FixtureRequest, theirs: Library) -> tuple[Library, Library]:
-    """The libraries of the SCU and of the SCP."""
-    for mark in request.node.iter_markers("between"):
-        request.node.user_properties += [
-            ("exchange", ("pynetdicom", service, request.param)) for service in mark.args[0].split()
-        ]
-    return (OURS, theirs) if request.param == "SCU" else (theirs, OURS)
-
-
 between = pytest.mark.between
-
-
-def with_contexts(library: Library, title: str, *uids: str) -> Any:
-    ae = library.AE(ae_title=title)
-    for uid in uids:
-        ae.add_requested_context(uid)
-        if uid == sop_class.CTImageStorage:
-            ae.add_supported_context(uid, scu_role=True, scp_role=True)
-        else:
-            ae.add_supported_context(uid)
-    return ae
-
-
-@contextmanager
-def serving(library: Library, *handlers: tuple[str, Any], title: str = "SCP", uids: tuple[str, ...]) -> Iterator[int]:
-    """A server of one library; its port."""
-    ae = with_contexts(library, title, *uids)
-    bound = [(getattr(library.evt, name), handler) for name, handler in handlers]
-    port = peers.free_port()
-    server = ae.start_server((HOST, port), block=False, evt_handlers=bound)
-    try:
-        yield port
-    finally:
-        server.shutdown()
-
-
-@contextmanager
-def dialled(
-    library: Library, port: int, *handlers: tuple[str, Any], uids: tuple[str, ...], **options: Any
-) -> Iterator[Any]:
-    """An association of the other library with it."""
-    ae = with_contexts(library, "SCU", *uids)
-    bound = [(getattr(library.evt, name), handler) for name, handler in handlers]
-    association = ae.associate(HOST, port, evt_handlers=bound, ae_title="SCP", **options)
-    assert association.is_established
-    yield association
-    association.release()
-    assert association.is_released
-
-
-Sides = tuple[Library, Library]
 
 
 @between("C-ECHO C-STORE")
@@ -230,18 +151,6 @@ def test_other_queries(sides: Sides) -> None:
             assert results[0][1].PatientID == "7"
 
 
-def recorder(seen: list[Any]) -> Any:
-    """A handler for all N-services but N-DELETE."""
-
-    def handler(event: Any) -> tuple[int, Dataset]:
-        seen.append(event.event.name)
-        reply = Dataset()
-        reply.PatientID = "7"
-        return 0x0000, reply
-
-    return handler
-
-
 @between("MPPS Print Display")
 def test_normalized(sides: Sides) -> None:
     scu, scp = sides
@@ -313,7 +222,7 @@ def test_identity(sides: Sides) -> None:
     uids = (sop_class.Verification,)
     with serving(scp, ("EVT_USER_ID", identify), uids=uids) as port:
         for name in b"me", b"you":
-            item = scu.identity()
+            item = scu.items.UserIdentityNegotiation()
             item.user_identity_type = 1
             item.primary_field = name
             item.positive_response_requested = True

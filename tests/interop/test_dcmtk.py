@@ -3,22 +3,17 @@
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dicom_proto.dimse.events import ConnectionEvent, DataChunk, RequestReceived
-from dicom_proto.dimse.messages import CEchoRQ
-from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ReleaseRequested
+from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected, AssociationTimedOut
-from dicom_proto.upper_layer.items import UserIdentity
-from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ
-from dicom_proto.upper_layer.policy import USER_IDENTITY_REFUSED, Review
-from dicom_proto.upper_layer.timers import Timeouts, Timer
-from dicom_transports._files import IncomingFile
-from dicom_transports.blocking import Session, connect
+from dicom_proto.upper_layer.timers import Timer
+from dicom_transports.blocking import evt
 from tests.interop import peers
 from tests.interop.images import COMPRESSED, CT, PLAIN, Stored, contents, image, images, large_image, path_of, stored_in
-from tests.interop.storage import WAIT, StorageSCP, offer_for, policy, send
+from tests.interop.storage import WAIT, StorageSCP, echo_and_send, requestor_of, send_files
 
 PDU_SIZES = [4096, 16384, 131072]
 
@@ -37,7 +32,7 @@ def test_echoscu(tmp_path: Path) -> None:
         finished = peers.run("echoscu", "-v", "--repeat", 3, *scp.address).check()
         assert finished.output.count("Received Echo Response (Success)") == 3
         (association,) = scp.wait()
-    assert [type(event) for event in association.events] == [RequestReceived] * 3 + [ReleaseRequested]
+    assert association.events == ["C_ECHO", "C_ECHO", "C_ECHO", "RELEASED"]
 
 
 def test_echoscu_with_all_the_contexts_there_can_be(tmp_path: Path) -> None:
@@ -45,10 +40,11 @@ def test_echoscu_with_all_the_contexts_there_can_be(tmp_path: Path) -> None:
         finished = peers.run("echoscu", "-v", "-ppc", 128, "-pts", 38, *scp.address).check()
         assert "Received Echo Response (Success)" in finished.output
         (association,) = scp.wait()
-    offer = association.session.connection.offer
+    offer = association.association.peer.connection.offer
     assert offer is not None
     assert [len(context.transfer_syntaxes) for context in offer.presentation_contexts] == [38] * 128
-    assert list(association.session.connection.contexts) == list(range(1, 256, 2))
+    contexts = association.association.accepted_contexts
+    assert [context.context_id for context in contexts] == list(range(1, 256, 2))
 
 
 def test_echoscu_that_aborts(tmp_path: Path) -> None:
@@ -56,7 +52,7 @@ def test_echoscu_that_aborts(tmp_path: Path) -> None:
         for number in range(1, 4):  # each gets the one slot
             finished = peers.run("echoscu", "-v", "--abort", *scp.address).check()
             assert "Aborting Association" in finished.output
-            assert scp.wait(number)[-1].events[1:] == [Aborted(origin=AbortOrigin.PEER_USER)]
+            assert scp.wait(number)[-1].events == ["C_ECHO", "ABORTED"]
 
 
 def as_storescp_has_it(parent: Path, command: list[str], *files: Path) -> Stored:
@@ -72,12 +68,12 @@ def test_storescu(tmp_path: Path, size: int) -> None:
     files = [path_of(name) for name in PLAIN if name not in ("ExplVR_BigEnd.dcm", "image_dfl.dcm")]
     command = ["storescu", "-v", "-R", "-pdu", str(size)]
     ours = directory(tmp_path, "ours")
-    with StorageSCP(ours, policy=policy(maximum_length=size)) as scp:
+    with StorageSCP(ours, maximum_pdu_size=size) as scp:
         finished = peers.run(*command, *scp.address, *files).check()
         assert f"Max Send PDV: {size - 12}" in finished.output
         assert finished.output.count("Received Store Response (Success)") == len(files)
         (association,) = scp.wait()
-        agreement = association.session.connection.agreement
+        agreement = association.association.peer.connection.agreement
         assert agreement is not None
         assert agreement.requestor_maximum_length == size
     assert stored_in(ours) == as_storescp_has_it(tmp_path, command, *files)
@@ -120,22 +116,21 @@ def test_dcmsend(tmp_path: Path, size: int) -> None:
         assert stored[compressed.meta.sop_instance_uid][1] == compressed.meta.transfer_syntax
 
 
+@pytest.mark.exchange("DCMTK", "User-Identity", ours="SCP")
 def test_storescu_identifies_its_user(tmp_path: Path) -> None:
-    identities: list[UserIdentity | None] = []
+    identities: list[Any] = []
 
-    def decide(review: Review) -> AAssociateAC | AAssociateRJ:
-        identity = review.identity
-        identities.append(identity)
-        return review.answer(identity=identity is not None and identity.secondary == b"secret")
+    def identify(event: Any) -> tuple[bool, bytes]:
+        identities.append((event.user_id_type, event.primary_field, event.secondary_field))
+        return event.secondary_field == b"secret", b""
 
     options = ["storescu", "-v", "-R", "-usr", "someone", "-rsp"]
-    with StorageSCP(tmp_path, answer=decide) as scp:
+    with StorageSCP(tmp_path, (evt.EVT_USER_ID, identify)) as scp:
         peers.run(*options, "-pwd", "secret", *scp.address, path_of(CT)).check()
         refused = peers.run(*options, "-pwd", "wrong", *scp.address, path_of(CT))
     assert refused.returncode != 0
     assert "Result: Rejected Permanent, Source: Service Provider (ACSE Related)" in refused.output
-    assert identities == [UserIdentity(2, b"someone", word, True) for word in (b"secret", b"wrong")]
-    assert (USER_IDENTITY_REFUSED.source, USER_IDENTITY_REFUSED.reason) == (2, 1)
+    assert identities == [(2, b"someone", word) for word in (b"secret", b"wrong")]
     assert len(scp.associations) == 1
 
 
@@ -144,68 +139,53 @@ def test_storescu_identifies_its_user(tmp_path: Path) -> None:
 
 def test_server_at_its_limit(tmp_path: Path) -> None:
     with StorageSCP(tmp_path, maximum_associations=1) as scp:
-        with connect(scp.address, offer_for("SCP", [])) as session:
+        with requestor_of([]).associate(*scp.address):
             finished = peers.run("echoscu", *scp.address)
             assert finished.returncode != 0
             assert "Result: Rejected Transient, Source: Service Provider (Presentation Related)" in finished.output
             assert "Reason: Local Limit Exceeded" in finished.output
-            session.release()
         scp.wait()
         peers.run("echoscu", *scp.address).check()
 
 
-class Silent(StorageSCP):
-    """Does not answer the tenth request, and waits for what comes next."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.has_fallen_silent = threading.Event()
-
-    def answer(self, session: Session, event: ConnectionEvent) -> None:
-        if len(self.associations[0].events) == 10:
-            self.has_fallen_silent.set()
-        else:
-            super().answer(session, event)
-
-
 def test_server_that_shuts_down_tells_its_peers(tmp_path: Path) -> None:
-    with Silent(tmp_path) as scp:
+    """It has fallen silent: a handler does not answer the tenth request."""
+    requests: list[Any] = []
+    has_fallen_silent, may_go_on = threading.Event(), threading.Event()
+
+    def echo(event: Any) -> int:
+        requests.append(event)
+        if len(requests) == 10:
+            has_fallen_silent.set()
+            may_go_on.wait(WAIT)
+        return 0x0000
+
+    with StorageSCP(tmp_path, (evt.EVT_C_ECHO, echo)) as scp:
         command = [peers.require("echoscu"), "-v", "--repeat", "20", *map(str, scp.address)]
         with peers.start(command) as echoscu:
-            assert scp.has_fallen_silent.wait(WAIT)
-            scp.server.shutdown()
+            assert has_fallen_silent.wait(WAIT)
+            shutdown = threading.Thread(target=scp.server.shutdown)
+            shutdown.start()
             echoscu.popen.wait(WAIT)  # its exit code is 0 all the same
+            may_go_on.set()
+            shutdown.join(WAIT)
             assert echoscu.output.count("Received Echo Response (Success)") == 9
             assert "Peer Aborted Association" in echoscu.output
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("dicom")]
 
 
-class Halting(StorageSCP):
-    """Stops in the middle of an object until it is told to go on."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory, maximum_associations=1)
-        self.halted, self.may_go_on = threading.Event(), threading.Event()
-
-    def receive(self, file: IncomingFile, chunk: DataChunk) -> None:
-        super().receive(file, chunk)
-        self.halted.set()
-        assert self.may_go_on.wait(WAIT)
-
-
 def test_storescu_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     stored = large_image(tmp_path / "large.dcm", 64 << 20)
     ours = directory(tmp_path, "ours")
-    with Halting(ours) as scp:
+    arrives = threading.Event()
+    with StorageSCP(ours, (evt.EVT_DATA_RECV, lambda _: arrives.set()), maximum_associations=1) as scp:
         command = [peers.require("storescu"), "-v", "-R", *map(str, scp.address), str(stored.path)]
         with peers.start(command) as storescu:
-            assert scp.halted.wait(WAIT)
-            assert [path.name[:10] for path in ours.iterdir()] == [".incoming-"]
+            assert arrives.wait(WAIT)
             storescu.popen.kill()
             storescu.popen.wait(WAIT)
-        scp.may_go_on.set()
         (association,) = scp.wait()
-        assert association.events[-1] == Aborted(origin=AbortOrigin.TRANSPORT)
+        assert association.events == ["ABORTED"]
         assert list(ours.iterdir()) == []
         peers.run("echoscu", *scp.address).check()
 
@@ -229,13 +209,12 @@ def test_storescp(tmp_path: Path, size: int) -> None:
     """All files on one association; a bit preserving storescp writes what it was sent."""
     objects = images()
     with peers.storescp(tmp_path, "+B", "+xa", "-pdu", str(size)) as scp:
-        with connect(scp.address, offer_for("STORESCP", objects)) as session:
-            agreement = session.connection.agreement
+        with requestor_of(objects).associate(*scp.address, ae_title="STORESCP") as association:
+            agreement = association.peer.connection.agreement
             assert agreement is not None
             assert agreement.acceptor_maximum_length == size
-            assert session.call(CEchoRQ(), context=1)[0].status == 0x0000
-            assert [send(session, one) for one in objects] == [0x0000] * len(objects)
-            session.release()
+            assert association.send_c_echo().Status == 0x0000
+            send_files(association, objects)
         scp.process.end()
     assert stored_in(tmp_path) == contents(objects)
 
@@ -244,9 +223,7 @@ def test_storescp_that_encodes_anew_keeps_the_elements(tmp_path: Path) -> None:
     """Without +B storescp decodes what it gets; it can, and finds the same SOP Instance."""
     objects = images()
     with peers.storescp(tmp_path, "+xa") as scp:
-        with connect(scp.address, offer_for("STORESCP", objects)) as session:
-            assert [send(session, one) for one in objects] == [0x0000] * len(objects)
-            session.release()
+        echo_and_send(scp.address, "STORESCP", objects)
         scp.process.end()
     assert stored_in(tmp_path).keys() == contents(objects).keys()
 
@@ -254,23 +231,20 @@ def test_storescp_that_encodes_anew_keeps_the_elements(tmp_path: Path) -> None:
 def test_several_associations_one_after_the_other(tmp_path: Path) -> None:
     with peers.storescp(tmp_path, "+B", "+xa") as scp:
         for one in images(*PLAIN):
-            with connect(scp.address, offer_for("STORESCP", [one])) as session:
-                assert send(session, one) == 0x0000
-                session.release()
+            echo_and_send(scp.address, "STORESCP", [one])
     assert stored_in(tmp_path) == contents(images(*PLAIN))
 
 
 def test_storescp_that_refuses(tmp_path: Path) -> None:
     with peers.storescp(tmp_path, "--refuse") as scp, pytest.raises(AssociationRejected) as caught:
-        connect(scp.address, offer_for("STORESCP", []))
+        echo_and_send(scp.address, "STORESCP", [])
     assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 1)
 
 
 def test_storescp_that_rejects_whoever_says_not_what_it_is(tmp_path: Path) -> None:
     """``--reject`` turns down a request without an implementation class UID: ours has one."""
-    with peers.storescp(tmp_path, "--reject") as scp, connect(scp.address, offer_for("STORESCP", [])) as session:
-        assert session.call(CEchoRQ(), context=1)[0].status == 0x0000
-        session.release()
+    with peers.storescp(tmp_path, "--reject") as scp:
+        echo_and_send(scp.address, "STORESCP", [])
 
 
 @pytest.mark.parametrize("fault", ["--abort-after", "--abort-during"])
@@ -279,32 +253,32 @@ def test_storescp_that_aborts(tmp_path: Path, fault: str, size: int) -> None:
     stored = large_image(tmp_path / "image.dcm", size)
     with (
         peers.storescp(tmp_path, fault) as scp,
-        connect(scp.address, offer_for("STORESCP", [stored])) as session,
         pytest.raises(AssociationAborted) as caught,
+        requestor_of([stored]).associate(*scp.address) as association,
     ):
-        send(session, stored)
+        send_files(association, [stored])
     assert caught.value.origin in (AbortOrigin.PEER_USER, AbortOrigin.TRANSPORT)
 
 
 def test_storescp_that_takes_too_long(tmp_path: Path) -> None:
     with (
         peers.storescp(tmp_path, "--sleep-during", "1") as scp,
-        connect(scp.address, offer_for("STORESCP", [image(CT)]), timeouts=Timeouts(response=0.1)) as session,
         pytest.raises(AssociationTimedOut) as caught,
+        requestor_of([image(CT)], dimse_timeout=0.1).associate(*scp.address) as association,
     ):
-        send(session, image(CT))
+        send_files(association, [image(CT)])
     assert caught.value.timer is Timer.RESPONSE
 
 
 def test_storescp_that_is_killed(tmp_path: Path) -> None:
     stored = large_image(tmp_path / "image.dcm", 64 << 20)
-    with (
-        peers.storescp(tmp_path, "--sleep-during", "1") as scp,
-        connect(scp.address, offer_for("STORESCP", [stored])) as session,
-    ):
+    with peers.storescp(tmp_path, "--sleep-during", "1") as scp:
         killing = threading.Timer(0.1, scp.process.popen.kill)
-        killing.start()
-        with pytest.raises(AssociationAborted) as caught:
-            send(session, stored)
+        handlers: list[Any] = [(evt.EVT_ESTABLISHED, lambda _: killing.start())]
+        with (
+            pytest.raises(AssociationAborted) as caught,
+            requestor_of([stored]).associate(*scp.address, evt_handlers=handlers) as association,
+        ):
+            send_files(association, [stored])
         killing.join()
-        assert caught.value.origin is AbortOrigin.TRANSPORT
+    assert caught.value.origin is AbortOrigin.TRANSPORT

@@ -17,7 +17,7 @@ SCPS = {
     "PRINTER": peers.dcmprscp,
     "ORTHANC": peers.orthanc,
     "CTN": peers.ctn_storage,
-    "ODIL": peers.odil_storage,
+    "ODIL": peers.odil_scp,
     "DCMJS": peers.dcmjs_storage,
 }
 

@@ -8,28 +8,24 @@ import pytest
 from pydicom.dataset import validate_file_meta
 
 from dicom_proto.datasets import decode, encode
-from dicom_proto.dimse.events import RequestReceived
-from dicom_proto.dimse.messages import CEchoRQ
-from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ReleaseRequested
 from dicom_transports._files import FileObject
-from dicom_transports.blocking import connect
 from tests.interop import peers
 from tests.interop.images import CT, Stored, contents, image, images, large_image, path_of, stored_in
-from tests.interop.storage import StorageSCP, offer_for, policy, send
+from tests.interop.storage import StorageSCP, echo_and_send, requestor_of, send_files
 
 
 def test_echoscu(tmp_path: Path) -> None:
     with StorageSCP(tmp_path) as scp:
         peers.run_pynetdicom("echoscu", "-v", "--repeat", 3, *scp.address).check()
         (association,) = scp.wait()
-    assert [type(event) for event in association.events] == [RequestReceived] * 3 + [ReleaseRequested]
+    assert association.events == ["C_ECHO", "C_ECHO", "C_ECHO", "RELEASED"]
 
 
 def test_echoscu_that_aborts(tmp_path: Path) -> None:
     with StorageSCP(tmp_path, maximum_associations=1) as scp:
         peers.run_pynetdicom("echoscu", "-v", "--abort", *scp.address).check()
         (association,) = scp.wait()
-        assert association.events[1:] == [Aborted(origin=AbortOrigin.PEER_USER)]
+        assert association.events == ["C_ECHO", "ABORTED"]
 
 
 def as_pydicom_writes(objects: list[FileObject], *encoded_anew: str) -> Stored:
@@ -51,7 +47,7 @@ def test_storescu(tmp_path: Path, size: int) -> None:
         (tmp_path / one.path.name).symlink_to(one.path)
     ours = tmp_path / "ours"
     ours.mkdir()
-    with StorageSCP(ours, policy=policy(maximum_length=size)) as scp:
+    with StorageSCP(ours, maximum_pdu_size=size) as scp:
         options: list[peers.Argument] = ["-v", "-cx", "-r", "-pdu", size]
         finished = peers.run_pynetdicom("storescu", *options, *scp.address, tmp_path).check()
         assert finished.output.count("Received Store Response (Status: 0x0000 - Success)") == len(objects)
@@ -64,13 +60,12 @@ def test_storescu(tmp_path: Path, size: int) -> None:
 def test_storescp(tmp_path: Path, size: int) -> None:
     objects = images()
     with peers.pynetdicom_storescp(tmp_path, "-pdu", str(size)) as scp:
-        with connect(scp.address, offer_for("STORESCP", objects)) as session:
-            agreement = session.connection.agreement
+        with requestor_of(objects).associate(*scp.address, ae_title="STORESCP") as association:
+            agreement = association.peer.connection.agreement
             assert agreement is not None
             assert agreement.acceptor_maximum_length == size
-            assert session.call(CEchoRQ(), context=1)[0].status == 0x0000
-            assert [send(session, one) for one in objects] == [0x0000] * len(objects)
-            session.release()
+            assert association.send_c_echo().Status == 0x0000
+            send_files(association, objects)
         scp.process.end()
     assert stored_in(tmp_path) == as_pydicom_writes(objects)
 
@@ -80,9 +75,7 @@ def test_storescp_takes_a_large_image(tmp_path: Path) -> None:
     ours = tmp_path / "theirs"
     ours.mkdir()
     with peers.pynetdicom_storescp(ours) as scp:
-        with connect(scp.address, offer_for("STORESCP", [stored])) as session:
-            assert send(session, stored) == 0x0000
-            session.release()
+        echo_and_send(scp.address, "STORESCP", [stored])
         scp.process.end()
     assert stored_in(ours) == contents([stored])
 
@@ -90,9 +83,8 @@ def test_storescp_takes_a_large_image(tmp_path: Path) -> None:
 def test_stored_files_are_files_to_others(tmp_path: Path) -> None:
     """What our SCP writes is a DICOM file to DCMTK and to pydicom, with File Meta Information that is complete."""
     objects = images()
-    with StorageSCP(tmp_path) as scp, connect(scp.address, offer_for("SCP", objects)) as session:
-        assert [send(session, one) for one in objects] == [0x0000] * len(objects)
-        session.release()
+    with StorageSCP(tmp_path) as scp:
+        echo_and_send(scp.address, "SCP", objects)
     assert stored_in(tmp_path) == contents(objects)
     files = sorted(tmp_path.iterdir())
     tested = peers.run("dcmftest", *files).check()
@@ -124,7 +116,7 @@ def test_large_image_from_storescu(tmp_path: Path) -> None:
 
 
 def test_storescu_that_is_rejected(tmp_path: Path) -> None:
-    with StorageSCP(tmp_path, policy=policy(called_ae_titles="OTHER")) as scp:
+    with StorageSCP(tmp_path, ae_title="OTHER", require_called_aet=True) as scp:
         finished = peers.run_pynetdicom("storescu", "-v", "-cx", *scp.address, path_of(CT))
         assert "Called AE title not recognised" in finished.output
         assert scp.associations == []
