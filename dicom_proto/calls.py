@@ -40,6 +40,7 @@ from dicom_proto.errors import (
     NotEstablishedError,
 )
 from dicom_proto.service_class import ServiceClass
+from dicom_proto.services import store
 from dicom_proto.services.echo import echo_scu
 from dicom_proto.services.effects import Program
 from dicom_proto.services.find import find_scu
@@ -49,7 +50,7 @@ from dicom_proto.services.move import move_scu
 from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import PROCESSING_FAILURE
-from dicom_proto.services.store import Storable, store_object_scu
+from dicom_proto.services.store import Storable, StoredObject, store_object_scu
 from dicom_proto.services.streams import Stream
 from dicom_proto.sop_class import dimse_services, meta_members, service_class_of
 from dicom_proto.upper_layer.failures import AssociationFailure, failure_of
@@ -64,6 +65,7 @@ __all__ = [
     "c_get",
     "c_move",
     "c_store",
+    "fit_object",
     "forgiving",
     "n_action",
     "n_create",
@@ -187,7 +189,7 @@ def c_store(
     ----------
     peer : Peer
         Where to.
-    dataset : StoredObject, Dataset or buffer
+    dataset : StoredObject, Dataset, buffer or tuple
         What; see :meth:`~dicom_proto.services.store.StoredObject.of`. A buffer is the content of a DICOM file.
     msg_id : int, optional
         The message ID.
@@ -205,6 +207,12 @@ def c_store(
         originator_message_id=originator_id,
     )
     return _status(peer, program)
+
+
+def fit_object(peer: Peer, value: Storable, *, decompress: bool = False) -> Program[StoredObject]:
+    """Return an object in the encoding in which it can be sent; see :func:`dicom_proto.services.store.fit_object`."""
+    _check_established(peer)
+    return (yield from store.fit_object(peer, value, decompress=decompress))
 
 
 def c_find(

@@ -71,7 +71,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
     def requestor(self) -> ServiceUser:
         """The side that has requested the association."""
         address = self.peer_address if self.is_acceptor else self.local_address
-        return requestor_of(self.peer.connection, self.entity.local_side, self.entity.ae_title, address)
+        return requestor_of(self.peer.connection, address)
 
     @property
     def acceptor(self) -> ServiceUser:
@@ -180,10 +180,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
 
         For an intervention event without a handler it is ``(None, None)``.
         """
-        bound = [(binding.handler, list(binding.arguments)) for binding in self.peer.handlers.bindings(event)]
-        if not event.is_intervention:
-            return bound
-        return bound[0] if bound else (None, None)
+        return self.peer.handlers.stated(event)
 
     # --- its end ------------------------------------------------------------------------------------------------------
 
@@ -207,16 +204,41 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         priority: int = 2,
         originator_aet: str | None = None,
         originator_id: int | None = None,
+        *,
+        decompress: bool = False,
     ) -> StatusT:
-        """Send a C-STORE request with a Dataset, or a path whose data set goes out as it is; return its status."""
-        stored = self._as_storable(dataset)
-        return self._status(calls.c_store(self.peer, stored, msg_id, priority, originator_aet, originator_id))
+        """Send a C-STORE request; return its status.
+
+        Parameters
+        ----------
+        dataset : path, Dataset, file object, bytes or tuple
+            What is to be stored. The data set of a file, or of its content, goes out as it lies there, if the peer
+            takes its transfer syntax. A tuple is a ``FileMetaDataset`` and the bytes of the data set.
+        msg_id : int, optional
+            The message ID.
+        priority : int
+            0 medium, 1 high, 2 low.
+        originator_aet, originator_id
+            Whose C-MOVE asked for it, and which (PS3.7 9.1.1.1.6).
+        decompress : bool
+            Whether a compressed object may be decompressed where the peer does not take it as it is: by the decoders
+            that pydicom finds installed.
+        """
+
+        def send() -> Program[Dataset]:
+            stored = yield from calls.fit_object(self.peer, self._as_storable(dataset), decompress=decompress)
+            store = calls.c_store(self.peer, stored, msg_id, priority, originator_aet, originator_id)
+            return (yield from self._in_window(store))
+
+        return cast(StatusT, self.run(send()))
 
     def send_c_stores(
         self,
         items: Any,
         priority: int = 2,
         on_progress: Callable[[int, int], object] | None = None,
+        *,
+        decompress: bool = False,
     ) -> SentT:
         """Send many objects, as many at a time as the operations window allows; yield each with its status.
 
@@ -228,6 +250,8 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             0 medium, 1 high, 2 low.
         on_progress : callable, optional
             Called with the numbers of objects and of bytes that have been answered for.
+        decompress : bool
+            As for :meth:`send_c_store`.
 
         Returns
         -------
@@ -244,6 +268,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             calls.status_of,
             priority=priority,
             on_progress=on_progress,
+            decompress=decompress,
         )
         return cast(SentT, self.iterate(at_once(pipeline)))
 

@@ -126,9 +126,10 @@ class AssociationLife:
             case RequestReceived():
                 yield from self._perform_operation(summons)
             case ReleaseRequested():
+                if connection.state is State.Sta8:  # otherwise both have asked: it is when both have confirmed
+                    self.is_released = True
                 if connection.state in _CONFIRMS:
                     connection.confirm_release()
-                self.is_released = True
             case AssociateAccepted():
                 yield from self._tell_beginning()
             case AssociateRequested():

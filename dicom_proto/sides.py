@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.presentation import PresentationContext, build_context
@@ -64,6 +64,16 @@ class ServiceUser:
     asynchronous_operations: tuple[int, int] = (1, 1)
     user_identity: UserIdentity | bytes | None = None
 
+    @property
+    def is_requestor(self) -> bool:
+        """Whether it has requested the association."""
+        return self.mode == "requestor"
+
+    @property
+    def is_acceptor(self) -> bool:
+        """Whether it has accepted the association, or was asked to."""
+        return self.mode == "acceptor"
+
     def __repr__(self) -> str:
         return f"<{self.mode} {self.ae_title!r} at {self.address}:{self.port}>"
 
@@ -79,11 +89,11 @@ class ServiceUser:
         }
 
 
-def requestor_of(connection: Connection, local: LocalSide, ae_title: str, address: tuple[str, int]) -> ServiceUser:
-    """Return the requestor of an association: what its request says, or what it is going to say."""
+def requestor_of(connection: Connection, address: tuple[str, int]) -> ServiceUser:
+    """Return the requestor of an association: what its request says, and before there is one, only where it is."""
     offer = connection.offer
     if offer is None:
-        return _unknown("requestor", local, ae_title, address)
+        return _unheard("requestor", "", address)
     stated = offer.user_information
     window = stated.operations_window or OperationsWindow(1, 1)
     return ServiceUser(
@@ -104,11 +114,24 @@ def requestor_of(connection: Connection, local: LocalSide, ae_title: str, addres
 
 
 def acceptor_of(connection: Connection, local: LocalSide, ae_title: str, address: tuple[str, int]) -> ServiceUser:
-    """Return the acceptor of an association: what its answer says, or as long as there is none, what it is here."""
+    """Return the acceptor of an association: what its answer says.
+
+    Before there is one: what this side, if it is the acceptor, is going to say; of the peer only whom was asked for.
+    ``ae_title`` is that of this side, for as long as nobody has called it by any.
+    """
     offer, agreement = connection.offer, connection.agreement
-    if offer is None or agreement is None:
-        return _unknown("acceptor", local, ae_title if offer is None else offer.called_ae_title, address)
-    return _answered(agreement, offer.called_ae_title, address)
+    called = ae_title if offer is None else offer.called_ae_title
+    if agreement is not None:
+        return _answered(agreement, called, address)
+    acceptor = _unheard("acceptor", called, address)
+    if connection.is_requestor:
+        return acceptor
+    return evolve(
+        acceptor,
+        maximum_length=local.maximum_length,
+        implementation_class_uid=local.implementation_class_uid,
+        implementation_version_name=local.implementation_version_name,
+    )
 
 
 def _answered(agreement: Agreement, ae_title: str, address: tuple[str, int]) -> ServiceUser:
@@ -129,18 +152,16 @@ def _answered(agreement: Agreement, ae_title: str, address: tuple[str, int]) -> 
     )
 
 
-def _unknown(
-    mode: Literal["requestor", "acceptor"], local: LocalSide, ae_title: str, address: tuple[str, int]
-) -> ServiceUser:
+def _unheard(mode: Literal["requestor", "acceptor"], ae_title: str, address: tuple[str, int]) -> ServiceUser:
     """Return a side that has not said anything yet."""
     return ServiceUser(
         mode=mode,
         ae_title=ae_title,
         address=address[0],
         port=address[1],
-        maximum_length=local.maximum_length,
-        implementation_class_uid=local.implementation_class_uid,
-        implementation_version_name=local.implementation_version_name,
+        maximum_length=0,
+        implementation_class_uid=None,
+        implementation_version_name=None,
         requested_contexts=[],
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.effects import Call, Program, Receive
 from dicom_proto.services.handlers import EVT_C_STORE, Binding
 from dicom_proto.services.performing import Answer, Performing
@@ -24,8 +25,11 @@ _MARK: Final = "takes_chunks"
 
 
 def chunked(handler: HandlerT) -> HandlerT:
-    """Mark a handler of ``EVT_C_STORE`` as one that takes the data set in pieces, with ``event.chunks()``."""
-    setattr(handler, _MARK, True)
+    """Mark a handler of ``EVT_C_STORE`` as one that takes the data set in pieces, with ``event.chunks()``.
+
+    It marks the handler itself and returns it, and so may be a decorator, of methods too.
+    """
+    setattr(getattr(handler, "__func__", handler), _MARK, True)  # a bound method has no attributes of its own
     return handler
 
 
@@ -38,8 +42,9 @@ class Chunks(Stream[Buffer]):
     """The data set of a request, as it arrives: read-only views of what was received."""
 
     def __init__(self, performing: Performing) -> None:
-        self._performing = performing
-        self._is_over = not performing.has_data
+        self._key = performing.key
+        self._is_over = False  # a C-STORE request always has a data set
+        self._is_closed = False
 
     @property
     def is_over(self) -> bool:
@@ -47,19 +52,39 @@ class Chunks(Stream[Buffer]):
         return self._is_over
 
     def next(self) -> Program[Buffer | None]:
-        """Wait for the next piece; ``None`` after the last."""
+        """Wait for the next piece; ``None`` after the last.
+
+        Raises
+        ------
+        LocalProtocolError
+            If the handler has returned, and what it has left is being dropped.
+        """
         if self._is_over:
             return None
-        chunk: DataChunk = yield Receive(self._performing.key)
-        self._is_over = chunk.last
-        return chunk.data
+        if self._is_closed:  # by now the message ID may stand for another operation
+            raise LocalProtocolError("the handler of these chunks has returned: what it has left of them is dropped")
+        return (yield from self._receive())
 
     def abandon(self) -> None:
         """Leave the rest to :func:`store_chunked`, which drops it."""
 
+    def close(self) -> None:
+        """Give out nothing more."""
+        self._is_closed = True
 
-def store_chunked(performing: Performing, binding: Binding, *, failed: int) -> Program[Any]:
-    """Call a handler that takes the data set in pieces; return its result when no more of it is to come.
+    def drop(self) -> Program[None]:
+        """Wait for the end of the data set, and drop what is left of it."""
+        while not self._is_over:
+            yield from self._receive()
+
+    def _receive(self) -> Program[Buffer]:
+        chunk: DataChunk = yield Receive(self._key)
+        self._is_over = chunk.last
+        return chunk.data
+
+
+def store_chunked(performing: Performing, binding: Binding, *, failed: int) -> Program[Answer]:
+    """Call a handler that takes the data set in pieces; return its answer when no more of it is to come.
 
     What the handler has left of the data set is dropped; but for a Failure, which may be answered at once, its end is
     waited for (PS3.7 9.1.1.2).
@@ -75,7 +100,9 @@ def store_chunked(performing: Performing, binding: Binding, *, failed: int) -> P
             raise
         _log.exception("the handler of %s raised: the answer is %04XH", EVT_C_STORE, failed)
         return Answer(failed)
+    finally:
+        chunks.close()
     answer = performing.read_status(result)
-    while answer.category != Category.FAILURE and not chunks.is_over:
-        yield from chunks.next()
+    if answer.category != Category.FAILURE:
+        yield from chunks.drop()
     return answer

@@ -1,9 +1,9 @@
 """What a handler gets: the event, with the names that users of pynetdicom know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydicom import dcmread
 from pydicom.config import IGNORE
@@ -37,9 +37,23 @@ __all__ = ["Event", "MessageView", "RequestEvent"]
 
 _R = TypeVar("_R", bound=Request)
 
+# What the data set of a request is called (PS3.7 9.1, 10.1).
+_DATA_SETS: Final[Mapping[str, str]] = {
+    "C-STORE-RQ": "DataSet",
+    **dict.fromkeys(("C-FIND-RQ", "C-GET-RQ", "C-MOVE-RQ"), "Identifier"),
+    "N-EVENT-REPORT-RQ": "EventInformation",
+    "N-SET-RQ": "ModificationList",
+    "N-ACTION-RQ": "ActionInformation",
+    "N-CREATE-RQ": "AttributeList",
+}
+
 
 class MessageView:
-    """A DIMSE message under its DICOM keywords: ``view.MessageID``, ``view.AffectedSOPClassUID``."""
+    """A DIMSE message under its DICOM keywords: ``view.MessageID``, ``view.AffectedSOPClassUID``.
+
+    The encoded data set of a request has also the name that PS3.7 gives it: ``DataSet``, ``Identifier``,
+    ``EventInformation``, ``ModificationList``, ``ActionInformation`` or ``AttributeList``.
+    """
 
     __slots__ = ("_data", "_message")
 
@@ -59,6 +73,8 @@ class MessageView:
 
     def __getattr__(self, keyword: str) -> Any:
         attribute = KEYWORDS.get(keyword)
+        if keyword in _DATA_SETS.values() and _DATA_SETS.get(self.msg_type) == keyword:
+            return self.data_set
         if attribute is None:  # not to mention the message, which copy.copy asks about before it is there
             raise AttributeError(f"{keyword} is not an element of DIMSE messages")
         if not hasattr(self._message, attribute):
@@ -117,7 +133,7 @@ class RequestEvent(Event):
     request : Request
         The message.
     data : buffer or None
-        Its data set, if it has one. A C-STORE request always has one: without it here, it goes into a sink.
+        Its data set, if it has one. A C-STORE request always has one: without it here, it goes elsewhere.
     context : AcceptedContext
         The context that it came on.
     is_cancelled : callable
@@ -175,7 +191,7 @@ class RequestEvent(Event):
         DataSetError
             If it is none in the negotiated transfer syntax.
         LocalProtocolError
-            If it goes into a sink, and is not kept here.
+            If it goes into a sink or in chunks, and is not kept here.
         """
         dataset = self._data_set("dataset", CStoreRQ)
         if not hasattr(dataset, "file_meta"):
@@ -258,7 +274,7 @@ class RequestEvent(Event):
         Raises
         ------
         LocalProtocolError
-            If it goes into a sink, and is not kept here.
+            If it goes into a sink or in chunks, and is not kept here.
         InvalidNameError
             As :meth:`file_head`.
         """
@@ -298,5 +314,7 @@ class RequestEvent(Event):
     def _kept(self, what: str) -> Buffer:
         """Return the data set as it was received, empty if the request has none."""
         if self._data is None and isinstance(self.message, CStoreRQ):
-            raise LocalProtocolError(f"there is no event.{what}: the data set is not kept, it goes into the sink")
+            raise LocalProtocolError(
+                f"there is no event.{what}: the data set is not kept, it goes into the sink, or comes in chunks"
+            )
         return b"" if self._data is None else self._data

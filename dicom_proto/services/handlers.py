@@ -26,6 +26,11 @@ class EventKind:
     description: str
     is_intervention: bool
 
+    @property
+    def is_notification(self) -> bool:
+        """Whether the results of its handlers do not matter."""
+        return not self.is_intervention
+
     def __str__(self) -> str:
         return self.name
 
@@ -156,6 +161,16 @@ class Handlers:
     def kinds(self) -> tuple[EventKind, ...]:
         """Return the events that something is bound to."""
         return tuple(kind for kind, bindings in self._bound.items() if bindings)
+
+    def stated(self, kind: EventKind) -> Any:
+        """Return what is bound to an event, as ``(handler, arguments)``: a list of them for a notification event.
+
+        For an intervention event without a handler it is ``(None, None)``.
+        """
+        bound = [(binding.handler, list(binding.arguments)) for binding in self.bindings(kind)]
+        if kind.is_notification:
+            return bound
+        return bound[0] if bound else (None, None)
 
     def copy(self) -> "Handlers":
         """Return a registry of its own with the same bindings."""

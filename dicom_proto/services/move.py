@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from attrs import frozen
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_proto.datasets import encode
 from dicom_proto.dimse.messages import CMoveRQ, Priority
@@ -19,7 +18,7 @@ from dicom_proto.services.handlers import EVT_C_MOVE
 from dicom_proto.services.invoking import Invoking, Reply
 from dicom_proto.services.peer import Entity, Peer
 from dicom_proto.services.performing import Answer, Performing
-from dicom_proto.services.store import StoredObject, store_object_scu
+from dicom_proto.services.store import StoredObject, needed_contexts, store_object_scu
 from dicom_proto.services.suboperations import Statuses, perform_sub_operations, priority_of
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -173,7 +172,7 @@ class _Line:
 
     def store(self, stored: StoredObject) -> Program[Reply]:
         """Store an object at the destination."""
-        needed = {} if self._destination.contexts is not None else dict.fromkeys(_needed_contexts(stored))
+        needed = {} if self._destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
         peer = self._peer
         if peer is None or not needed.keys() <= self._proposed.keys():
             peer = yield from self._dial(needed)
@@ -212,13 +211,6 @@ class _Line:
         self._proposed = proposed
         self._peer = peer
         return peer
-
-
-def _needed_contexts(stored: StoredObject) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the contexts to propose for an object: one as it is, and if it is uncompressed one to convert it for."""
-    own, *others = stored.transfer_syntaxes
-    common = tuple(uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if uid in others)
-    return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
 
 
 def _valid_ae_title(title: str) -> str | None:

@@ -1,22 +1,25 @@
 """Many objects over one association: as many C-STOREs at a time as the operations window allows (PS3.7 D.3.3.3)."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Generator
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias, cast
 
 from pydicom.dataset import Dataset
 
-from dicom_proto.dimse.messages import CStoreRQ, Priority
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.messages import Priority
 from dicom_proto.dimse.routing import OperationEvent
-from dicom_proto.errors import DicomProtoError
+from dicom_proto.errors import DicomProtoError, InvalidSettingError
 from dicom_proto.services.effects import END, Await, Call, Program
 from dicom_proto.services.invoking import Invoking
 from dicom_proto.services.peer import Peer
-from dicom_proto.services.store import Storable, StoredObject, choose_context
+from dicom_proto.services.store import Storable, begin_store, fit_object
 from dicom_proto.services.streams import Stream
-from dicom_proto.upper_layer.failures import AssociationFailure
+from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, failure_of
+from dicom_proto.upper_layer.state_table import State
 
-__all__ = ["NotStored", "Pipeline", "Sent"]
+__all__ = ["NotStored", "Pipeline", "Sent", "iterate", "next_item"]
 
 _log = logging.getLogger("dicom_proto.services")
 _MOST: Final = 64  # objects under way at a time, where the window has no limit
@@ -32,13 +35,26 @@ class NotStored(Dataset):
     ----------
     failure : Exception
         Why: the association has ended, no context was accepted for it, it cannot be read.
+    was_begun : bool
+        Whether some of it has left, or all of it: then the peer may have it.
     """
 
     failure: Exception
+    was_begun: bool
 
-    def __init__(self, failure: Exception) -> None:
+    def __init__(self, failure: Exception, *, was_begun: bool = False) -> None:
         super().__init__()
-        object.__setattr__(self, "failure", failure)
+        object.__setattr__(self, "failure", _without_traces(failure))
+        object.__setattr__(self, "was_begun", was_begun)
+
+
+def _without_traces(failure: Exception) -> Exception:
+    """Return an error without its stack traces: they would keep the object in memory, or its file open."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    return failure
 
 
 class Pipeline(Stream[Sent]):
@@ -56,6 +72,8 @@ class Pipeline(Stream[Sent]):
         Returns the status of a response as users get it.
     priority : int
         The priority of all requests.
+    decompress : bool
+        Whether compressed objects may be decompressed where the peer does not take them as they are.
     on_progress : callable, optional
         Called with the numbers of objects and of bytes that have been answered for.
     """
@@ -68,13 +86,15 @@ class Pipeline(Stream[Sent]):
         status_of: Callable[[Any], Dataset],
         *,
         priority: int = Priority.LOW,
+        decompress: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> None:
         self._peer = peer
-        self._items = items if hasattr(items, "__anext__") or hasattr(items, "__next__") else _iterate(items)
+        self._items = iterate(items)
         self._read = read
         self._status_of = status_of
         self._priority = priority
+        self._decompress = decompress
         self._on_progress = on_progress
         self._under_way: dict[Invoking, tuple[Any, int]] = {}
         self._is_exhausted = False
@@ -123,29 +143,42 @@ class Pipeline(Stream[Sent]):
     def _has_room(self) -> bool:
         """Whether another one can be begun; the first waits for it, behind what others have asked for."""
         connection = self._peer.connection
-        outstanding = len(connection.invoked)
-        return outstanding < min(connection.invoked_window, _MOST) or not self._under_way
+        if not self._under_way:
+            return True
+        return self._is_alive and len(connection.invoked) < min(connection.invoked_window, _MOST)
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._peer.connection.state is State.Sta6
+
+    def _check_alive(self) -> None:
+        if not self._is_alive:
+            ending = self._peer.router.ending
+            raise AssociationClosed("there is no association") if ending is None else failure_of(ending)
 
     def _begin_next(self) -> Program[Sent | None]:
         """Begin with the next item, if there is one; return what there is to say if it cannot be sent."""
         connection = self._peer.connection
-        item = yield Call(anext if hasattr(self._items, "__anext__") else next, (self._items, END), is_quick=True)
+        item = yield from next_item(self._items)
         if item is END:
             self._is_exhausted = True
             return None
         try:
-            stored = StoredObject.of((yield Call(self._read, (item,), is_quick=True)))
+            self._check_alive()
+            value = yield Call(self._read, (item,), is_quick=True)
+            stored = yield from fit_object(self._peer, value, decompress=self._decompress)
             if len(connection.invoked) >= connection.invoked_window > 0:
                 yield Await(lambda: len(connection.invoked) < connection.invoked_window or None)
-            invoking, length = _begin_store(self._peer, stored, self._priority)
+            self._check_alive()
+            invoking = begin_store(self._peer, stored, priority=self._priority)
         except AssociationFailure as error:
             if self._peer.is_strict:
                 raise
             return item, NotStored(error)
         except (DicomProtoError, OSError) as error:
-            _log.error("%s cannot be sent: %s", item if isinstance(item, str) else type(item).__name__, error)
+            _log.error("an object cannot be sent: %s", error)
             return item, NotStored(error)
-        self._under_way[invoking] = (item, length)
+        self._under_way[invoking] = (item, len(cast(Buffer, stored.data)))
         return None
 
     def _take_response(self) -> tuple[Invoking, OperationEvent] | None:
@@ -161,20 +194,23 @@ class Pipeline(Stream[Sent]):
         invoking = next(iter(self._under_way))
         item, _ = self._under_way.pop(invoking)
         invoking.close()
-        return item, NotStored(error)
+        return item, NotStored(error, was_begun=True)
 
 
-def _begin_store(peer: Peer, stored: StoredObject, priority: int) -> tuple[Invoking, int]:
-    """Send an object; return the operation, and the length of the data set in bytes."""
-    context = choose_context(stored, peer.contexts(stored.sop_class_uid))
-    data = stored.encode(context.transfer_syntax)
-    request = CStoreRQ(
-        affected_sop_class_uid=stored.sop_class_uid,
-        affected_sop_instance_uid=stored.sop_instance_uid,
-        priority=priority,
-    )
-    return Invoking(peer, request, context, data), len(data)
-
-
-def _iterate(items: Any) -> Any:
+def iterate(items: Any) -> Any:
+    """Return the iterator of an iterable, or the async iterator of an async one."""
     return items.__aiter__() if hasattr(items, "__aiter__") else iter(items)
+
+
+def next_item(iterator: Any) -> Generator[Call, Any, Any]:
+    """Ask for the next item of an iterator of either kind, :data:`END` after the last.
+
+    Raises
+    ------
+    InvalidSettingError
+        If it is an async one, and the driver cannot await.
+    """
+    item = yield Call(anext if hasattr(iterator, "__anext__") else next, (iterator, END), is_quick=True)
+    if isawaitable(item):
+        raise InvalidSettingError("an async iterable of objects needs an adapter for an event loop")
+    return item

@@ -4,9 +4,13 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias, cast
 
-from attrs import frozen
-from pydicom.dataset import Dataset
+from attrs import evolve, field, frozen
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_description
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import decompress as decompress_pixel_data
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -24,16 +28,27 @@ from dicom_proto.errors import (
     MissingElementError,
     NoContextError,
 )
+from dicom_proto.services.chunks import is_chunked, store_chunked
 from dicom_proto.services.effects import Call, Program, Receive
 from dicom_proto.services.handlers import EVT_C_STORE, Binding
-from dicom_proto.services.invoking import Reply, invoke
+from dicom_proto.services.invoking import Invoking, Reply
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import Performing
 from dicom_proto.services.sinks import Receiving, Refused
 from dicom_proto.status import Category, Status
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
-__all__ = ["Storable", "StoredObject", "choose_context", "store_object_scu", "store_scp", "store_scu"]
+__all__ = [
+    "Storable",
+    "StoredObject",
+    "begin_store",
+    "choose_context",
+    "fit_object",
+    "needed_contexts",
+    "no_context_for",
+    "store_object_scu",
+    "store_scp",
+]
 
 _log = logging.getLogger("dicom_proto.services")
 
@@ -61,12 +76,15 @@ class StoredObject:
         compressed.
     data : buffer or Dataset
         The data set: encoded, of even length, or decoded.
+    name : str, optional
+        Where it lies, for messages: the name of a file.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax: str | None
     data: Buffer | Dataset
+    name: str | None = field(default=None, eq=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -74,9 +92,11 @@ class StoredObject:
 
         Parameters
         ----------
-        value : StoredObject, Dataset, bytes, bytearray or memoryview
+        value : StoredObject, Dataset, bytes, bytearray, memoryview or tuple
             A Dataset states its transfer syntax in its ``file_meta``, or remembers how it was read. A buffer is the
-            content of a DICOM file (PS3.10 7), whose data set is sent as it is.
+            content of a DICOM file (PS3.10 7), whose data set is sent as it is. A tuple is such a data set, as a
+            buffer, behind its File Meta Information: a ``FileMetaDataset`` or a
+            :class:`~dicom_proto.datasets.FileMeta`.
 
         Raises
         ------
@@ -89,57 +109,119 @@ class StoredObject:
             case Dataset():
                 return cls._of_dataset(value)
             case bytes() | bytearray() | memoryview():
-                return cls._of_file(value)
+                return cls.of_file(cast(FileMeta, read_file_meta(value, complete=True)), value)
+            case (FileMeta() as meta, (bytes() | bytearray() | memoryview()) as data):
+                return cls.of_file(evolve(meta, data_offset=0), data)
+            case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
+                return cls._of_meta(meta, data)
             case _:
                 raise LocalProtocolError(
-                    f"{type(value).__name__} cannot be stored: a Dataset, or a DICOM file's content, can"
+                    f"{type(value).__name__} cannot be stored: a Dataset, a DICOM file's content, or its File Meta"
+                    " Information and its data set can"
                 )
 
     @classmethod
-    def _of_dataset(cls, dataset: Dataset) -> Self:
-        uids = [str(dataset.get(keyword, None) or "") for keyword in ("SOPClassUID", "SOPInstanceUID")]
-        if not all(uids):
-            raise MissingElementError("a Dataset without SOP Class UID or SOP Instance UID cannot be stored")
-        meta: Any = getattr(dataset, "file_meta", None) or {}
-        stated = meta.get("TransferSyntaxUID", None) or _READ_AS.get(dataset.original_encoding)
-        return cls(sop_class_uid=uids[0], sop_instance_uid=uids[1], transfer_syntax=stated, data=dataset)
-
-    @classmethod
-    def _of_file(cls, content: Buffer) -> Self:
-        meta = cast(FileMeta, read_file_meta(content, complete=True))
+    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None) -> Self:
+        """Return the object in a file: what its head says, its content, and its name."""
         return cls(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax=meta.transfer_syntax,
             data=memoryview(content)[meta.data_offset :],
+            name=name,
         )
 
+    @classmethod
+    def _of_dataset(cls, dataset: Dataset) -> Self:
+        sop_class, sop_instance = _needed_uids(dataset, "SOPClassUID", "SOPInstanceUID")
+        meta: Any = getattr(dataset, "file_meta", None) or {}
+        stated = meta.get("TransferSyntaxUID", None) or _READ_AS.get(dataset.original_encoding)
+        return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=dataset)
+
+    @classmethod
+    def _of_meta(cls, meta: Dataset, data: Buffer) -> Self:
+        keywords = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+        sop_class, sop_instance, stated = _needed_uids(meta, *keywords)
+        return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
+
+    def __str__(self) -> str:
+        return self.name or f"SOP Instance {self.sop_instance_uid}"
+
     @property
-    def transfer_syntaxes(self) -> tuple[str, ...]:
-        """Those in which it can be sent, its own first; a compressed object is sent only as it is."""
-        own = self.transfer_syntax
-        if own is not None and own not in _UNCOMPRESSED:
+    def is_compressed(self) -> bool:
+        """Whether its transfer syntax is none of the four that are not."""
+        return self.transfer_syntax is not None and self.transfer_syntax not in _UNCOMPRESSED
+
+    def transfer_syntaxes(self, *, decompress: bool = False) -> tuple[str, ...]:
+        """Return those in which it can be sent, its own first.
+
+        Parameters
+        ----------
+        decompress : bool
+            Whether a compressed one may be decompressed; otherwise it is sent only as it is.
+        """
+        own = self.transfer_syntax or ExplicitVRLittleEndian
+        if self.is_compressed and not decompress:
             return (own,)
-        return tuple(dict.fromkeys((own or ExplicitVRLittleEndian, *_UNCOMPRESSED)))
+        return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
+
+    def is_encoded_in(self, transfer_syntax: str) -> bool:
+        """Tell whether its data are bytes in that transfer syntax already."""
+        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset)
 
     def encode(self, transfer_syntax: str) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
+
+        A compressed one is decompressed for another transfer syntax, by the decoders that pydicom finds installed.
+        The Dataset of the caller stays as it is.
 
         Raises
         ------
         LocalProtocolError
             If it cannot be encoded in it.
         """
+        if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
+            return self.data
+        try:
+            if self.is_compressed and self.transfer_syntax != transfer_syntax:
+                return encode(self._decompress(), transfer_syntax)
+            return encode(self._decode(), transfer_syntax)
+        except (LocalProtocolError, DataSetError) as error:
+            raise LocalProtocolError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+
+    def _decode(self) -> Dataset:
         if isinstance(self.data, Dataset):
-            return encode(self.data, transfer_syntax)
-        if self.transfer_syntax == transfer_syntax:
             return self.data
         if self.transfer_syntax is None:
             raise LocalProtocolError("an encoded object has to state its transfer syntax")
+        return decode(self.data, self.transfer_syntax)
+
+    def _decompress(self) -> Dataset:
+        """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
+        own = self.transfer_syntax or ""
+        dataset = decode(encode(self.data, own) if isinstance(self.data, Dataset) else self.data, own)
+        if "PixelData" not in dataset:
+            return dataset
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = UID(own)
         try:
-            return encode(decode(self.data, self.transfer_syntax), transfer_syntax)
-        except DataSetError as error:
-            raise LocalProtocolError(f"the object to be stored is damaged: {error}") from error
+            return decompress_pixel_data(dataset, generate_instance_uid=False)
+        except Exception as error:  # of any of several libraries
+            raise LocalProtocolError(f"its {_named(own)} cannot be decompressed: {error}") from error
+
+
+def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
+    """Return the values of elements that have to be there."""
+    uids = [str(dataset.get(keyword, None) or "") for keyword in keywords]
+    if not all(uids):
+        missing = [dictionary_description(keyword) for keyword, uid in zip(keywords, uids, strict=True) if not uid]
+        raise MissingElementError(f"a {type(dataset).__name__} without {' and '.join(missing)} cannot be stored")
+    return uids
+
+
+def _named(uid: str) -> str:
+    name = UID(uid, IGNORE).name
+    return uid if name == uid else f"{name} ({uid})"
 
 
 _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
@@ -148,11 +230,13 @@ _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
     (False, False): ExplicitVRBigEndian,
 }
 
-Storable: TypeAlias = StoredObject | Dataset | Buffer
+Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
 """What can be stored; see :meth:`StoredObject.of`."""
 
 
-def choose_context(stored: StoredObject, contexts: Iterable[AcceptedContext]) -> AcceptedContext:
+def choose_context(
+    stored: StoredObject, contexts: Iterable[AcceptedContext], *, decompress: bool = False
+) -> AcceptedContext:
     """Choose the context on which an object is sent: one that takes it as it is, or one that it can be converted for.
 
     Parameters
@@ -161,6 +245,8 @@ def choose_context(stored: StoredObject, contexts: Iterable[AcceptedContext]) ->
         The object.
     contexts : iterable of AcceptedContext
         Those of its SOP class that may be used.
+    decompress : bool
+        Whether it may be decompressed.
 
     Raises
     ------
@@ -168,13 +254,79 @@ def choose_context(stored: StoredObject, contexts: Iterable[AcceptedContext]) ->
         If none will do; the message says what was accepted.
     """
     accepted = {context.transfer_syntax: context for context in reversed(tuple(contexts))}
-    for transfer_syntax in stored.transfer_syntaxes:
+    for transfer_syntax in stored.transfer_syntaxes(decompress=decompress):
         if transfer_syntax in accepted:
             return accepted[transfer_syntax]
-    raise NoContextError(
-        f"no presentation context was accepted for a {stored.sop_class_uid} in {stored.transfer_syntax};"
-        f" accepted for that SOP class are {sorted(accepted) or 'none'}"
+    raise no_context_for(stored, accepted)
+
+
+def no_context_for(stored: StoredObject, accepted: Iterable[str] = ()) -> NoContextError:
+    """Return the error that says which object cannot be sent, what it is in, and in what the peer would take it."""
+    others = sorted(accepted)
+    own = "has never been encoded" if stored.transfer_syntax is None else f"is in {_named(stored.transfer_syntax)}"
+    words = ", ".join(map(_named, others)) or "none"
+    hint = "; it could be decompressed" if stored.is_compressed and not set(others).isdisjoint(_UNCOMPRESSED) else ""
+    return NoContextError(
+        f"{stored} {own}; the transfer syntaxes that the peer has accepted for {_named(stored.sop_class_uid)}:"
+        f" {words}{hint}"
     )
+
+
+def needed_contexts(stored: StoredObject, *, decompress: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the contexts to propose for an object, each as abstract syntax and transfer syntaxes.
+
+    There is one for the object as it is, and another to convert it for, unless it is compressed and has to stay so.
+    """
+    own, *others = stored.transfer_syntaxes(decompress=decompress)
+    common = tuple(uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if uid in others)
+    return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
+
+
+def fit_object(peer: Peer, value: Storable, *, decompress: bool = False) -> Program[StoredObject]:
+    """Return an object in the encoding in which it can be sent, converted aside: that may take its time.
+
+    Parameters
+    ----------
+    peer : Peer
+        Where to.
+    value : StoredObject, Dataset, buffer or tuple
+        What; see :meth:`StoredObject.of`.
+    decompress : bool
+        Whether it may be decompressed.
+
+    Raises
+    ------
+    LocalProtocolError
+        If it cannot be sent: there is no context, it cannot be converted.
+    """
+    stored = StoredObject.of(value)
+    syntax = choose_context(stored, peer.contexts(stored.sop_class_uid), decompress=decompress).transfer_syntax
+    if stored.is_encoded_in(syntax):
+        return stored
+    return evolve(stored, transfer_syntax=syntax, data=(yield Call(stored.encode, (syntax,))))
+
+
+def begin_store(
+    peer: Peer,
+    stored: StoredObject,
+    *,
+    contexts: Iterable[AcceptedContext] | None = None,
+    message_id: int | None = None,
+    priority: int = Priority.LOW,
+    originator_ae_title: str | None = None,
+    originator_message_id: int | None = None,
+) -> Invoking:
+    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
+    context = choose_context(stored, peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    request = CStoreRQ(
+        message_id=message_id,
+        affected_sop_class_uid=stored.sop_class_uid,
+        priority=priority,
+        affected_sop_instance_uid=stored.sop_instance_uid,
+        move_originator_application_entity_title=originator_ae_title,
+        move_originator_message_id=originator_message_id,
+    )
+    return Invoking(peer, request, context, stored.encode(context.transfer_syntax))
 
 
 def store_object_scu(
@@ -187,14 +339,14 @@ def store_object_scu(
     originator_ae_title: str | None = None,
     originator_message_id: int | None = None,
 ) -> Program[Reply]:
-    """Store one object at the peer: choose its context, encode it, send it.
+    """Store one object at the peer: choose its context, encode it, send it, and wait for the response.
 
     Parameters
     ----------
     peer : Peer
         Where to.
-    value : StoredObject, Dataset or buffer
-        What; see :meth:`StoredObject.of`.
+    value : StoredObject, Dataset, buffer or tuple
+        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
     contexts : iterable of AcceptedContext, optional
         The contexts to choose from; by default all of its SOP class on which this side is the SCU.
     message_id : int, optional
@@ -209,44 +361,33 @@ def store_object_scu(
     LocalProtocolError
         If it cannot be stored: no context, not encodable, UIDs that may not be sent.
     """
-    stored = StoredObject.of(value)
-    context = choose_context(stored, peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
-    request = CStoreRQ(
+    invoking = begin_store(
+        peer,
+        StoredObject.of(value),
+        contexts=contexts,
         message_id=message_id,
-        affected_sop_class_uid=stored.sop_class_uid,
         priority=priority,
-        affected_sop_instance_uid=stored.sop_instance_uid,
-        move_originator_application_entity_title=originator_ae_title,
-        move_originator_message_id=originator_message_id,
+        originator_ae_title=originator_ae_title,
+        originator_message_id=originator_message_id,
     )
-    return (yield from store_scu(peer, request, context, stored.encode(context.transfer_syntax)))
-
-
-def store_scu(peer: Peer, request: CStoreRQ, context: AcceptedContext, data: Buffer) -> Program[Reply]:
-    """Store one object that is encoded already.
-
-    Parameters
-    ----------
-    peer : Peer
-        Where to.
-    request : CStoreRQ
-        Which object; a message ID that is ``None`` is given out here.
-    context : AcceptedContext
-        A context of its SOP class and of the transfer syntax of ``data``.
-    data : buffer
-        The data set, which is kept as a view until it has been sent.
-    """
-    return (yield from invoke(peer, request, context, data))
+    try:
+        return (yield from invoking.reply())
+    finally:
+        invoking.close()
 
 
 def store_scp(performing: Performing) -> Program[None]:
     """Answer with the status that the handler of ``EVT_C_STORE`` returns for the object; C211H if it raises.
 
-    What a :class:`~dicom_proto.services.sinks.Sink` is bound for is not kept in memory.
+    What a :class:`~dicom_proto.services.sinks.Sink`, or a handler that is
+    :func:`~dicom_proto.services.chunks.chunked`, is bound for is not kept in memory.
     """
     binding = performing.peer.handlers.binding(EVT_C_STORE)
     if binding is not None and binding.is_sink:
         yield from _store_in(binding, performing)
+        return
+    if binding is not None and is_chunked(binding.handler):
+        performing.respond((yield from store_chunked(performing, binding, failed=HANDLER_FAILED)))
         return
     data = yield from performing.receive_data()
     result = yield from performing.call(EVT_C_STORE, data, failed=HANDLER_FAILED)

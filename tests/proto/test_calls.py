@@ -265,6 +265,17 @@ def test_an_identifier_that_cannot_be_decoded_is_none(caplog: pytest.LogCaptureF
     assert not invoking.is_over
 
 
+def test_results_as_a_stream() -> None:
+    pair = Pair(STUDY_FIND, handlers={evt.EVT_C_FIND: find})
+    results = calls.Results(calls.c_find(pair.scu.peer, QUERY, STUDY_FIND))
+    found = []
+    while (result := pair.world.run(pair.scu, results.next())) is not None:
+        found.append((result[0].Status, results.is_over))
+    assert found == [(PENDING, False), (PENDING, False), (0, True)]
+    results.abandon()
+    pair.world.settle()
+
+
 def test_a_cancel() -> None:
     pair = Pair(STUDY_FIND, handlers={evt.EVT_C_FIND: find})
     invoking = calls.c_find(pair.scu.peer, QUERY, STUDY_FIND, 5)

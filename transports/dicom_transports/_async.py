@@ -23,11 +23,13 @@ from dicom_proto.presentation import PresentationContext
 from dicom_proto.services.effects import END, Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Bindable, Binding, Handlers
 from dicom_proto.services.pipeline import Sent
+from dicom_proto.services.shipment import Shipment
 from dicom_proto.services.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AEBase, AssociationBase, Scope, ServerBase
+from dicom_transports._errands import Deliveries
 from dicom_transports._sockets import Address, TLSArguments, accept, client_tls, no_connection
 from dicom_transports._tls import TLSLayer
 from dicom_transports._workers import Worker, Workers
@@ -50,6 +52,13 @@ class Signal(Protocol):
     async def wait(self) -> object: ...
 
 
+class Spawning(Protocol):
+    """What tasks can be started in."""
+
+    def spawn(self, function: Callable[..., Coro[None]], *arguments: Any) -> None:
+        """Start a task. A loop's ends by itself, or with the loop."""
+
+
 class Group(Protocol):
     """Tasks that end together."""
 
@@ -60,7 +69,7 @@ class Group(Protocol):
         """Cancel all tasks."""
 
 
-class Loop(Protocol):
+class Loop(Spawning, Protocol):
     """What is asked of an event loop."""
 
     def now(self) -> float:
@@ -453,8 +462,9 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         """Serve associations until :meth:`shutdown` has ended, or this is cancelled, which aborts them."""
         try:
             async with self._loop.group() as associations, self._loop.group() as accepting:
-                self._accepting = accepting
-                accepting.start(self._accept, associations)
+                if self._listener.fileno() >= 0:  # it has not been shut down before
+                    self._accepting = accepting
+                    accepting.start(self._accept, associations)
         finally:
             self._listener.close()
             self._has_ended.set()
@@ -481,16 +491,17 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
             await self._loop.wait_until(self._changed, None)
 
     async def _accept(self, associations: Group) -> None:
-        while True:
-            await self._loop.readable(self._listener)
-            try:
-                sock = accept(self._listener)
-            except OSError as error:  # most likely no descriptor is free: wait for an association to end
-                _log.warning("! a connection cannot be accepted: %s", error)
-                await self._loop.wait_until(self._loop.signal(), self._loop.now() + _BACK_OFF)
-                continue
-            if sock is not None:
-                self._receive(sock, associations)
+        with self._listener:  # nobody waits in vain to be accepted afterwards
+            while True:
+                await self._loop.readable(self._listener)
+                try:
+                    sock = accept(self._listener)
+                except OSError as error:  # most likely no descriptor is free: wait for an association to end
+                    _log.warning("! a connection cannot be accepted: %s", error)
+                    await self._loop.wait_until(self._loop.signal(), self._loop.now() + _BACK_OFF)
+                    continue
+                if sock is not None:
+                    self._receive(sock, associations)
 
     def _receive(self, sock: socket.socket, associations: Group) -> None:
         """Start to serve one connection; those too many are rejected, up to a bound of their own."""
@@ -512,7 +523,8 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
 
 
 class AsyncAE(
-    AEBase[AsyncServer[AsyncAssociationT], AbstractAsyncContextManager[AsyncAssociationT]], Generic[AsyncAssociationT]
+    AEBase[AsyncServer[AsyncAssociationT], AbstractAsyncContextManager[AsyncAssociationT], AsyncIterator[Sent]],
+    Generic[AsyncAssociationT],
 ):
     """An application entity in an event loop: requests associations, and serves them."""
 
@@ -556,7 +568,7 @@ class AsyncAE(
 
     async def dial_from(
         self,
-        other: AsyncAssociation,
+        other: Spawning,
         address: Address,
         offer: AAssociateRQ,
         *,
@@ -564,7 +576,10 @@ class AsyncAE(
         tls_args: TLSArguments | None = None,
         evt_handlers: Iterable[Bindable] | None = None,
     ) -> AsyncAssociationT:
-        """Request an association for sub-operations; it lives in the tasks of the one that asks for them."""
+        """Request an association without a context of its own, for sub-operations or results that are iterated over.
+
+        It lives in a task of whoever asks for it: another association, or the loop.
+        """
         association = self.make_association(Handlers(evt_handlers))
         await self._establish(association, other.spawn, address, offer, bind_address, tls_args)
         return association
@@ -589,7 +604,11 @@ class AsyncAE(
             _log.error("%s", association.failure)
             return
         start(association.live, sock, tls)
-        await association.run(association.establish())
+        try:
+            await association.run(association.establish())
+        except BaseException:
+            association.abort()
+            raise
 
     def _make_server(
         self,
@@ -599,6 +618,9 @@ class AsyncAE(
         ssl_context: ssl.SSLContext | None,
     ) -> AsyncServer[AsyncAssociationT]:
         return AsyncServer(self, listener, handlers, policy, ssl_context)
+
+    def _deliver(self, shipment: Shipment) -> AsyncIterator[Sent]:
+        return Deliveries(shipment, self)
 
     @asynccontextmanager
     async def start_server(

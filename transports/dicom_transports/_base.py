@@ -7,24 +7,25 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any, Generic, TypeVar
 
+from dicom_proto.calls import status_of
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.errors import InvalidSettingError, NotEstablishedError
 from dicom_proto.face import AssociationFace, NothingT, ResultsT, ResultT, SentT, StatusT
 from dicom_proto.life import HANDLING
-from dicom_proto.negotiation_items import NegotiationItem
+from dicom_proto.negotiation_items import AsynchronousOperationsWindowNegotiation, NegotiationItem
 from dicom_proto.presentation import PresentationContext
 from dicom_proto.services.effects import END, Call
 from dicom_proto.services.event import Event
 from dicom_proto.services.handlers import Bindable, EventKind, Handlers
-from dicom_proto.services.store import StoredObject
+from dicom_proto.services.shipment import Shipment
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
 from dicom_transports._channel import Channel
-from dicom_transports._files import read_object
+from dicom_transports._files import as_storable
 from dicom_transports._link import Link
 from dicom_transports._sockets import Address, TLSArguments, listen, local_address, peer_address
 from dicom_transports._tls import TLSLayer
@@ -98,16 +99,8 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, Sent
         self._link: Link | None = None
 
     def _as_storable(self, value: Any) -> Any:
-        """Return what can be stored; a path is read, and its data set not decoded."""
-        if not isinstance(value, str | Path):
-            return value  # the core says what it cannot store
-        stored = read_object(Path(value))
-        return StoredObject(
-            sop_class_uid=stored.meta.sop_class_uid,
-            sop_instance_uid=stored.meta.sop_instance_uid,
-            transfer_syntax=stored.meta.transfer_syntax,
-            data=stored.data_set,
-        )
+        """Return what can be stored; a file is read, and its data set not decoded."""
+        return as_storable(value)
 
     def _connect(self, sock: socket.socket, tls: TLSLayer | None, clock: Callable[[], float]) -> Link:
         """Take a connected socket."""
@@ -175,13 +168,30 @@ class ServerBase(Generic[AssociationT]):
         """The associations that are established now."""
         return [association for association in tuple(self._associations) if association.is_established]
 
+    @property
+    def server_address(self) -> Address:
+        """Where it listens: the same as ``address``."""
+        return self.address
+
     def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
-        """Bind a handler to an event of the associations to come."""
+        """Bind a handler to an event of the associations to come, and of those that are established."""
         self._handlers.bind(event, handler, args)
+        for association in self.active_associations:
+            association.bind(event, handler, args)
 
     def unbind(self, event: EventKind, handler: Any) -> None:
-        """Unbind a handler for the associations to come."""
+        """Unbind a handler, as :meth:`bind` binds it."""
         self._handlers.unbind(event, handler)
+        for association in self.active_associations:
+            association.unbind(event, handler)
+
+    def get_events(self) -> list[EventKind]:
+        """Return the events that something is bound to."""
+        return sorted(self._handlers.kinds(), key=str)
+
+    def get_handlers(self, event: EventKind) -> Any:
+        """Return what is bound to an event, as :meth:`~dicom_proto.face.AssociationFace.get_handlers`."""
+        return self._handlers.stated(event)
 
     def _tls(self) -> TLSLayer | None:
         return None if self._ssl_context is None else TLSLayer(self._ssl_context, server_side=True)
@@ -194,7 +204,7 @@ class ServerBase(Generic[AssociationT]):
         return LOCAL_LIMIT_EXCEEDED if others >= most else self._policy
 
 
-class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
+class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT, SentT]):
     """An application entity that requests associations, and serves them."""
 
     _allow_async = True  # whether handlers may be async
@@ -265,6 +275,86 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT]):
         evt_handlers: Iterable[Bindable] | None = None,
     ) -> ReturnedT:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
+
+    def send_c_stores(  # noqa: PLR0913 - those of an association request, and those of a transfer
+        self,
+        addr: str,
+        port: int,
+        items: Any,
+        ae_title: str = "ANY-SCP",
+        *,
+        ext_neg: Iterable[NegotiationItem] | None = None,
+        tls_args: TLSArguments | None = None,
+        bind_address: Address | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
+        retries: int = 2,
+        retry_delay: float = 1.0,
+        decompress: bool = False,
+        priority: int = 2,
+        on_progress: Callable[[int, int], object] | None = None,
+        window: int = 1,
+    ) -> SentT:
+        """Send many objects, over as many associations, one after the other, as they need; yield each with its status.
+
+        Up to 1000 items are looked at, before an association is requested with the presentation contexts that they
+        need. :attr:`requested_contexts` makes no difference. Nothing happens before the first result is asked for;
+        who stops asking aborts the association.
+
+        Parameters
+        ----------
+        addr, port, ae_title, tls_args, bind_address, evt_handlers
+            As for :meth:`associate`, for each association.
+        items : iterable or async iterable
+            What ``send_c_store`` of an association takes.
+        ext_neg : iterable, optional
+            User identity and others.
+        retries : int
+            How many more times an object is sent that has no answer because an association was lost, or there was
+            none. One that was answered is not sent again.
+        retry_delay : float
+            Seconds to wait before another association is requested for those.
+        decompress : bool
+            Whether compressed objects may be decompressed where the peer does not take them as they are.
+        priority : int
+            0 medium, 1 high, 2 low.
+        on_progress : callable, optional
+            Called with the numbers of objects and of bytes that have been answered for.
+        window : int
+            How many operations to propose that may be outstanding (PS3.7 D.3.3.3); 0 is any number.
+
+        Returns
+        -------
+        iterator of tuple
+            The item and the status Dataset, in the order in which they are done. Where no response came, or the item
+            could not be sent, that is an empty :class:`~dicom_proto.services.pipeline.NotStored`, whose ``failure``
+            says why.
+
+        Raises
+        ------
+        LocalProtocolError
+            If what is proposed breaks a rule of the standard; when the first result is asked for.
+        """
+        proposed = list(ext_neg or ())
+        if window != 1:
+            proposed.append(AsynchronousOperationsWindowNegotiation(window, 1))
+        shipment = Shipment(
+            items,
+            as_storable,
+            status_of,
+            (addr, port),
+            partial(self.offer, ae_title, items=proposed),
+            options={"tls_args": tls_args, "bind_address": bind_address, "evt_handlers": evt_handlers},
+            retries=retries,
+            retry_delay=retry_delay,
+            decompress=decompress,
+            priority=priority,
+            on_progress=on_progress,
+        )
+        return self._deliver(shipment)
+
+    @abstractmethod
+    def _deliver(self, shipment: Shipment) -> SentT:
+        """Return what becomes of a shipment, to be iterated over."""
 
     def make_server(
         self,

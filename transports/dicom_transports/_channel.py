@@ -6,6 +6,7 @@ import ssl
 
 from dicom_proto.buffers import Buffer
 from dicom_transports._gather import GatherQueue
+from dicom_transports._mapping import note_sent
 from dicom_transports._sockets import RECEIVE_SIZE, acknowledge_at_once, prepare
 from dicom_transports._tls import TLSLayer
 
@@ -86,6 +87,7 @@ class Channel:
 
     def put(self, buffers: list[Buffer]) -> None:
         """Queue buffers to be sent; they must not change until they have left."""
+        note_sent(buffers)
         if self._tls is None:
             self._queue.extend(buffers)
         else:

@@ -6,20 +6,23 @@ import mmap
 import os
 from functools import lru_cache
 from hashlib import sha256
-from io import FileIO
+from io import FileIO, TextIOBase
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, Final, Self
+from typing import IO, Any, Final, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.datasets import FileMeta, NeedBytes, read_file_meta
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import is_valid_uid
+from dicom_proto.services.shipment import KEPT
+from dicom_proto.services.store import StoredObject
 from dicom_transports._gather import GatherQueue
+from dicom_transports._mapping import Mapping
 
-__all__ = ["FileObject", "IncomingFile", "read_object", "safe_path", "sweep"]
+__all__ = ["FileObject", "IncomingFile", "as_storable", "read_object", "safe_path", "sweep"]
 
 _log = logging.getLogger("dicom_transports")
 
@@ -41,6 +44,26 @@ class FileObject:
 def read_object(path: Path) -> FileObject:
     """Map a DICOM file (PS3.10) into memory and read its head; the data set is not looked at.
 
+    Small files are read. The mapping, and the descriptor that it has, live as long as somebody has a view of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    LocalProtocolError
+        If it is not a DICOM file; the message has its name.
+    """
+    with FileIO(str(path)) as file:
+        view = _view(file)
+    meta = _read_head(view, str(path))
+    return FileObject(path, meta, view[meta.data_offset :])
+
+
+def as_storable(value: Any) -> Any:
+    """Return what can be stored for a path or a binary file object, and anything else as it is.
+
+    A file object is read from where it stands; one that is a file of the system is mapped, and stays where it is.
+
     Raises
     ------
     OSError
@@ -48,14 +71,47 @@ def read_object(path: Path) -> FileObject:
     LocalProtocolError
         If it is not a DICOM file.
     """
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            raise LocalProtocolError(f"{path} is empty")
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    meta = read_file_meta(view[:_HEAD])
-    while isinstance(meta, NeedBytes):
-        meta = read_file_meta(view[: meta.count], complete=meta.count >= len(view))
-    return FileObject(path, meta, view[meta.data_offset :])
+    if isinstance(value, str | os.PathLike):
+        found = read_object(Path(value))
+        return StoredObject.of_file(evolve(found.meta, data_offset=0), found.data_set, str(value))
+    if not hasattr(value, "read"):
+        return value  # the core says what it cannot store
+    name = str(getattr(value, "name", type(value).__name__))
+    try:
+        content = _content(value)
+    except (EOFError, TypeError, ValueError) as error:
+        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
+    return StoredObject.of_file(_read_head(content, name), content, name)
+
+
+def _content(file: Any) -> memoryview:
+    """Return what is in a file object from where it stands."""
+    if isinstance(file, TextIOBase):
+        raise ValueError("it was not opened as a binary file")
+    if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have the descriptor of another file
+        return _view(file, file.tell())
+    return memoryview(file.read())
+
+
+def _view(file: Any, start: int = 0) -> memoryview:
+    """Return the content of a file: mapped, unless it is short."""
+    length = os.fstat(file.fileno()).st_size - start
+    if length <= KEPT:
+        return memoryview(os.pread(file.fileno(), max(0, length), start))
+    return memoryview(Mapping(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
+
+
+def _read_head(view: memoryview, name: str) -> FileMeta:
+    """Read the head of a file; what is wrong is said of it by name."""
+    try:
+        if not view:
+            raise LocalProtocolError("it is empty")
+        meta = read_file_meta(view[:_HEAD], complete=len(view) <= _HEAD)
+        while isinstance(meta, NeedBytes):
+            meta = read_file_meta(view[: meta.count], complete=meta.count >= len(view))
+    except LocalProtocolError as error:
+        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
+    return meta
 
 
 def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:

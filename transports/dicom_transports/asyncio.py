@@ -9,11 +9,12 @@ import logging
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.presentation import build_context, build_role
 from dicom_proto.services import handlers as evt
+from dicom_proto.services.chunks import chunked
 from dicom_proto.services.effects import Effect, Program
 from dicom_proto.services.handlers import Handlers
 from dicom_proto.sop_class import register_uid
@@ -32,6 +33,7 @@ __all__ = [
     "AssociationServer",
     "build_context",
     "build_role",
+    "chunked",
     "code_to_category",
     "debug_logger",
     "evt",
@@ -40,6 +42,7 @@ __all__ = [
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_transports.asyncio")
+_SPAWNED: Final[set[asyncio.Task[None]]] = set()  # a loop keeps no task alive
 
 
 class _Group:
@@ -83,6 +86,11 @@ class _AsyncioLoop:
 
     def now(self) -> float:
         return self.loop.time()
+
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        task = self.loop.create_task(function(*arguments))
+        _SPAWNED.add(task)
+        task.add_done_callback(_SPAWNED.discard)
 
     def signal(self) -> asyncio.Event:
         return asyncio.Event()

@@ -22,9 +22,11 @@ from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.presentation import PresentationContext, build_context, build_role
 from dicom_proto.services import handlers as evt
+from dicom_proto.services.chunks import chunked
 from dicom_proto.services.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.services.handlers import Bindable, Handlers
 from dicom_proto.services.pipeline import Sent
+from dicom_proto.services.shipment import Shipment
 from dicom_proto.services.streams import Stream, at_once
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
@@ -32,6 +34,7 @@ from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AEBase, AssociationBase, Scope, ServerBase, debug_logger
+from dicom_transports._errands import deliver
 from dicom_transports._link import Link
 from dicom_transports._sessions import Server, Session, connect
 from dicom_transports._sockets import Address, TLSArguments, accept, client_tls, no_connection
@@ -47,6 +50,7 @@ __all__ = [
     "Session",
     "build_context",
     "build_role",
+    "chunked",
     "code_to_category",
     "connect",
     "debug_logger",
@@ -489,7 +493,7 @@ class AssociationServer(ServerBase[Association]):
             self._threads.discard(thread)
 
 
-class AE(AEBase[AssociationServer, Association]):
+class AE(AEBase[AssociationServer, Association, Iterator[Sent]]):
     """An application entity on blocking sockets: requests associations, and serves them."""
 
     _allow_async = False
@@ -516,6 +520,9 @@ class AE(AEBase[AssociationServer, Association]):
         ssl_context: ssl.SSLContext | None,
     ) -> AssociationServer:
         return AssociationServer(self, listener, handlers, policy, ssl_context)
+
+    def _deliver(self, shipment: Shipment) -> Iterator[Sent]:
+        return deliver(shipment, self.dial)
 
     def start_server(
         self,

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from math import inf
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import trio
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.presentation import build_context, build_role
 from dicom_proto.services import handlers as evt
+from dicom_proto.services.chunks import chunked
 from dicom_proto.services.effects import Effect, Program
 from dicom_proto.services.handlers import Handlers
 from dicom_proto.sop_class import register_uid
@@ -34,6 +36,7 @@ __all__ = [
     "AssociationServer",
     "build_context",
     "build_role",
+    "chunked",
     "code_to_category",
     "debug_logger",
     "evt",
@@ -62,6 +65,9 @@ class _TrioLoop:
 
     def now(self) -> float:
         return trio.current_time()
+
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        trio.lowlevel.spawn_system_task(function, *arguments, context=copy_context())
 
     def signal(self) -> Signal:
         return trio.Event()

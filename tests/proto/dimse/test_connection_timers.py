@@ -5,7 +5,14 @@ import pytest
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.limits import Limits
-from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed, TimedOut
+from dicom_proto.upper_layer.events import (
+    Aborted,
+    AbortOrigin,
+    ConnectionClosed,
+    Released,
+    ReleaseRequested,
+    TimedOut,
+)
 from dicom_proto.upper_layer.pdu import AAbort, encode_pdu
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
@@ -278,3 +285,94 @@ def test_what_the_peer_asks_for_later_may_take_its_time() -> None:
     connection.send_response(respond(store(), 8))
     sent(connection, now=100)
     assert connection.next_deadline() == 110
+
+
+# --- timeouts of one association, and what follows when nothing passes ---
+
+IDLE = Timeouts(artim=5, request=None, release=7, response=None, idle=20)
+
+
+def test_new_timeouts_count_for_the_waits_that_begin_from_then_on() -> None:
+    connection = waiting(Timeouts(response=10, idle=None))
+    assert connection.timeouts == connection.association.timeouts == Timeouts(response=10, idle=None)
+    connection.timeouts = Timeouts(response=30, idle=90)
+    assert connection.timeouts == connection.association.timeouts == Timeouts(response=30, idle=90)
+    assert connection.next_deadline() == 10
+    receive(connection, FINDING, now=4)
+    assert connection.next_deadline() == 34
+    receive(connection, FOUND, now=5)
+    sent(connection, now=5)
+    assert connection.next_deadline() == 95
+
+
+def test_a_wait_that_lasts_for_ever_from_then_on() -> None:
+    connection = waiting(Timeouts(response=10, idle=None))
+    receive(connection, FOUND, now=1)
+    sent(connection, now=1)
+    connection.timeouts = Timeouts(response=None, idle=None)
+    connection.send_request(echo(), context=ECHO_CONTEXT)
+    sent(connection, now=2)
+    assert connection.next_deadline() is None
+
+
+def test_whether_something_can_be_sent() -> None:
+    connection, _ = pair()
+    before = connection.can_send
+    connection.send_request(echo(), context=ECHO_CONTEXT)
+    then = connection.can_send
+    sent(connection)
+    assert (before, then, connection.can_send) == (False, True, False)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_idle_association_is_aborted_or_released(side: int) -> None:
+    connection = pair(timeouts=IDLE)[side]
+    connection.handle_timeout(20)
+    assert drain(connection) == [TimedOut(timer=Timer.IDLE)]
+    assert sent(connection, now=20) == encode_pdu(AAbort(0))
+    ends = pair(timeouts=IDLE)
+    ends[side].releases_when_idle = True
+    ends[side].handle_timeout(20)
+    assert drain(ends[side]) == []
+    other = ends[1 - side]
+    assert receive(other, sent(ends[side], now=21), now=21) == [ReleaseRequested()]
+    other.confirm_release()
+    assert receive(ends[side], sent(other, now=22), now=22) == [Released(), ConnectionClosed()]
+
+
+def test_a_peer_that_does_not_answer_the_release_is_aborted() -> None:
+    connection, _ = pair(timeouts=IDLE)
+    connection.releases_when_idle = True
+    connection.handle_timeout(20)
+    sent(connection, now=20)
+    assert connection.next_deadline() == 27
+    connection.handle_timeout(27)
+    assert drain(connection) == [TimedOut(timer=Timer.RELEASE)]
+    assert sent(connection, now=27) == encode_pdu(AAbort(0))
+
+
+def test_no_release_while_something_is_awaited() -> None:
+    """PS3.7 A.5: what is outstanding would never be answered."""
+    connection = waiting(IDLE)
+    connection.releases_when_idle = True
+    connection.handle_timeout(20)
+    assert names(drain(connection)) == ["TimedOut"]
+    assert not connection.invoked
+
+
+def test_no_release_while_something_is_performed() -> None:
+    """Such as an object whose peer has fallen silent in the middle."""
+    _, connection = pair(timeouts=IDLE)
+    connection.releases_when_idle = True
+    receive(connection, raw(store(1), b"data", STORE_CONTEXT)[:-1], now=1)
+    connection.handle_timeout(21)
+    assert names(drain(connection)) == ["TimedOut"]
+    assert not connection.performed
+
+
+def test_it_is_released_when_all_is_answered() -> None:
+    connection = waiting(IDLE)
+    connection.releases_when_idle = True
+    receive(connection, FOUND, now=1)
+    connection.handle_timeout(21)
+    assert connection.state is State.Sta7

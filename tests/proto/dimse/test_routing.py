@@ -211,3 +211,37 @@ def test_other_ends() -> None:
     closed.connection.receive_eof(now=0)
     closed.pump()
     assert closed.ending == ConnectionClosed()
+
+
+def test_what_has_been_filed_can_be_taken_and_nothing_is_pulled_for_it() -> None:
+    one, other, router = routers()
+    (message_id,) = arrive(one, other, store())
+    key = (message_id, False)
+    assert router.take_summons() is None
+    router.pump()
+    chunk = router.take(key)
+    assert isinstance(chunk, DataChunk)
+    assert bytes(chunk.data) == b"ab"
+    assert router.take(key) is None
+    summons = router.take_summons()
+    assert isinstance(summons, RequestReceived)
+    assert summons.message_id == message_id
+    assert router.take_summons() is None
+    arrive(one, other, echo())
+    assert router.take_summons() is None
+    router.close(key)
+    with pytest.raises(LocalProtocolError, match="nobody waits"):
+        router.take(key)
+
+
+def test_taking_makes_room() -> None:
+    one, other, router = routers(bound=2)
+    arrive(one, other, store())
+    found = []
+    for take in (router.take_summons, lambda: router.take((1, False))):
+        router.pump()
+        found.append(router.is_full)
+        take()
+        found.append(router.is_full)
+        arrive(one, other, echo())
+    assert found == [True, False] * 2

@@ -192,3 +192,23 @@ def test_the_encoded_data_set_of_a_message() -> None:
     assert data is not None
     assert data.read() == ENCODED
     assert event(STORE, None).request.data_set is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (STORE, "DataSet"),
+        (FIND, "Identifier"),
+        (GET, "Identifier"),
+        (MOVE, "Identifier"),
+        (N_EVENT_REPORT, "EventInformation"),
+        (N_SET, "ModificationList"),
+        (N_ACTION, "ActionInformation"),
+        (N_CREATE, "AttributeList"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_the_encoded_data_set_under_its_own_name(request_: Request, name: str) -> None:
+    assert getattr(event(request_).request, name).getvalue() == ENCODED
+    with pytest.raises(AttributeError, match=name):
+        getattr(event(N_GET).request, name)

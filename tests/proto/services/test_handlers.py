@@ -66,7 +66,7 @@ ASYNC = [coroutine, async_generator, AsyncCallable(), wrapped, functools.partial
 
 def test_there_are_the_events_that_people_know() -> None:
     assert len([kind for kind in KINDS if kind.is_intervention]) == 15
-    assert len([kind for kind in KINDS if not kind.is_intervention]) == 17
+    assert len([kind for kind in KINDS if kind.is_notification]) == 17
     assert all(getattr(evt, str(kind)) is kind and kind.description for kind in KINDS)
 
 
@@ -159,6 +159,14 @@ def test_a_sink_takes_objects_and_nothing_else() -> None:
 def test_what_is_no_sink(bound: Any, message: str) -> None:
     with pytest.raises(LocalProtocolError, match=message):
         Handlers([bound], allow_async=False)
+
+
+def test_what_is_bound_can_be_asked_for() -> None:
+    bound = Handlers([(evt.EVT_C_STORE, another, ["a"]), (evt.EVT_ABORTED, another), (evt.EVT_ABORTED, another, [1])])
+    assert bound.stated(evt.EVT_C_STORE) == (another, ["a"])
+    assert bound.stated(evt.EVT_C_FIND) == (None, None)
+    assert bound.stated(evt.EVT_ABORTED) == [(another, []), (another, [1])]
+    assert bound.stated(evt.EVT_RELEASED) == []
 
 
 def test_a_built_in_without_a_signature_is_taken_at_its_word() -> None:

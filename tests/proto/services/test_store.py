@@ -7,16 +7,26 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID
+from pydicom.encaps import encapsulate
+from pydicom.pixels import decoders
+from pydicom.uid import UID, RLELossless
 
-from dicom_proto.datasets import decode, encode, file_preamble_and_meta
+from dicom_proto.datasets import FileMeta, decode, encode, file_preamble_and_meta
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
-from dicom_proto.errors import LocalProtocolError
+from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError
 from dicom_proto.services.effects import Call, Receive
 from dicom_proto.services.handlers import EVT_C_STORE, Handlers
 from dicom_proto.services.peer import Peer
-from dicom_proto.services.store import Storable, StoredObject, choose_context, store_object_scu, store_scu
+from dicom_proto.services.store import (
+    Storable,
+    StoredObject,
+    choose_context,
+    fit_object,
+    needed_contexts,
+    no_context_for,
+    store_object_scu,
+)
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -52,6 +62,46 @@ def stored(transfer_syntax: str | None = EXPLICIT, data: Any = ENCODED, **uids: 
     return StoredObject(
         **({"sop_class_uid": CT, "sop_instance_uid": "1.2.3"} | uids), transfer_syntax=transfer_syntax, data=data
     )
+
+
+def meta_of(transfer_syntax: str = EXPLICIT, **uids: str) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    for keyword, uid in ({"MediaStorageSOPClassUID": CT, "MediaStorageSOPInstanceUID": "1.2.3"} | uids).items():
+        setattr(meta, keyword, uid)
+    return meta
+
+
+def frame(**elements: Any) -> Dataset:
+    """An image of 2 x 2 pixels."""
+    image = dataset_of(
+        SOPClassUID=CT,
+        SOPInstanceUID="1.2.3",
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        Rows=2,
+        Columns=2,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PixelRepresentation=0,
+    )
+    for keyword, value in elements.items():
+        setattr(image, keyword, value)
+    return image
+
+
+RLE = str(RLELossless)
+PIXELS = bytes([1, 2, 3, 4])
+SEGMENT = bytes([3, *PIXELS])  # a literal run
+FRAME = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + SEGMENT + b"\0"
+
+
+def compressed(fragment: bytes = FRAME) -> Dataset:
+    image = frame()
+    image.add_new("PixelData", "OB", encapsulate([fragment]))
+    image.file_meta = meta_of(RLE)
+    return image
 
 
 def request() -> CStoreRQ:
@@ -99,9 +149,39 @@ def test_a_file_of_pydicom_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
+    "meta",
+    [
+        meta_of(),
+        FileMeta(transfer_syntax=EXPLICIT, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=999, stated=True),
+    ],
+)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_data_set_behind_its_file_meta(meta: Any, kind: Any) -> None:
+    found = StoredObject.of((meta, kind(ENCODED)))
+    assert found == stored(EXPLICIT, found.data)
+    assert bytes(found.encode(EXPLICIT)) == ENCODED
+
+
+@pytest.mark.parametrize(
+    ("value", "missing"),
+    [
+        (dataset_of(SOPClassUID=CT), "a Dataset without SOP Instance UID cannot"),
+        (Dataset(), "a Dataset without SOP Class UID and SOP Instance UID cannot"),
+        ((meta_of(TransferSyntaxUID=""), ENCODED), "a FileMetaDataset without Transfer Syntax UID cannot"),
+    ],
+)
+def test_what_is_missing_is_said(value: Any, missing: str) -> None:
+    with pytest.raises(MissingElementError, match=missing):
+        StoredObject.of(value)
+
+
+@pytest.mark.parametrize(
     "value",
     [
         None,
+        (),
+        (meta_of(), "text"),
+        (ENCODED, meta_of()),
         "image.dcm",
         b"",
         b"no DICOM file",
@@ -145,6 +225,92 @@ def test_as_it_is_or_else_converted(own: str | None, accepted: list[str], chosen
 def test_a_compressed_object_is_not_converted(own: str | None, accepted: list[str]) -> None:
     with pytest.raises(LocalProtocolError, match="none" if not accepted else accepted[0]):
         choose_context(stored(own), contexts(*accepted))
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen"), [([IMPLICIT, RLE], 3), ([BIG_ENDIAN, IMPLICIT, EXPLICIT], 5), ([JPEG, BIG_ENDIAN], 3)]
+)
+def test_as_it_is_or_else_decompressed(accepted: list[str], chosen: int) -> None:
+    assert choose_context(stored(RLE), contexts(*accepted), decompress=True).context_id == chosen
+
+
+def test_it_is_said_what_cannot_be_sent_and_what_could_be() -> None:
+    rle = "RLE Lossless (1.2.840.10008.1.2.5)"
+    wanted = "the transfer syntaxes that the peer has accepted for CT Image Storage (1.2.840.10008.5.1.4.1.1.2)"
+    implicit = "Implicit VR Little Endian (1.2.840.10008.1.2)"
+    in_file = StoredObject.of_file(
+        FileMeta(transfer_syntax=RLE, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=0, stated=True),
+        ENCODED,
+        "/images/1.dcm",
+    )
+    assert str(no_context_for(in_file)) == f"/images/1.dcm is in {rle}; {wanted}: none"
+    assert (
+        str(no_context_for(stored(RLE), [IMPLICIT, "1.2.3"]))
+        == f"SOP Instance 1.2.3 is in {rle}; {wanted}: {implicit}, 1.2.3; it could be decompressed"
+    )
+    assert (
+        str(no_context_for(stored(None, IMAGE), [RLE])) == f"SOP Instance 1.2.3 has never been encoded; {wanted}: {rle}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "decompress", "needed"),
+    [
+        (EXPLICIT, False, [(EXPLICIT,), (IMPLICIT,)]),
+        (IMPLICIT, True, [(IMPLICIT,), (EXPLICIT,)]),
+        (None, False, [(EXPLICIT,), (IMPLICIT,)]),
+        (BIG_ENDIAN, False, [(BIG_ENDIAN,), (EXPLICIT, IMPLICIT)]),
+        (JPEG, False, [(JPEG,)]),
+        (JPEG, True, [(JPEG,), (EXPLICIT, IMPLICIT)]),
+    ],
+)
+def test_what_is_proposed_for_an_object(own: str | None, decompress: bool, needed: list[tuple[str, ...]]) -> None:
+    assert needed_contexts(stored(own), decompress=decompress) == [(CT, uids) for uids in needed]
+
+
+@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT])
+@pytest.mark.parametrize("as_dataset", [True, False])
+def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
+    image = compressed()
+    before = encode(image, RLE)
+    what = StoredObject.of(image if as_dataset else (image.file_meta, before))
+    found = decode(what.encode(transfer_syntax), transfer_syntax)
+    assert (found.PixelData, found.SOPInstanceUID, found.Rows) == (PIXELS, "1.2.3", 2)
+    assert encode(image, RLE) == before
+    assert image.file_meta.TransferSyntaxUID == RLE
+    assert what.encode(RLE) == before
+
+
+def test_there_may_be_nothing_to_decompress() -> None:
+    assert stored(RLE, ENCODED).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
+
+
+def test_what_cannot_be_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LocalProtocolError, match="SOP Instance 1.2.3 cannot be sent as Implicit .*its RLE Lossless"):
+        StoredObject.of(compressed(b"no header")).encode(IMPLICIT)
+    unknown = compressed()
+    unknown.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.999")
+    with pytest.raises(LocalProtocolError, match=r"its 1.2.840.10008.1.2.4.999 cannot be decompressed"):
+        StoredObject.of(unknown).encode(EXPLICIT)
+    jpeg = compressed()
+    jpeg.file_meta.TransferSyntaxUID = UID(JPEG)
+    monkeypatch.setattr(decoders.JPEGBaseline8BitDecoder, "_available", {})
+    with pytest.raises(LocalProtocolError, match=r"its JPEG Baseline .*missing dependencies"):
+        StoredObject.of(jpeg).encode(EXPLICIT)
+
+
+def test_fit_for_the_peer() -> None:
+    one, _ = connected(offer_of((CT, EXPLICIT)))
+    peer = Peer(one, Handlers())
+    assert Script(fit_object(peer, stored())).end() == stored()
+    for value in (compressed(), IMAGE):
+        script = Script(fit_object(peer, value, decompress=True))
+        call = script.expect(Call)
+        assert not call.is_quick
+        data = call.function(*call.arguments)
+        assert script.end(data) == stored(EXPLICIT, data)
+    with pytest.raises(NoContextError, match="it could be decompressed"):
+        Script(fit_object(peer, compressed())).end()
 
 
 def test_conversion() -> None:
@@ -209,19 +375,10 @@ def test_scu_may_be_told_the_contexts() -> None:
         Script(store_object_scu(peer, stored(sop_class_uid=MR))).expect(Receive)
 
 
-def test_scu_of_what_is_encoded_already() -> None:
-    one, other = connected(offer_of(CT))
-    Script(store_scu(Peer(one, Handlers()), request(), one.contexts[1], b"abcd")).expect(Receive)
-    other.receive_data(sent(one), now=0)
-    _, chunk = other.next_event(), other.next_event()
-    assert isinstance(chunk, DataChunk)
-    assert bytes(chunk.data) == b"abcd"
-
-
 def test_an_abandoned_request_waits_for_nothing() -> None:
-    one, _ = connected(offer_of(CT))
+    one, _ = connected(offer_of((CT, EXPLICIT)))
     peer = Peer(one, Handlers())
-    script = Script(store_scu(peer, request(), one.contexts[1], b"abcd"))
+    script = Script(store_object_scu(peer, stored()))
     receive = script.expect(Receive)
     script.program.close()
     assert not peer.router.is_open(receive.key)

@@ -250,3 +250,85 @@ def test_the_confirmation_of_a_release_behind_data_that_the_peer_does_not_read_h
     assert (machine.state, machine.next_deadline()) == (State.Sta13, 60)
     machine.handle_timeout(60)
     assert drain(machine) == [ConnectionClosed()]
+
+
+def test_new_timeouts_count_for_the_waits_that_begin_from_then_on() -> None:
+    machine = idle_machine()
+    assert machine.timeouts == TIMEOUTS
+    machine.timeouts = new = Timeouts(idle=5, release=None)
+    assert machine.timeouts is new
+    assert machine.next_deadline() == 50
+    fed(machine, b"\x04", now=10)
+    assert machine.next_deadline() == 15
+
+
+@pytest.mark.parametrize("limit", [None, 0])
+def test_whether_something_can_be_sent(limit: int | None) -> None:
+    machine = idle_machine()
+    assert [machine.can_send, sent(machine, limit=limit)] == [False, b""]
+    send(machine, bytes(100))
+    assert machine.can_send
+    assert bool(sent(machine, limit=limit)) is (limit is None)
+    assert [machine.can_send] == [limit == 0]
+
+
+# --- a release at the end of patience ---
+
+
+@pytest.mark.parametrize("make", [requestor, acceptor])
+def test_an_idle_association_may_be_released(make: Callable[..., Association]) -> None:
+    machine = make(timeouts=TIMEOUTS)
+    machine.releases_when_idle = True
+    machine.handle_timeout(50)
+    assert (state_of(machine), drain(machine)) == (State.Sta7, [])
+    assert machine.next_deadline() is None  # not before it leaves
+    assert pdus(machine, now=60) == [AReleaseRQ()]
+    assert machine.next_deadline() == 90
+    assert fed(machine, RP, now=80) == [Released(), ConnectionClosed()]
+    assert (state_of(machine), machine.next_deadline()) == (State.Sta1, None)
+
+
+@pytest.mark.parametrize("make", [requestor, acceptor])
+def test_a_peer_that_does_not_answer_the_release_is_aborted(make: Callable[..., Association]) -> None:
+    machine = make(timeouts=TIMEOUTS)
+    machine.releases_when_idle = True
+    machine.handle_timeout(50)
+    sent(machine, 60)
+    machine.handle_timeout(90)
+    assert drain(machine) == [TimedOut(timer=Timer.RELEASE)]
+    assert pdus(machine, now=91) == [USER_ABORT]
+    assert machine.next_deadline() == 101
+
+
+def in_the_middle(machine: Association) -> None:
+    send(machine, last=False)
+    sent(machine)
+
+
+def unread(machine: Association) -> None:
+    send(machine, bytes(100))
+
+
+def asked_for_release(machine: Association) -> None:
+    fed(machine, RQ)
+    send(machine, bytes(100))
+
+
+@pytest.mark.parametrize("meanwhile", [in_the_middle, unread, asked_for_release])
+def test_where_nothing_can_be_released_it_is_aborted(meanwhile: Callable[[Association], None]) -> None:
+    machine = idle_machine()
+    machine.releases_when_idle = True
+    meanwhile(machine)
+    sent(machine, limit=0)
+    deadline = machine.next_deadline()
+    assert deadline is not None
+    machine.handle_timeout(deadline)
+    assert drain(machine) == [TimedOut(timer=Timer.IDLE)]
+    assert pdus(machine) == [USER_ABORT]
+
+
+def test_other_timers_abort_as_ever() -> None:
+    machine = asking(timeouts=TIMEOUTS)
+    machine.releases_when_idle = True
+    machine.handle_timeout(20)
+    assert drain(machine) == [TimedOut(timer=Timer.REQUEST)]

@@ -46,3 +46,17 @@ def test_expired_timers_come_earliest_first_and_once() -> None:
     assert timers.take_expired(10) == [Timer.RELEASE, Timer.REQUEST, Timer.ARTIM]
     assert timers.take_expired(100) == []
     assert timers.next_deadline() is None
+
+
+def test_new_timeouts_count_for_what_is_started_from_then_on() -> None:
+    timers = Timers(Timeouts(artim=10, request=4))
+    timers.start(Timer.ARTIM, 0)
+    timers.start(Timer.REQUEST, 0)
+    timers.timeouts = Timeouts(artim=20, request=None)
+    assert timers.timeouts == Timeouts(artim=20, request=None)
+    assert timers.next_deadline() == 4
+    assert timers.take_expired(4) == [Timer.REQUEST]
+    timers.start(Timer.REQUEST, 4)
+    assert timers.next_deadline() == 10
+    timers.start(Timer.ARTIM, 5)
+    assert timers.next_deadline() == 25

@@ -1,31 +1,40 @@
 """Real images over loopback: a storage SCP and an SCU move what pydicom brings as test data, and compare the bytes.
 
-Run ``make demo``, or ``python -m dicom_transports.apps.demo``.
+Run ``make demo``, or ``python -m dicom_transports.apps.demo``. All of it is the same for every adapter, but for the few
+lines of :func:`over_blocking`, :func:`over_trio` and :func:`over_asyncio`.
 """
 
 import argparse
+import asyncio
 import logging
 import sys
 import tempfile
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
+from typing import Any, Final, TypeAlias, TypeVar
 
+from attrs import define, field
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from rich.console import Console
 from rich.table import Table
 
-from dicom_proto.datasets import file_preamble_and_meta
-from dicom_proto.dimse import DataChunk, RequestReceived
-from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
+import dicom_transports.asyncio
+import dicom_transports.blocking
+from dicom_proto.entity import ApplicationEntity
+from dicom_proto.face import AssociationFace
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, Verification
+from dicom_proto.presentation import PresentationContext, build_context
+from dicom_proto.services.handlers import EVT_C_STORE
+from dicom_proto.sop_class import Verification
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer import Policy, ReleaseRequested, Supported, build_offer
-from dicom_transports._files import FileObject, IncomingFile, read_object, safe_path
-from dicom_transports.blocking import Server, Session, connect
+from dicom_transports._files import FileObject, read_object
+from dicom_transports.storage import store_to
 
-FILES = {
+FILES: Final = {
     "CT_small.dcm": "CT image",
     "MR_small.dcm": "MR image",
     "rtplan.dcm": "RT plan",
@@ -34,158 +43,201 @@ FILES = {
     "JPEG2000.dcm": "compressed",
     "MR_small_bigendian.dcm": "big endian",
 }
+LOOPBACK: Final = ("127.0.0.1", 0)
+
+AnyAssociation: TypeAlias = AssociationFace[Any, Any, Any, Any, Any]
+Talk: TypeAlias = Generator[Any, Dataset, None]
+"""What is said on an association: yields what a call returns, and is sent the status when it is there."""
+
+EntityT = TypeVar("EntityT", bound=ApplicationEntity)
 
 
-class StorageSCP:
-    """Answers C-ECHO, and stores what C-STORE brings as DICOM files in a directory."""
+def open_files() -> list[FileObject]:
+    """Open the files that are sent."""
+    return [read_object(Path(str(get_testdata_file(name, download=False)))) for name in FILES]
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
 
-    def serve(self, session: Session) -> None:
-        """Serve one association until it ends."""
-        for event in session:
-            match event:
-                case RequestReceived(request=CStoreRQ() as request):
-                    self._store(session, event.message_id, event.context_id, request)
-                case RequestReceived(request=CEchoRQ() as request):
-                    response = CEchoRSP(message_id_being_responded_to=event.message_id, status=0x0000)
-                    response.affected_sop_class_uid = request.affected_sop_class_uid  # optional, and some SCUs need it
-                    session.send_response(response)
-                case ReleaseRequested():
-                    session.confirm_release()
-                case _:
-                    logging.getLogger(__name__).info("%r", event)
+@define
+class Demo:
+    """The demonstration, whatever carries it.
 
-    def _store(self, session: Session, message_id: int, context_id: int, request: CStoreRQ) -> None:
-        context = session.connection.contexts[context_id]
-        path = safe_path(self.directory, request.affected_sop_instance_uid, suffix=".dcm")
-        with IncomingFile(path) as file:
-            file.write(
-                file_preamble_and_meta(
-                    request.affected_sop_class_uid, request.affected_sop_instance_uid, context.transfer_syntax
-                )
+    Attributes
+    ----------
+    console : Console
+        Where the account of it is printed.
+    directory : Path
+        Where the SCP stores the files.
+    all_identical : bool
+        Whether everything has arrived as it was sent, so far.
+    """
+
+    console: Console
+    directory: Path
+    all_identical: bool = True
+    _objects: list[FileObject] = field(factory=open_files, init=False)
+
+    def scp(self, make: Callable[[str], EntityT]) -> EntityT:
+        """Make an application entity that accepts what can be stored."""
+        ae = make("DEMO_SCP")
+        ae.require_called_aet = True
+        ae.unrestricted_storage = True
+        ae.add_supported_context(Verification, IMPLICIT_VR_LITTLE_ENDIAN)
+        return ae
+
+    def scu(self, make: Callable[[str], EntityT]) -> EntityT:
+        """Make an application entity that proposes what is to be sent."""
+        ae = make("DEMO_SCU")
+        ae.requested_contexts = self.contexts()
+        return ae
+
+    @property
+    def handlers(self) -> list[Any]:
+        """What the SCP does with what it gets."""
+        return [(EVT_C_STORE, store_to(self.directory))]
+
+    def contexts(self) -> list[PresentationContext]:
+        """Return the contexts that the files need: one for each SOP class and transfer syntax, and one for C-ECHO."""
+        needed = [(one.meta.sop_class_uid, one.meta.transfer_syntax) for one in self._objects]
+        return [build_context(*key) for key in dict.fromkeys([(Verification, IMPLICIT_VR_LITTLE_ENDIAN), *needed])]
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(text, soft_wrap=True)
+
+    def talk(self, association: AnyAssociation, address: tuple[str, int]) -> Talk:
+        """Send the files one after the other, compare what was stored with what was sent, and print an account."""
+        connection = association.peer.connection
+        self.say(f"storage SCP DEMO_SCP listens on {address[0]}:{address[1]}, files go to {self.directory}")
+        self.say(f"association DEMO_SCU -> DEMO_SCP established ({connection.state.name})\n")
+        self._show_contexts(association)
+        echo = yield association.send_c_echo()
+        self.say(f"C-ECHO: status {as_text(echo)}\n")
+        table = _table("transfers", "file", "what", "bytes", "ms", "status", "data set as stored")
+        for sent in self._objects:
+            began = perf_counter()
+            status = yield association.send_c_store(str(sent.path))
+            took = perf_counter() - began
+            is_identical = status.Status == 0x0000 and self._is_stored(sent)
+            self.all_identical = self.all_identical and is_identical
+            table.add_row(
+                sent.path.name,
+                FILES[sent.path.name],
+                f"{len(sent.data_set):,}",
+                f"{took * 1000:.1f}",
+                as_text(status),
+                "identical" if is_identical else "DIFFERENT",
             )
-            for event in session:
-                if not isinstance(event, DataChunk):
-                    return  # the association has ended, and the file is gone with it
-                file.write(event.data)
-                if event.last:
-                    break
-            file.commit()
-        session.send_response(
-            CStoreRSP(
-                message_id_being_responded_to=message_id,
-                status=0x0000,
-                affected_sop_class_uid=request.affected_sop_class_uid,
-                affected_sop_instance_uid=request.affected_sop_instance_uid,
+        self.console.print(table)
+
+    def _show_contexts(self, association: AnyAssociation) -> None:
+        table = _table("accepted presentation contexts", "ID", "abstract syntax", "transfer syntax")
+        for context in association.accepted_contexts:
+            table.add_row(
+                str(context.context_id), UID(context.abstract_syntax).name, UID(context.transfer_syntax[0]).name
             )
+        self.console.print(table)
+        agreement = association.peer.connection.agreement
+        if agreement is not None:
+            peer = agreement.acceptor_implementation
+            self.say(
+                f"maximum length {agreement.acceptor_maximum_length} bytes,"
+                f" peer {peer.version_name} ({peer.class_uid})\n"
+            )
+
+    def _is_stored(self, sent: FileObject) -> bool:
+        stored = read_object(self.directory / f"{sent.meta.sop_instance_uid}.dcm")
+        return stored.data_set == sent.data_set and stored.meta.transfer_syntax == sent.meta.transfer_syntax
+
+    def end(self, association: AnyAssociation) -> None:
+        """Print how it ended."""
+        self.say(f"\nassociation released ({association.peer.connection.state.name})")
+        self.say(
+            "every data set arrived as it was sent"
+            if self.all_identical
+            else "[red]something was not stored as it was sent"
         )
 
 
-def send(session: Session, stored: FileObject) -> int:
-    """Send the data set of a file as it lies there; return the status of the response."""
-    key = (stored.meta.sop_class_uid, stored.meta.transfer_syntax)
-    (context_id,) = (
-        number
-        for number, context in session.connection.contexts.items()
-        if (context.abstract_syntax, context.transfer_syntax) == key
-    )
-    request = CStoreRQ(
-        affected_sop_class_uid=stored.meta.sop_class_uid, affected_sop_instance_uid=stored.meta.sop_instance_uid
-    )
-    response, _ = session.call(request, context=context_id, data=stored.data_set)
-    return response.status
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
 
 
-def contexts_for(objects: list[FileObject]) -> list[tuple[str, str]]:
-    """Return the contexts that files need: one for each SOP class and transfer syntax, and one for C-ECHO."""
-    needed = [(stored.meta.sop_class_uid, stored.meta.transfer_syntax) for stored in objects]
-    return list(dict.fromkeys([(str(Verification), IMPLICIT_VR_LITTLE_ENDIAN), *needed]))
+def as_text(status: Dataset) -> str:
+    """Return a status in the form of the standard, with its category."""
+    return f"{status.Status:04X}H {code_to_category(status.Status)}"
 
 
-def show_contexts(console: Console, session: Session) -> None:
-    """Print what was negotiated."""
-    agreement = session.connection.agreement
-    if agreement is None:
-        raise RuntimeError("the association is not established")
-    table = Table(
-        "ID", "abstract syntax", "transfer syntax", title="accepted presentation contexts", title_justify="left"
-    )
-    for context in agreement.contexts.values():
-        table.add_row(str(context.context_id), UID(context.abstract_syntax).name, UID(context.transfer_syntax).name)
-    console.print(table)
-    peer = agreement.acceptor_implementation
-    console.print(
-        f"maximum length {agreement.acceptor_maximum_length} bytes, peer {peer.version_name} ({peer.class_uid})\n"
-    )
+# --- each of the adapters ---------------------------------------------------------------------------------------------
 
 
-def transfer(console: Console, session: Session, objects: list[FileObject], directory: Path) -> bool:
-    """Send files one after the other, compare what was stored with what was sent, and print an account of it."""
-    table = Table(
-        "file", "what", "bytes", "ms", "status", "data set as stored", title="transfers", title_justify="left"
-    )
-    all_identical = True
-    for stored in objects:
-        began = perf_counter()
-        status = send(session, stored)
-        took = perf_counter() - began
-        copy = read_object(safe_path(directory, stored.meta.sop_instance_uid, suffix=".dcm"))
-        identical = copy.data_set == stored.data_set and copy.meta.transfer_syntax == stored.meta.transfer_syntax
-        all_identical = all_identical and identical and status == 0x0000
-        table.add_row(
-            stored.path.name,
-            FILES[stored.path.name],
-            f"{len(stored.data_set):,}",
-            f"{took * 1000:.1f}",
-            f"{status:04X}H {code_to_category(status)}",
-            "identical" if identical else "DIFFERENT",
-        )
-    console.print(table)
-    return all_identical
+def over_blocking(demo: Demo) -> None:
+    """Show it over blocking sockets."""
+    scp, scu = demo.scp(dicom_transports.blocking.AE), demo.scu(dicom_transports.blocking.AE)
+    with scp.start_server(LOOPBACK, block=False, evt_handlers=demo.handlers) as server:
+        with scu.associate(*server.address, ae_title=scp.ae_title) as association:
+            talk = demo.talk(association, server.address)
+            result = next(talk)
+            with suppress(StopIteration):
+                while True:
+                    result = talk.send(result)
+        demo.end(association)
 
 
-def run(console: Console, directory: Path) -> bool:
-    """Run the demonstration with files stored below a directory; return whether everything arrived as it was sent."""
-    objects = [read_object(Path(str(get_testdata_file(name, download=False)))) for name in FILES]
-    policy = Policy(
-        called_ae_titles="DEMO_SCP",
-        supported={str(Verification): IMPLICIT_VR_LITTLE_ENDIAN},
-        unrestricted=Supported(ALL_TRANSFER_SYNTAXES),
-    )
-    with Server(("127.0.0.1", 0), policy, StorageSCP(directory).serve) as server:
-        host, port = server.address
-        console.print(f"storage SCP DEMO_SCP listens on {host}:{port}, files go to {directory}")
-        offer = build_offer("DEMO_SCP", "DEMO_SCU", contexts_for(objects))
-        session = connect(server.address, offer)
-        console.print(f"association DEMO_SCU -> DEMO_SCP established ({session.connection.state.name})\n")
-        show_contexts(console, session)
-        echo, _ = session.call(CEchoRQ(affected_sop_class_uid=str(Verification)), context=1)
-        console.print(f"C-ECHO: status {echo.status:04X}H {code_to_category(echo.status)}\n")
-        everything = transfer(console, session, objects, directory)
-        session.release()
-        console.print(f"\nassociation released ({session.connection.state.name})")
-    console.print(
-        "every data set arrived as it was sent" if everything else "[red]something was not stored as it was sent"
-    )
-    return everything
+async def over_loop(demo: Demo, make: Callable[[str], Any]) -> None:
+    """Show it in an event loop, with the AE of its adapter."""
+    scp, scu = demo.scp(make), demo.scu(make)
+    async with scp.start_server(LOOPBACK, evt_handlers=demo.handlers) as server:
+        async with scu.associate(*server.address, ae_title=scp.ae_title) as association:
+            talk = demo.talk(association, server.address)
+            result = next(talk)
+            with suppress(StopIteration):
+                while True:
+                    result = talk.send(await result)
+        demo.end(association)
 
 
-def main() -> int:
+def over_asyncio(demo: Demo) -> None:
+    """Show it over asyncio."""
+    asyncio.run(over_loop(demo, dicom_transports.asyncio.AE))
+
+
+def over_trio(demo: Demo) -> None:
+    """Show it over trio."""
+    import trio  # noqa: PLC0415 - the other two do without it
+
+    import dicom_transports.trio  # noqa: PLC0415
+
+    trio.run(over_loop, demo, dicom_transports.trio.AE)
+
+
+IO: Final[dict[str, Callable[[Demo], None]]] = {
+    "blocking": over_blocking,
+    "trio": over_trio,
+    "asyncio": over_asyncio,
+}
+
+
+def run(io: str, console: Console, directory: Path) -> bool:
+    """Show it with files stored below a directory; return whether everything arrived as it was sent."""
+    demo = Demo(console, directory)
+    IO[io](demo)
+    return demo.all_identical
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--io", choices=IO, default="blocking", help="what carries the bytes (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help="where to store the files (default: a temporary directory)")
     parser.add_argument("--debug", action="store_true", help="log every PDU, state and timer")
-    arguments = parser.parse_args()
-    if arguments.debug:
+    options = parser.parse_args(arguments)
+    if options.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(relativeCreated)8.1f %(threadName)-18s %(message)s")
     console = Console()
-    if arguments.directory is not None:
-        arguments.directory.mkdir(parents=True, exist_ok=True)
-        return 0 if run(console, arguments.directory) else 1
+    if options.directory is not None:
+        return 0 if run(options.io, console, options.directory) else 1
     with tempfile.TemporaryDirectory(prefix="dicom-demo-") as directory:
-        return 0 if run(console, Path(directory)) else 1
+        return 0 if run(options.io, console, Path(directory)) else 1
 
 
 if __name__ == "__main__":
