@@ -7,7 +7,7 @@ import ssl
 from dicom_proto.buffers import Buffer
 from dicom_transports._gather import GatherQueue
 from dicom_transports._mapping import note_sent
-from dicom_transports._sockets import RECEIVE_SIZE, acknowledge_at_once, prepare
+from dicom_transports._sockets import LARGE_BLOCK, SMALL_BLOCK, acknowledge_at_once, prepare
 from dicom_transports._tls import TLSLayer
 
 __all__ = ["Channel"]
@@ -37,6 +37,7 @@ class Channel:
         prepare(sock)
         self._socket = sock
         self._tls = tls
+        self._room = SMALL_BLOCK
         self._queue = GatherQueue()  # as it goes over the wire
         self.has_ended = False
         self.error: OSError | None = None
@@ -61,7 +62,8 @@ class Channel:
         """Take what has arrived: blocks that are not empty, none if there is nothing now or :attr:`has_ended`."""
         try:
             acknowledge_at_once(self._socket)
-            data = self._socket.recv(RECEIVE_SIZE)
+            data = self._socket.recv(self._room)
+            self._room = LARGE_BLOCK if len(data) == self._room else SMALL_BLOCK
         except BlockingIOError:
             return []
         except OSError as error:

@@ -34,7 +34,8 @@ from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy, Review,
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts
 from dicom_transports._gather import GatherQueue
-from dicom_transports._sockets import RECEIVE_SIZE, SEND_AHEAD, acknowledge_at_once, prepare
+from dicom_transports._sockets import LARGE_BLOCK as RECEIVE_SIZE
+from dicom_transports._sockets import SEND_AHEAD, acknowledge_at_once, prepare
 
 __all__ = ["Address", "Server", "Session", "connect"]
 

@@ -10,8 +10,9 @@ from dicom_proto.sides import NOWHERE
 from dicom_transports._tls import TLSLayer
 
 __all__ = [
-    "RECEIVE_SIZE",
+    "LARGE_BLOCK",
     "SEND_AHEAD",
+    "SMALL_BLOCK",
     "Address",
     "TLSArguments",
     "accept",
@@ -29,7 +30,8 @@ Address: TypeAlias = tuple[str, int]
 TLSArguments: TypeAlias = tuple[ssl.SSLContext, str | None]
 """A context for the client's side of TLS, and the name that the server's certificate has to carry."""
 
-RECEIVE_SIZE: Final = 1 << 18  # bytes asked for at a time: many PDUs are parsed from one block
+LARGE_BLOCK: Final = 1 << 18  # bytes asked for while data flows: many PDUs are parsed from one block
+SMALL_BLOCK: Final = 1 << 14  # and otherwise: room for a large block costs more than a message
 SEND_AHEAD: Final = 1 << 20  # bytes cut into PDUs ahead of what the kernel has taken
 _BACKLOG: Final = 1024  # connections that wait to be accepted
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)

@@ -76,7 +76,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         self._ae = ae
         self._lock = threading.Lock()  # over everything below; no user's code runs under it
         self._changed = threading.Condition(self._lock)
-        self._pumping = 0  # callers that wait for the socket, for all of them
+        self._has_reader = False  # somebody waits for the socket, for all who call
         self._callers = 0
         self._waker = Waker()  # wakes those who poll when it is over, and its own thread when it watches
         self._watched_until: float | None = None  # when the own thread wakes by itself
@@ -196,11 +196,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
                 if work is None and not self.is_over:
                     self._turn()
                     continue
-            if work is not None:
-                self._drive(work)
-                continue
-            self._end()
-            raise self.end()
+            if work is None:
+                self._end()
+                raise self.end()
+            self._do(work)
 
     def _take_in(self) -> None:
         """Send what there is, and take in what has arrived, without waiting."""
@@ -222,6 +221,12 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         threading.Thread(target=self._attend_aside, args=(work,), name="dicom-operation", daemon=True).start()
         return self._next_work()
 
+    def _do(self, work: Program[None]) -> None:
+        """Do some work, which others may have waited for."""
+        self._drive(work)
+        with self._lock:
+            self._changed.notify_all()
+
     def _attend_aside(self, work: Program[None]) -> None:
         """Perform one of several operations at a time, in a thread of its own."""
         try:
@@ -238,7 +243,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
                 if work is None and not self._link.flush():
                     break
             if work is not None:
-                self._drive(work)
+                self._do(work)
         if self.is_over:
             self._end()
 
@@ -246,18 +251,19 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         """Wait until something happens: in the socket, or by the thread that waits for the socket."""
         link = self._open_link()
         timeout = link.seconds_left()
-        if self._pumping and not link.wants_write:
+        if self._has_reader and not link.wants_write:
             if not self._changed.wait(timeout):
                 link.expire()
             return
-        mask = select.POLLOUT if self._pumping else _interests(link)  # only one may take what others wait for
-        self._pumping += 1
+        is_reader = not self._has_reader  # only one may take what others wait for
+        mask = _interests(link) if is_reader else select.POLLOUT
+        self._has_reader = True
         self._lock.release()
         try:
             is_readable = self._poll(link, mask, timeout)
         finally:
             self._lock.acquire()
-            self._pumping -= 1
+            self._has_reader = not is_reader
         if is_readable:
             link.receive()
         else:
@@ -289,8 +295,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             _log.error("%s", self.failure)
             return
         self.open(sock, tls)
-        threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
-        self.run(self.establish())
+        try:
+            self.run(self.establish())
+        finally:  # from now on; before, nobody else may take the answer
+            threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
 
     def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Begin with a connected socket."""
@@ -313,32 +321,34 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
 
     def _watch(self, link: Link) -> None:
         """Wait for something to happen while nobody calls, and see to it."""
+        is_windowed = self.peer.connection.performed_window > 1
+        if link.is_done or (self._callers > 0 and not is_windowed):  # whoever calls will most likely call again
+            self._poll(None, 0, _LINGER)
+            return
         with self._lock:
-            is_busy = self._is_busy() or link.is_done
-            mask, deadline = _interests(link), link.deadline()
-            self._watched_until = None if is_busy else deadline or inf
-            is_pumping = not is_busy and self.peer.connection.performed_window > 1  # as well as callers
-            self._pumping += is_pumping
-        if is_busy:  # whoever calls will most likely call again
-            is_readable = self._poll(None, 0, _LINGER)
-        else:
-            is_readable = self._poll(link, mask, None if deadline is None else max(0.0, deadline - monotonic()))
-        with self._lock:
+            self._watched_until = link.deadline() or inf
+            if is_windowed:  # operations have threads of their own, which wait for this one
+                self._turn()
+            else:
+                self._watch_alone(link)
+            self._watched_until = None
             if not self.is_over:
                 self._waker.clear()
-            self._watched_until = None
-            self._pumping -= is_pumping
-            if is_busy or self._is_busy():
-                return
-            if is_readable:
-                link.receive()
-            link.expire()
-            self._changed.notify_all()
         self._catch_up()
 
-    def _is_busy(self) -> bool:
-        """Tell whether callers drive the connection; several operations for the peer are not left to them."""
-        return self._callers > 0 and self.peer.connection.performed_window <= 1
+    def _watch_alone(self, link: Link) -> None:
+        """Wait for the socket, but leave it to those who have begun to call meanwhile."""
+        mask, timeout = _interests(link), link.seconds_left()
+        self._lock.release()
+        try:
+            is_readable = self._poll(link, mask, timeout)
+        finally:
+            self._lock.acquire()
+        if self._callers:
+            return
+        if is_readable:
+            link.receive()
+        link.expire()
 
     def _hand_over(self) -> None:
         """Leave the association to its own thread, which may have more or earlier to do than it thought."""

@@ -1,0 +1,126 @@
+"""Programs that belong to no association (:mod:`dicom_proto.services.shipment`), driven by calling or by awaiting."""
+
+import threading
+from collections.abc import Callable, Iterator
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
+
+from dicom_proto.face import AssociationFace
+from dicom_proto.services.effects import Call, Dial, HangUp, Run
+from dicom_proto.services.pipeline import Sent
+from dicom_proto.services.shipment import Errand, ErrandEffect, Pause, Shipment
+
+if TYPE_CHECKING:
+    from dicom_transports._async import AsyncAE
+
+__all__ = ["Deliveries", "deliver"]
+
+T = TypeVar("T")
+AnyAssociation = AssociationFace[Any, Any, Any, Any, Any]
+
+
+def deliver(shipment: Shipment, dial: Callable[..., AnyAssociation]) -> Iterator[Sent]:
+    """Yield what becomes of a shipment."""
+    try:
+        while (sent := _run(shipment.next(), dial)) is not None:
+            yield sent
+    finally:
+        shipment.abandon()
+
+
+def _run(errand: Errand[T], dial: Callable[..., AnyAssociation]) -> T:
+    step, value = errand.send, None
+    while True:
+        try:
+            effect = step(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            step, value = errand.send, _perform(effect, dial)
+        except Exception as error:  # noqa: BLE001 - all of them are the errand's
+            step, value = errand.throw, error
+
+
+def _perform(effect: ErrandEffect, dial: Callable[..., AnyAssociation]) -> Any:
+    match effect:
+        case Call():
+            return effect.function(*effect.arguments)
+        case Dial():
+            return _reached(dial(effect.address, effect.offer, **effect.options))
+        case Run():
+            return effect.peer.association.run(effect.program)
+        case HangUp():
+            return effect.peer.association.release()
+        case Pause():
+            return threading.Event().wait(effect.seconds)
+        case _:
+            assert_never(effect)
+
+
+def _reached(association: AnyAssociation) -> Any:
+    """Return the peer at the other end of an association, or raise why there is none."""
+    if association.failure is not None:
+        raise association.failure
+    return association.peer
+
+
+class Deliveries:
+    """What becomes of a shipment, awaited one by one.
+
+    It is no async generator: one that is left in the middle could be closed in another task only.
+    """
+
+    def __init__(self, shipment: Shipment, ae: "AsyncAE[Any]") -> None:
+        self._shipment = shipment
+        self._ae = ae
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sent:
+        sent = await self._run(self._shipment.next())
+        if sent is None:
+            raise StopAsyncIteration
+        return sent
+
+    async def aclose(self) -> None:
+        """Take no more interest in the results: the association is aborted."""
+        self.close()
+
+    def close(self) -> None:
+        """Take no more interest in the results."""
+        self._shipment.abandon()
+
+    __del__ = close
+
+    async def _run(self, errand: Errand[T]) -> T:
+        step, value = errand.send, None
+        while True:
+            try:
+                effect = step(value)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                step, value = errand.send, await self._perform(effect)
+            except Exception as error:  # noqa: BLE001 - all of them are the errand's
+                step, value = errand.throw, error
+
+    async def _perform(self, effect: ErrandEffect) -> Any:
+        match effect:
+            case Call():
+                result = effect.function(*effect.arguments)
+                return await result if isawaitable(result) else result
+            case Dial():
+                loop = self._ae.loop()
+                return _reached(await self._ae.dial_from(loop, effect.address, effect.offer, **effect.options))
+            case Run():
+                return await effect.peer.association.run(effect.program)
+            case HangUp():
+                return await effect.peer.association.release()
+            case Pause():
+                loop = self._ae.loop()
+                return await loop.wait_until(loop.signal(), loop.now() + effect.seconds)
+            case _:
+                assert_never(effect)
