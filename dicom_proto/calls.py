@@ -65,6 +65,7 @@ __all__ = [
     "c_get",
     "c_move",
     "c_store",
+    "code_to_status",
     "fit_object",
     "forgiving",
     "n_action",
@@ -107,6 +108,21 @@ def _make_element(tag: int, vr: str, value: Any) -> DataElement:
 
 # pydicom takes longer to make one than it takes to decode the whole response.
 _remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
+
+
+def code_to_status(code: Any) -> Dataset:
+    """Return a status as a data set, to which a handler may add further elements of its response (PS3.7 Annex C).
+
+    Raises
+    ------
+    InvalidSettingError
+        If it is no unsigned integer of 16 bits.
+    """
+    if not isinstance(code, int) or not 0 <= code <= 0xFFFF:
+        raise InvalidSettingError(f"{code!r} is not a status: an integer from 0 to 65535")
+    dataset = Dataset()
+    dataset.Status = int(code)
+    return dataset
 
 
 def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwise]) -> Program[_T | _Otherwise]:

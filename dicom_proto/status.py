@@ -11,10 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
-from pydicom.dataset import Dataset
 
 from dicom_proto._status_table import CONVENTION, FAILURE_REASONS, GENERAL, GROUPS
-from dicom_proto.errors import InvalidSettingError
 from dicom_proto.service_class import ServiceClass
 
 __all__ = [
@@ -25,7 +23,6 @@ __all__ = [
     "Status",
     "StatusEntry",
     "code_to_category",
-    "code_to_status",
     "describe",
     "is_known",
     "lookup",
@@ -121,21 +118,6 @@ def code_to_category(code: int) -> Category:
     Every integer has one: what the standard does not allow is :attr:`Category.UNKNOWN`.
     """
     return _OF_CODE.get(code) or _OF_FIRST_BYTE.get(code >> 8) or _OF_FIRST_DIGIT.get(code >> 12, _UNKNOWN)
-
-
-def code_to_status(code: int) -> Dataset:
-    """Return a status as a data set, to which a handler may add further elements of its response (PS3.7 Annex C).
-
-    Raises
-    ------
-    InvalidSettingError
-        If it is no unsigned integer of 16 bits.
-    """
-    if not isinstance(code, int) or not 0 <= code <= 0xFFFF:
-        raise InvalidSettingError(f"{code!r} is not a status: an integer from 0 to 65535")
-    dataset = Dataset()
-    dataset.Status = int(code)
-    return dataset
 
 
 _OF_CODE: Final = {

@@ -10,10 +10,11 @@ from pydicom.uid import UID
 from dicom_proto import calls
 from dicom_proto.datasets import file_preamble_and_meta
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
-from dicom_proto.dimse.messages import CEchoRSP, CFindRSP, CGetRSP, CStoreRQ, NGetRSP
+from dicom_proto.dimse.messages import CCancelRQ, CEchoRSP, CFindRSP, CGetRSP, CStoreRQ, NGetRSP
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.errors import (
     InvalidNameError,
+    InvalidSettingError,
     LocalProtocolError,
     MissingElementError,
     NoContextError,
@@ -39,6 +40,7 @@ from dicom_proto.sop_class import (
 )
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
+from tests.proto.dimse.pairs import raw
 from tests.proto.services.script import (
     CANCEL,
     CT,
@@ -58,6 +60,7 @@ from tests.proto.services.script import (
     dataset_of,
     offer_of,
 )
+from tests.proto.wire import sent
 
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")
@@ -205,6 +208,8 @@ def test_what_cannot_be_stored() -> None:
     ]
     for kind, dataset, message in refused:
         with pytest.raises(kind, match=message):
+            Script(calls.fit_object(peer, dataset)).expect(Receive)
+        with pytest.raises(kind, match=message):
             Script(calls.c_store(peer, dataset)).expect(Receive)
 
 
@@ -272,8 +277,20 @@ def test_results_as_a_stream() -> None:
     while (result := pair.world.run(pair.scu, results.next())) is not None:
         found.append((result[0].Status, results.is_over))
     assert found == [(PENDING, False), (PENDING, False), (0, True)]
+    results.abandon()  # which does nothing any more
+    assert pair.world.run(pair.scu, results.next()) is None
+
+
+def test_results_that_nobody_wants_any_more() -> None:
+    peer = alone(STUDY_FIND)
+    results = calls.Results(calls.c_find(peer, QUERY, STUDY_FIND))
+    sent(peer.connection)
     results.abandon()
-    pair.world.settle()
+    assert sent(peer.connection) == raw(CCancelRQ(message_id_being_responded_to=1))
+    assert (results.is_over, peer.router.is_open((1, True))) == (True, False)
+    assert Script(results.next()).end() is None
+    results.abandon()
+    assert sent(peer.connection) == b""
 
 
 def test_a_cancel() -> None:
@@ -522,3 +539,15 @@ def test_the_error_says_how_the_association_ended() -> None:
     pair.world.settle()
     with pytest.raises(NotEstablishedError, match=r"not established: association ended by the peer's UL service-user"):
         pair.run(calls.c_echo)
+
+
+def test_a_status_as_a_data_set() -> None:
+    status = calls.code_to_status(0xA700)
+    assert [(element.keyword, element.value) for element in status] == [("Status", 0xA700)]
+    assert type(status.Status) is int
+
+
+@pytest.mark.parametrize("code", [-1, 0x10000, "0", None])
+def test_what_is_no_status(code: object) -> None:
+    with pytest.raises(InvalidSettingError, match="not a status"):
+        calls.code_to_status(code)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dicom_proto.errors import InvalidSettingError
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.status import (
     FAILURE_REASONS,
@@ -15,7 +14,6 @@ from dicom_proto.status import (
     Status,
     StatusEntry,
     code_to_category,
-    code_to_status,
     describe,
     is_known,
     lookup,
@@ -190,15 +188,3 @@ def test_named_codes_are_all_listed() -> None:
 
 def test_failure_reasons_of_storage_commitment() -> None:
     assert {int(row["code"], 16): row["meaning"] for row in REASONS} == FAILURE_REASONS
-
-
-def test_a_status_as_a_data_set() -> None:
-    status = code_to_status(Status.OUT_OF_RESOURCES)
-    assert [(element.keyword, element.value) for element in status] == [("Status", 0xA700)]
-    assert type(status.Status) is int
-
-
-@pytest.mark.parametrize("code", [-1, 0x10000, "0", None])
-def test_what_is_no_status(code: object) -> None:
-    with pytest.raises(InvalidSettingError, match="not a status"):
-        code_to_status(code)  # type: ignore[arg-type]
