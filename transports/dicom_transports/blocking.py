@@ -61,6 +61,7 @@ __all__ = [
 T = TypeVar("T")
 _log = logging.getLogger("dicom_transports.blocking")
 _LINGER: Final = 0.05  # seconds until an association's own thread looks again whether calls follow each other
+_GLANCE: Final = 0.002  # seconds between looks for what arrives while results are sent: a cancel, or the end
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
 
@@ -76,6 +77,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         self._ae = ae
         self._lock = threading.Lock()  # over everything below; no user's code runs under it
         self._changed = threading.Condition(self._lock)
+        self._looked_at = 0.0  # in the midst of an operation
         self._has_reader = False  # somebody waits for the socket, for all who call
         self._callers = 0
         self._waker = Waker()  # wakes those who poll when it is over, and its own thread when it watches
@@ -145,8 +147,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             case Await():
                 return self._wait(effect.condition)
             case Drain():
-                self._take_in()
-                return self._wait(lambda: self.peer.connection.write_room or None)
+                return self._take_in() or self._wait(lambda: self.peer.connection.write_room or None)
             case Call():
                 return scope.call(effect)
             case Pull():
@@ -201,12 +202,16 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
                 raise self.end()
             self._do(work)
 
-    def _take_in(self) -> None:
-        """Send what there is, and take in what has arrived, without waiting."""
+    def _take_in(self) -> int:
+        """Send what there is, and now and then take in what has arrived; return for how much more there is room."""
         with self._lock:
             link = self._open_link()
             link.flush()
-            link.receive()
+            now = monotonic()
+            if now > self._looked_at + _GLANCE:
+                self._looked_at = now
+                link.receive()
+            return 0 if self.has_news else self.peer.connection.write_room
 
     def _next_work(self) -> Program[None] | None:
         """Return what has to be done before anything is waited for, if there is something."""
