@@ -148,6 +148,11 @@ class Connection:
         self._watch_responses(now, restart=bool(departed))
         return buffers
 
+    def update_timers(self, *, now: float) -> None:
+        """Let the timers run that have to after what has been pulled; see :meth:`Association.update_timers`."""
+        self._watch_responses(now)
+        self._association.update_timers(now=now)
+
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
         own, others = self._response_deadline, self._association.next_deadline()

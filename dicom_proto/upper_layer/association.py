@@ -170,6 +170,10 @@ class Association(Machine):
         self._watch_idle(now, restart=bool(buffers))
         return buffers
 
+    def update_timers(self, *, now: float) -> None:
+        """Let the timers run that have to after what has been pulled; for drivers that skip :meth:`data_to_send`."""
+        self._watch_idle(now)
+
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
         return self._timers.next_deadline()

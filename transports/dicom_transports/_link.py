@@ -40,6 +40,7 @@ class Link:
         self._clock = clock
         self._closing_at: float | None = None
         self._has_told_end = False
+        self._is_stale = True  # something has come in since the timers were looked at
         connection.connection_made(now=clock())
 
     def fileno(self) -> int:
@@ -70,6 +71,9 @@ class Link:
 
     def deadline(self) -> float | None:
         """Return when :meth:`expire` wants to be called."""
+        if self._is_stale:
+            self._is_stale = False
+            self._connection.update_timers(now=self._clock())
         deadline = self._connection.next_deadline()
         if self._closing_at is None:
             return deadline
@@ -80,6 +84,7 @@ class Link:
     def receive(self) -> None:
         """Take what has arrived."""
         channel, connection = self._channel, self._connection
+        self._is_stale = True
         for block in channel.receive():
             self._notifier.received(block)
             connection.receive_data(block, now=self._clock())
