@@ -201,9 +201,13 @@ class Connection:
         self._association.release()
 
     def confirm_release(self) -> None:
-        """Answer the peer's request for release; see :meth:`Association.confirm_release`."""
+        """Answer the peer's request for release; see :meth:`Association.confirm_release`.
+
+        What is outstanding then will not be answered any more.
+        """
         self._outbox.check_idle()
         self._association.confirm_release()
+        self._forget()
 
     def abort(self, reason: AbortReason | None = None) -> None:
         """Abort the association; see :meth:`Association.abort`."""
