@@ -4,6 +4,7 @@
 VENV ?= .venv
 PYENV_ROOT ?= $(HOME)/.pyenv
 PYTHONS ?= 3.11 3.12 3.13
+IO ?= blocking
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 0
 COVERAGE ?= --cov --cov-report=term
@@ -26,8 +27,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 		printf '  %-14s%s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/.installed-cli ## send and receive real images on loopback and show what happens
-	$(RUN) -m dicom_transports.apps.demo
+demo: $(VENV)/.installed-cli,trio ## send and receive real images on loopback and show what happens; IO=blocking, trio or asyncio
+	$(RUN) -m dicom_transports.apps.demo --io $(IO)
 
 test: unit rest ## all tests: the core with its coverage, then the adapters and real peers (those installed)
 

@@ -59,9 +59,9 @@ def test_examples_print_what_the_page_says(page: Path) -> None:
 
 
 def test_readme_has_the_example_of_the_embedding_page() -> None:
-    ours, theirs = read(README)[0], read(EMBEDDING)[0]
-    assert (ours.code, ours.printed) == (theirs.code, theirs.printed)
-    assert ours.printed
+    theirs = read(EMBEDDING)[0]
+    assert (theirs.code, theirs.printed) in [(ours.code, ours.printed) for ours in read(README)]
+    assert theirs.printed
 
 
 def test_blocks_are_found() -> None:
