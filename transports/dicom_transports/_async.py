@@ -224,6 +224,7 @@ class AsyncAssociation(
         self._waiters: set[Signal] = set()
         self._done = loop.signal()  # set when the connection is to be closed
         self._has_told_end = False
+        self._is_buried = False  # no task can be started any more
 
     # --- what a loop adds ---------------------------------------------------------------------------------------------
 
@@ -353,6 +354,8 @@ class AsyncAssociation(
 
     def _begin(self, program: Program[None], *, is_operation: bool) -> None:
         """Begin a program: if it never has to wait, that was all; otherwise a task goes on with it."""
+        if self._is_buried:
+            return
         try:
             effect = program.send(None)
         except StopIteration:
@@ -429,9 +432,13 @@ class AsyncAssociation(
         """Close the connection, and tell those who wait for something, and the handlers of the end."""
         link = self._link
         if link is not None:
+            self._is_buried = True
             link.close()
-            self._turn()
+            self.conclude()
             HANDLING.set((*HANDLING.get(), self))
+            if not self._has_told_end:
+                self._has_told_end = True
+                await self._drive(self.ended())
             await self._drive(self.closed(self.peer_address))
         for signal in self._waiters:
             signal.set()

@@ -201,6 +201,7 @@ class ServerBase(Generic[AssociationT]):
         others, most = len(self._associations), self.ae.maximum_associations
         if others >= 2 * most:
             return None
+        others -= sum(association.is_rejected for association in self._associations)  # who only have to hang up
         return LOCAL_LIMIT_EXCEEDED if others >= most else self._policy
 
 
