@@ -258,7 +258,7 @@ GOOD = [
         "dicom_proto.face",
         "from dicom_proto.life import AssociationLife\nfrom dicom_proto.services.effects import Await",
     ),
-    ("dicom_transports.asyncio", "import asyncio\nfrom dicom_transports._async import AsyncAE\nimport threading"),
+    ("dicom_transports.asyncio", "import asyncio\nfrom dicom_transports._async_entity import AsyncAE\nimport threading"),
     ("dicom_transports._workers", "import threading\nfrom queue import SimpleQueue"),
     ("dicom_transports.apps.demo", "from dicom_transports.blocking import AE\nprint(open(AE))"),
     ("dicom_proto.entity", "# a comment\n" * LONGEST_MODULE),

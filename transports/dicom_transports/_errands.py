@@ -11,7 +11,7 @@ from dicom_proto.services.pipeline import Sent
 from dicom_proto.services.shipment import Errand, ErrandEffect, Pause, Shipment
 
 if TYPE_CHECKING:
-    from dicom_transports._async import AsyncAE
+    from dicom_transports._async_entity import AsyncAE
 
 __all__ = ["Deliveries", "deliver"]
 

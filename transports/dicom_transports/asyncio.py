@@ -21,8 +21,10 @@ from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._async import AsyncAE, AsyncAssociation, AsyncServer, Group, Loop, Signal
+from dicom_transports._async import AsyncAssociation
+from dicom_transports._async_entity import AsyncAE, AsyncServer
 from dicom_transports._base import debug_logger
+from dicom_transports._loops import Group, Loop, Signal
 from dicom_transports._sockets import Address
 from dicom_transports._workers import Outcome, Worker
 
