@@ -17,7 +17,7 @@ from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._async import AsyncAssociation
 from dicom_transports._base import AEBase, ServerBase
 from dicom_transports._errands import Deliveries
-from dicom_transports._loops import Group, Loop
+from dicom_transports._loops import Group, Loop, Spawning
 from dicom_transports._sockets import Address, TLSArguments, accept, client_tls, no_connection
 
 __all__ = ["AsyncAE", "AsyncServer"]
