@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, assert_never
+from typing import Any, Final, Self, TypeVar, assert_never
 
 from pydicom.dataset import Dataset
 
@@ -27,14 +27,11 @@ from dicom_proto.services.streams import Stream, at_once
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._base import AssociationBase, Scope
+from dicom_transports._base import AEBase, AssociationBase, Scope
 from dicom_transports._link import Link
 from dicom_transports._sockets import Address, no_connection
 from dicom_transports._tls import TLSLayer
 from dicom_transports._waker import Waker
-
-if TYPE_CHECKING:
-    from dicom_transports.blocking import AE
 
 __all__ = ["Association"]
 
@@ -51,7 +48,9 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     As a context manager it raises what goes wrong, releases the association at the end, and aborts it on an exception.
     """
 
-    def __init__(self, ae: "AE", handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
+    def __init__(
+        self, ae: AEBase[Any, "Association"], handlers: Handlers, policy: Policy | AAssociateRJ | None = None
+    ) -> None:
         super().__init__(ae, handlers, policy)
         self._ae = ae
         self._lock = threading.Lock()  # over everything below; no user's code runs under it
