@@ -49,7 +49,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     """
 
     def __init__(
-        self, ae: AEBase[Any, "Association"], handlers: Handlers, policy: Policy | AAssociateRJ | None = None
+        self, ae: AEBase[Any, "Association", Any], handlers: Handlers, policy: Policy | AAssociateRJ | None = None
     ) -> None:
         super().__init__(ae, handlers, policy)
         self._ae = ae
