@@ -252,7 +252,8 @@ class RequestEvent(Event):
         """Iterate over the data set of a C-STORE request as it arrives, in views that are read-only.
 
         In an async handler ``async for piece in event.chunks()``, in any other ``for piece in event.chunks()``. What is
-        not asked for is dropped when the handler returns.
+        not asked for is dropped when the handler returns. What the peer is asked meanwhile, on the same association, it
+        answers behind the data set: ask it after the last piece.
 
         Raises
         ------

@@ -153,6 +153,7 @@ class Pipeline(Stream[Sent]):
 
     def _check_alive(self) -> None:
         if not self._is_alive:
+            self._peer.router.pump()
             ending = self._peer.router.ending
             raise AssociationClosed("there is no association") if ending is None else failure_of(ending)
 

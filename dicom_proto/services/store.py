@@ -263,12 +263,12 @@ def choose_context(
 def no_context_for(stored: StoredObject, accepted: Iterable[str] = ()) -> NoContextError:
     """Return the error that says which object cannot be sent, what it is in, and in what the peer would take it."""
     others = sorted(accepted)
-    own = "has never been encoded" if stored.transfer_syntax is None else f"is in {_named(stored.transfer_syntax)}"
+    own = "" if stored.transfer_syntax is None else f" in {_named(stored.transfer_syntax)}"
     words = ", ".join(map(_named, others)) or "none"
     hint = "; it could be decompressed" if stored.is_compressed and not set(others).isdisjoint(_UNCOMPRESSED) else ""
     return NoContextError(
-        f"{stored} {own}; the transfer syntaxes that the peer has accepted for {_named(stored.sop_class_uid)}:"
-        f" {words}{hint}"
+        f"no presentation context was accepted for {stored}{own}:"
+        f" what the peer accepts for {_named(stored.sop_class_uid)} is {words}{hint}"
     )
 
 
