@@ -224,9 +224,10 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             Whether a compressed object may be decompressed where the peer does not take it as it is: by the decoders
             that pydicom finds installed.
         """
+        given = self._as_storable(dataset)
 
         def send() -> Program[Dataset]:
-            stored = yield from calls.fit_object(self.peer, self._as_storable(dataset), decompress=decompress)
+            stored = yield from calls.fit_object(self.peer, given, decompress=decompress)
             store = calls.c_store(self.peer, stored, msg_id, priority, originator_aet, originator_id)
             return (yield from self._in_window(store))
 

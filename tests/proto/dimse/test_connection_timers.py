@@ -180,6 +180,18 @@ def test_response_timer_does_not_run_while_nothing_more_can_be_received() -> Non
     assert connection.next_deadline() == 40
 
 
+def test_who_has_nothing_to_send_only_has_the_timers_updated() -> None:
+    connection = waiting(Timeouts(request=None, response=10, idle=20), Limits(receive_buffer=1024))
+    connection.receive_data(FINDING * 20, now=1)
+    assert connection.next_deadline() is None
+    drain(connection)
+    connection.update_timers(now=30)
+    assert connection.next_deadline() == 40
+    receive(connection, FOUND, now=31)
+    connection.update_timers(now=31)
+    assert connection.next_deadline() == 51
+
+
 def test_response_timer_does_not_run_after_the_end() -> None:
     connection = waiting()
     connection.receive_eof(now=1)

@@ -202,6 +202,16 @@ def test_the_idle_timer_does_not_run_while_what_was_received_waits_to_be_pulled(
     assert machine.next_deadline() == 70
 
 
+def test_who_has_nothing_to_send_only_has_the_timers_updated() -> None:
+    machine = idle_machine()
+    machine.receive_data(p_data(pdv()) * 100, now=10)
+    drain(machine)
+    machine.update_timers(now=20)
+    assert machine.next_deadline() == 70
+    machine.update_timers(now=30)
+    assert machine.next_deadline() == 70  # nothing has passed
+
+
 def test_the_idle_timer_stops_with_the_connection() -> None:
     machine = idle_machine()
     machine.receive_eof(now=10)
