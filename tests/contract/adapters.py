@@ -3,21 +3,20 @@
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
 from dicom_proto.upper_layer.pdu import (
     HEADER_LENGTH,
     PDU,
-    AAssociateRQ,
     PDataTF,
     decode_pdu,
     encode_pdu,
     unpack_header,
 )
-from dicom_proto.upper_layer.policy import Policy
 from dicom_transports import blocking
+from tests.contract.facade import AsyncioHost, Host, TrioHost
 
 WAIT = 10.0  # seconds until something that should happen at once counts as a hang
 T = TypeVar("T")
@@ -29,30 +28,52 @@ class Listening(Protocol):
     @property
     def address(self) -> tuple[str, int]: ...
 
-    def shutdown(self) -> None: ...
-
-
-class Adapter(Protocol):
-    """An adapter, in calls that block: one that is not blocking is driven through a thread of its own."""
-
-    def connect(self, address: tuple[str, int], offer: AAssociateRQ, **options: Any) -> blocking.Session: ...
-
-    def serve(
-        self, policy: Policy, serve: Callable[[blocking.Session], None], **options: Any
-    ) -> AbstractContextManager[Listening]: ...
-
 
 class Blocking:
     """:mod:`dicom_transports.blocking`."""
 
-    def connect(self, address: tuple[str, int], offer: AAssociateRQ, **options: Any) -> blocking.Session:
-        return blocking.connect(address, offer, **options)
+    def __enter__(self) -> Self:
+        return self
 
-    def serve(self, policy: Policy, serve: Callable[[blocking.Session], None], **options: Any) -> blocking.Server:
-        return blocking.Server(options.pop("address", ("127.0.0.1", 0)), policy, serve, **options)
+    def __exit__(self, *exception: object) -> None:
+        """Leave nothing."""
+
+    def make_ae(self, ae_title: str = "DICOM_PROTO") -> blocking.AE:
+        return blocking.AE(ae_title)
+
+    def count_associations(self) -> int:
+        """How many associations have a thread of their own."""
+        return len([thread for thread in threading.enumerate() if thread.name == "dicom-association"])
 
 
-ADAPTERS: dict[str, Adapter] = {"blocking": Blocking()}
+Adapter: TypeAlias = Blocking | Host
+ADAPTERS: dict[str, type[Adapter]] = {"blocking": Blocking, "trio": TrioHost, "asyncio": AsyncioHost}
+_used: list[Adapter] = [Blocking()]
+
+
+@contextmanager
+def use(name: str) -> Iterator[Adapter]:
+    """Let application entities be of an adapter."""
+    with ADAPTERS[name]() as adapter:
+        _used.append(adapter)
+        try:
+            yield adapter
+        finally:
+            _used.remove(adapter)
+
+
+def make_ae(ae_title: str = "DICOM_PROTO") -> blocking.AE:
+    """Return an application entity of the adapter in use: whichever it is, its face is that of the blocking one."""
+    return cast(blocking.AE, _used[-1].make_ae(ae_title))
+
+
+def assert_no_associations() -> None:
+    """Wait until no association of the adapter in use has anything left to do."""
+    for _ in range(2000):
+        if not _used[-1].count_associations():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("an association does not end")
 
 
 class Running(Generic[T]):

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_proto.entity import ApplicationEntity
 from dicom_proto.sop_class import (
     CTImageStorage,
     ModalityPerformedProcedureStep,
@@ -19,7 +20,7 @@ from dicom_proto.sop_class import (
     Verification,
 )
 from dicom_transports.blocking import AE, Association, AssociationServer, build_role, evt
-from tests.contract.adapters import WAIT, Listener, Peer, Running
+from tests.contract.adapters import WAIT, Listener, Peer, Running, make_ae
 from tests.proto.wire import answer
 
 FIND = PatientRootQueryRetrieveInformationModelFind
@@ -28,13 +29,18 @@ MOVE = PatientRootQueryRetrieveInformationModelMove
 STEP = ModalityPerformedProcedureStep
 COMMITMENT = StorageCommitmentPushModel
 ALL = (Verification, CTImageStorage, FIND, GET, MOVE, STEP, COMMITMENT, Printer)
+EntityT = TypeVar("EntityT", bound=ApplicationEntity)
 CT_ROLES = build_role(CTImageStorage, scu_role=True, scp_role=True)
 INSTANCE = "1.2.3.4"
 
 
 def entity(ae_title: str, *contexts: str, **settings: Any) -> AE:
     """An AE that requests and supports the same, with other settings."""
-    ae = AE(ae_title)
+    return configured(make_ae(ae_title), *contexts, **settings)
+
+
+def configured(ae: EntityT, *contexts: str, **settings: Any) -> EntityT:
+    """The same for an application entity of whatever adapter."""
     for uid in contexts or ALL:
         ae.add_requested_context(uid)
         role = True if uid == CTImageStorage else None
@@ -148,12 +154,3 @@ RELEASED = (False, True, False, False)
 ABORTED = (False, False, True, False)
 REJECTED = (False, False, False, True)
 FAILED = (False, False, False, False)
-
-
-def assert_no_requestor(association: Any) -> None:
-    """Wait until the thread of an association has ended."""
-    for _ in range(1000):
-        if association.peer.connection.wants_close and association._link.fileno() < 0:  # noqa: SLF001
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it does not end")

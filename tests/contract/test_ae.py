@@ -12,8 +12,8 @@ from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected, AssociationTimedOut
 from dicom_proto.upper_layer.pdu import AAbort
 from dicom_proto.upper_layer.timers import Timer
-from dicom_transports.blocking import AE, build_context, build_role, evt
-from tests.contract.adapters import Listener, Peer, Running
+from dicom_transports.blocking import build_context, build_role, evt
+from tests.contract.adapters import Adapter, Blocking, Listener, Peer, Running, assert_no_associations, make_ae
 from tests.contract.entities import (
     ABORTED,
     CT_ROLES,
@@ -24,7 +24,6 @@ from tests.contract.entities import (
     REJECTED,
     RELEASED,
     Happened,
-    assert_no_requestor,
     ct,
     dataset,
     dial,
@@ -35,12 +34,15 @@ from tests.contract.entities import (
 )
 from tests.contract.scenes import SHORT
 
+pytestmark = pytest.mark.usefixtures("adapter")
+
 # --- established and released -----------------------------------------------------------------------------------------
 
 
 def test_association_is_established_and_released() -> None:
     ours, theirs = Happened(), Happened()
-    with serving(*life(theirs)) as server:
+    ae = entity("SCP")
+    with serving(*life(theirs), ae=ae) as server:
         association = dial(server, *life(ours))
         assert flags(association) == ESTABLISHED
         assert association.is_requestor
@@ -50,7 +52,7 @@ def test_association_is_established_and_released() -> None:
         assert flags(accepted) == ESTABLISHED
         assert accepted.is_acceptor
         assert server.active_associations == [accepted]
-        assert server.ae.active_associations == [accepted]
+        assert ae.active_associations == [accepted]
         association.release()
         assert flags(association) == RELEASED
         theirs.wait("CONN_CLOSE")
@@ -220,7 +222,7 @@ def test_rubbish_instead_of_an_answer(rubbish: bytes) -> None:
 
 
 def test_what_cannot_be_asked_for() -> None:
-    ae = AE("SCU")
+    ae = make_ae("SCU")
     with pytest.raises(RuntimeError):
         ae.associate("127.0.0.1", 104)
     with pytest.raises(ValueError, match="128"):
@@ -230,13 +232,20 @@ def test_what_cannot_be_asked_for() -> None:
     with pytest.raises(InvalidSettingError):
         entity("SCU").associate("127.0.0.1", 104, ext_neg=[build_role(CTImageStorage)])
     with pytest.raises(LocalProtocolError):
-        AE("SCP").start_server(("127.0.0.1", 0), block=False)
+        make_ae("SCP").start_server(("127.0.0.1", 0), block=False)
 
+
+def test_async_handlers_need_a_loop(adapter: Adapter) -> None:
     async def handler(event: Any) -> int:
-        return event.assoc and 0
+        return event.message_id and 0
 
-    with pytest.raises(LocalProtocolError):
-        entity("SCP").start_server(("127.0.0.1", 0), evt_handlers=[(evt.EVT_C_ECHO, handler)])
+    bound = [(evt.EVT_C_ECHO, handler)]
+    if isinstance(adapter, Blocking):
+        with pytest.raises(LocalProtocolError, match="async"):
+            entity("SCP").start_server(("127.0.0.1", 0), evt_handlers=bound)
+    else:
+        with serving(*bound) as server, dial(server) as association:
+            assert association.send_c_echo().Status == 0x0000
 
 
 def test_connection_without_a_request() -> None:
@@ -345,7 +354,7 @@ def test_handler_of_the_end_that_ends_it_again(kind: Any, ending: str) -> None:
     with serving() as server:
         association = dial(server, (kind, handler))
         association.abort() if kind is evt.EVT_ABORTED else association.release()
-        assert_no_requestor(association)
+        assert_no_associations()
     assert calls == [kind.name]
 
 
@@ -368,12 +377,13 @@ def test_bind_and_unbind() -> None:
         association.bind(evt.EVT_RELEASED, first)
         association.unbind(evt.EVT_RELEASED, first)
         association.release()
-        assert second.names == ["RELEASED"]
+        second.wait("RELEASED")
         server.unbind(evt.EVT_ESTABLISHED, first)
         server.bind(evt.EVT_ESTABLISHED, second)
         dial(server).release()
         second.wait("ESTABLISHED")
     assert first.names == ["ESTABLISHED"]
+    assert second.names == ["RELEASED", "ESTABLISHED"]
 
 
 # --- as a context manager ---------------------------------------------------------------------------------------------

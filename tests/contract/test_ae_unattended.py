@@ -14,21 +14,22 @@ from dicom_proto.upper_layer.failures import AssociationAborted, AssociationTime
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ
 from dicom_proto.upper_layer.timers import Timer
 from dicom_transports.blocking import evt
-from tests.contract.adapters import WAIT, Listener, Running
+from tests.contract.adapters import WAIT, Listener, Running, assert_no_associations
 from tests.contract.entities import (
     ABORTED,
     COMMITMENT,
     RELEASED,
     Happened,
     answered,
-    assert_no_requestor,
     dataset,
     dial,
     entity,
     flags,
     serving,
 )
-from tests.contract.scenes import SHORT, assert_no_threads, echoed, message
+from tests.contract.scenes import SHORT, echoed, message
+
+pytestmark = pytest.mark.usefixtures("adapter")
 
 # --- timeouts ---------------------------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ def test_server_that_blocks() -> None:
     ae.shutdown()
     blocking.result()
     assert ae.active_associations == []
-    assert_no_requestor(association)
+    assert_no_associations()
 
 
 @pytest.mark.parametrize("finish_within", [None, WAIT])
@@ -250,7 +251,7 @@ def test_nothing_leaks() -> None:
     ae = entity("SCU", Verification)
     with serving(require_called_aet=True) as server:
         dial(server, ae=ae, ae_title="SCP").release()
-        assert_no_threads()
+        assert_no_associations()
         before = descriptors()
         for number in range(200):
             match number % 4:
@@ -263,6 +264,6 @@ def test_nothing_leaks() -> None:
                     assert ae.associate(*server.address, ae_title="OTHER").is_rejected
                 case _:
                     ae.associate(*server.address, ae_title="SCP").release()
-        assert_no_threads()
+        assert_no_associations()
         assert descriptors() <= before
         assert server.active_associations == []

@@ -1,23 +1,22 @@
-"""What only the blocking adapter has: its list of buffers, and its own answer to a socket that fails."""
+"""The list of buffers that wait to be sent, what becomes of a stream with a hole, and what only threads can lack."""
 
 import errno
-import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import suppress
 from random import Random
+from typing import Any
 
 import pytest
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.messages import CEchoRQ
-from dicom_proto.upper_layer.events import AbortOrigin, AssociateAccepted, ConnectionClosed
+from dicom_proto.errors import NotEstablishedError
+from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports._gather import IOV_MAX, GatherQueue
-from dicom_transports.blocking import Session
-from tests.contract.adapters import Peer, Running
-from tests.contract.scenes import OFFER
-from tests.proto.wire import answer
+from tests.contract.adapters import Peer, Running, use
+from tests.contract.entities import serving
+from tests.contract.scenes import assert_serves, scripted
 
 
 class Kernel:
@@ -60,31 +59,34 @@ def test_gather_queue_forgets() -> None:
     assert kernel.taken == b"three"
 
 
-class Failing(socket.socket):
-    """A socket that cannot send any more when it is told so, although its connection lives."""
-
-    is_broken = False
-
-    def sendmsg(self, *arguments: object) -> int:
-        if self.is_broken:
-            raise OSError(errno.ENOBUFS, "no buffer space")
-        return super().sendmsg(*arguments)  # type: ignore[arg-type]
-
-
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize("last_words", [b"", bytes.fromhex("07 00 00000004 0000 02 01")])
-def test_stream_with_a_hole_is_given_up(last_words: bytes) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        sock = Failing()
-        sock.connect(listener.getsockname())
-        peer = Peer(listener.accept()[0])
-    connection = Connection()
-    connection.request(OFFER)
-    with peer, Session(sock, connection) as session:
-        peer.send(answer(OFFER))
-        assert isinstance(session.next_event(), AssociateAccepted)
+def test_stream_with_a_hole_is_given_up(last_words: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that cannot send any more, although its connection lives, ends a call at once, not when time is up."""
+
+    def send(_queue: GatherQueue, _sock: Any) -> int:
+        raise OSError(errno.ENOBUFS, "no buffer space")
+
+    with scripted() as (association, peer):
         peer.send(last_words)
-        sock.is_broken = True
-        with pytest.raises(AssociationAborted) as caught:  # at once, not when nobody has answered for 30 seconds
-            Running(session.call, CEchoRQ(), context=1).result()
-        assert caught.value.origin is (AbortOrigin.PEER_PROVIDER if last_words else AbortOrigin.TRANSPORT)
-        assert session.next_event() == ConnectionClosed()
+        monkeypatch.setattr(GatherQueue, "send", send)
+        Running(call, association).result()
+        assert isinstance(association.failure, AssociationAborted)
+        assert association.failure.origin is (AbortOrigin.PEER_PROVIDER if last_words else AbortOrigin.TRANSPORT)
+
+
+def call(association: Any) -> None:
+    with suppress(NotEstablishedError):  # the last words may come first
+        association.send_c_echo()
+
+
+def test_server_that_gets_no_thread_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with use("blocking"), serving() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with Peer.dial(server.address) as peer:
+                assert peer.is_at_end()
+        assert_serves(server)

@@ -1,294 +1,266 @@
-"""How associations end: release, abort, deadlines and interruption.
+"""How associations end on the wire: release, abort, deadlines and shutdown.
 
 The other side is a bare socket that the test itself moves, so that nothing depends on time but the deadlines under
-test. The adapter comes from a fixture.
+test.
 """
 
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from dicom_proto.dimse.events import DataChunk, RequestReceived
-from dicom_proto.dimse.messages import (
-    CEchoRQ,
-    CFindRQ,
-    CFindRSP,
-    encode_message,
-)
-from dicom_proto.errors import LocalProtocolError
-from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed, ReleaseRequested, TimedOut
-from dicom_proto.upper_layer.failures import (
-    AssociationAborted,
-    AssociationClosed,
-    AssociationTimedOut,
-)
-from dicom_proto.upper_layer.pdu import (
-    AAbort,
-    AAssociateRJ,
-    AReleaseRP,
-    AReleaseRQ,
-    encode_pdu,
-)
-from dicom_proto.upper_layer.policy import Policy
-from dicom_proto.upper_layer.timers import Timeouts, Timer
-from dicom_transports.blocking import Session
-from tests.contract.adapters import WAIT, Adapter, Listener, Peer, Running
+from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, encode_message
+from dicom_proto.upper_layer.failures import AssociationTimedOut
+from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, encode_pdu
+from dicom_proto.upper_layer.timers import Timer
+from dicom_transports.blocking import evt
+from tests.contract.adapters import WAIT, Adapter, Blocking, Listener, Peer, Running, assert_no_associations
+from tests.contract.entities import ABORTED, FIND, RELEASED, Happened, dataset, dial, entity, flags, serving
 from tests.contract.scenes import (
     ECHO,
-    LARGE,
+    FIND_CONTEXT,
     OFFER,
-    POLICY,
     SHORT,
     Scene,
-    Served,
-    assert_serves,
     associate,
     call,
     drain,
     echoed,
-    establish,
     message,
+    query,
     release,
+    scripted,
     wait,
     write,
 )
-from tests.proto.wire import STUDY_FIND
+from tests.proto.wire import VERIFICATION
+
+pytestmark = pytest.mark.usefixtures("adapter")
+
 
 # --- the ordinary end -------------------------------------------------------------------------------------------------
 
 
-def test_requestor_echoes_and_releases(dialled: tuple[Session, Peer]) -> None:
-    session, peer = dialled
-    calling = Running(session.call, CEchoRQ(), context=1)
-    assert peer.get_data() == [(1, True, encode_message(ECHO, has_data_set=False))]
-    peer.send(message(echoed()))
-    response, data = calling.result()
-    assert (response.status, data) == (0, None)
-    releasing = Running(session.release)
-    assert peer.get() == AReleaseRQ()
-    peer.send(AReleaseRP())
-    releasing.result()
-    assert peer.is_at_end()
-    assert session.next_event() == session.next_event() == ConnectionClosed()
+def test_requestor_echoes_and_releases() -> None:
+    with scripted() as (association, peer):
+        calling = Running(association.send_c_echo)
+        request = CEchoRQ(message_id=1, affected_sop_class_uid=VERIFICATION)
+        assert peer.get_data() == [(1, True, encode_message(request, has_data_set=False))]
+        peer.send(message(echoed()))
+        assert calling.result().Status == 0x0000
+        releasing = Running(association.release)
+        assert peer.get() == AReleaseRQ()
+        peer.send(AReleaseRP())
+        releasing.result()
+        assert peer.is_at_end()
+        assert flags(association) == RELEASED
 
 
-def test_acceptor_confirms_a_release(adapter: Adapter) -> None:
-    served = Served()
-    with adapter.serve(POLICY, served) as server, associate(server) as peer:
+def test_acceptor_confirms_a_release() -> None:
+    happened = Happened()
+    with serving((evt.EVT_RELEASED, happened)) as server, associate(server) as peer:
         peer.send(message(ECHO), AReleaseRQ())
         peer.get_data()
         assert peer.get() == AReleaseRP()
         peer.vanish()
-        events = served.finish()
-    assert [type(event) for event in events] == [RequestReceived, ReleaseRequested]
+        assert flags(happened.wait("RELEASED").assoc) == RELEASED
 
 
-def test_requestor_survives_a_release_collision(dialled: tuple[Session, Peer]) -> None:
-    session, peer = dialled
-    releasing = Running(session.release)
-    assert peer.get() == AReleaseRQ()
-    peer.send(AReleaseRQ())
-    assert peer.get() == AReleaseRP()  # the requestor confirms first (PS3.8 7.2.2.7)
-    peer.send(AReleaseRP())
-    releasing.result()
-    assert peer.is_at_end()
+def test_requestor_survives_a_release_collision() -> None:
+    with scripted() as (association, peer):
+        releasing = Running(association.release)
+        assert peer.get() == AReleaseRQ()
+        peer.send(AReleaseRQ())
+        assert peer.get() == AReleaseRP()  # the requestor confirms first (PS3.8 7.2.2.7)
+        peer.send(AReleaseRP())
+        releasing.result()
+        assert peer.is_at_end()
+        assert flags(association) == RELEASED
 
 
-def test_acceptor_survives_a_release_collision(adapter: Adapter) -> None:
-    def serve(session: Session) -> None:
-        session.release()
-
-    with adapter.serve(POLICY, serve) as server, associate(server) as peer:
+def test_acceptor_survives_a_release_collision() -> None:
+    happened = Happened()
+    with serving((evt.EVT_ESTABLISHED, happened)) as server, associate(server) as peer:
+        association = happened.wait("ESTABLISHED").assoc
+        releasing = Running(association.release)
         assert peer.get() == AReleaseRQ()
         peer.send(AReleaseRQ(), AReleaseRP())  # the acceptor confirms after it was confirmed to
         assert peer.get() == AReleaseRP()
         peer.vanish()
+        releasing.result()
+        assert flags(association) == RELEASED
 
 
-def test_calls_after_the_end_are_typed_failures(dialled: tuple[Session, Peer]) -> None:
-    session, peer = dialled
-    session.abort()
-    assert peer.get() == AAbort(0)
-    assert peer.is_at_end()
-    assert list(session) == []
-    with pytest.raises(LocalProtocolError):
-        session.call(CEchoRQ(), context=1)
-    with pytest.raises(LocalProtocolError):
-        session.release()
-    session.abort()
-    session.interrupt()
-    session.close()
-    assert session.next_event() == ConnectionClosed()
+def test_release_waits_for_what_was_asked() -> None:
+    with scripted() as (association, peer):
+        calling = Running(association.send_c_echo)
+        assert peer.get_data()
+        releasing = Running(association.release)
+        peer.send(message(echoed()))
+        assert calling.result().Status == 0x0000
+        assert peer.get() == AReleaseRQ()
+        peer.send(AReleaseRP())
+        releasing.result()
 
 
 # --- aborts -----------------------------------------------------------------------------------------------------------
 
 
-def test_leaving_the_block_aborts(adapter: Adapter) -> None:
-    session, peer = establish(adapter)
-    with peer:
-        with session:
-            pass
-        assert peer.read(10) == bytes.fromhex("07 00 00000004 0000 00 00")
-        assert peer.is_at_end()
+@pytest.mark.parametrize("scene", [wait, call, release, write, query])
+def test_abort_ends_whatever_is_under_way(scene: Scene) -> None:
+    with scripted() as (association, peer):
+        running = Running(scene, association)
+        if scene is not wait:
+            peer.read(6)  # it has begun
+        association.abort()
+        running.result()
+        assert flags(association) == ABORTED
+        assert scene is write or drain(peer).endswith(encode_pdu(AAbort(0)))
 
 
-@pytest.mark.parametrize(
-    ("abort", "origin"), [(AAbort(0), AbortOrigin.PEER_USER), (AAbort(2, 1), AbortOrigin.PEER_PROVIDER)]
-)
-def test_abort_of_the_peer_ends_a_call(dialled: tuple[Session, Peer], abort: AAbort, origin: AbortOrigin) -> None:
-    session, peer = dialled
-    calling = Running(session.call, CEchoRQ(), context=1)
-    peer.get_data()
-    peer.send(abort)
-    with pytest.raises(AssociationAborted) as caught:
-        calling.result()
-    assert (caught.value.origin, caught.value.reason) == (origin, abort.reason)
-    assert session.next_event() == ConnectionClosed()
-    assert peer.is_at_end()
+def test_another_thread_aborts() -> None:
+    begun, go_on = threading.Event(), threading.Event()
 
+    def echo(_event: Any) -> int:
+        begun.set()
+        assert go_on.wait(WAIT)
+        return 0x0000
 
-def test_nonsense_is_answered_with_an_abort(dialled: tuple[Session, Peer]) -> None:
-    session, peer = dialled
-    peer.send(bytes.fromhex("09 00 00000004 00000000"))
-    event = session.next_event()
-    assert isinstance(event, Aborted)
-    assert event.origin is AbortOrigin.LOCAL_PROVIDER
-    session.close()
-    assert peer.get() == AAbort(2, 1)
-    assert peer.is_at_end()
+    with serving((evt.EVT_C_ECHO, echo)) as server:
+        association = dial(server)
+        calling = Running(association.send_c_echo)
+        assert begun.wait(WAIT)
+        association.abort()
+        assert len(calling.result()) == 0
+        assert association.is_aborted
+        go_on.set()
 
 
 # --- deadlines --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("timer", "scene", "said"),
+    ("timer", "setting", "scene", "said"),
     [
-        (Timer.RESPONSE, call, b""),
-        (Timer.RELEASE, release, b""),
-        (Timer.RELEASE, release, encode_pdu(AReleaseRQ())),
-        (Timer.IDLE, wait, b""),
-        (Timer.IDLE, write, b""),
+        (Timer.RESPONSE, "dimse_timeout", call, b""),
+        (Timer.RESPONSE, "dimse_timeout", query, b""),
+        (Timer.RELEASE, "acse_timeout", release, b""),
+        (Timer.RELEASE, "acse_timeout", release, encode_pdu(AReleaseRQ())),
+        (Timer.IDLE, "network_timeout", wait, b""),
+        (Timer.IDLE, "network_timeout", write, b""),
     ],
 )
-def test_requestor_does_not_wait_for_ever(adapter: Adapter, timer: Timer, scene: Scene, said: bytes) -> None:
-    session, peer = establish(adapter, timeouts=Timeouts(**{timer.value: SHORT}))
-    with session, peer:
-        peer.send(said)
-        with pytest.raises(AssociationTimedOut) as caught:
-            Running(scene, session).result()
-        assert caught.value.timer is timer
-        session.close()
-        assert encode_pdu(AAbort(0)) in drain(peer) or scene is write
-        assert session.next_event() == ConnectionClosed()
-
-
-def test_request_that_nobody_answers(adapter: Adapter) -> None:
-    with Listener() as listener:
-        connecting = Running(adapter.connect, listener.address, OFFER, timeouts=Timeouts(request=SHORT))
-        with listener.accept() as peer:
-            with pytest.raises(AssociationTimedOut, match="request timer"):
-                connecting.result()
-            assert drain(peer) == encode_pdu(OFFER) + encode_pdu(AAbort(0))
-
-
-@pytest.mark.parametrize("begun", [0, 3, 6, 100])
-def test_server_does_not_wait_for_ever_for_a_request(adapter: Adapter, begun: int) -> None:
-    served = Served()
-    with adapter.serve(POLICY, served, timeouts=Timeouts(artim=SHORT)) as server, Peer.dial(server.address) as peer:
-        peer.send(encode_pdu(OFFER)[:begun])
-        assert peer.is_at_end()
-        assert not served.begun.is_set()
-        assert_serves(server)
-
-
-def test_server_does_not_wait_for_ever_for_a_close(adapter: Adapter) -> None:
-    policy = Policy(supported={}, called_ae_titles="OTHER")
-    with (
-        adapter.serve(policy, Served(), timeouts=Timeouts(artim=SHORT)) as server,
-        Peer.dial(server.address) as peer,
-    ):
-        peer.send(OFFER)
-        assert peer.get() == AAssociateRJ(1, 1, 7)
-        assert peer.is_at_end()
-
-
-def test_server_aborts_an_idle_association(adapter: Adapter) -> None:
-    served = Served()
-    with adapter.serve(POLICY, served, timeouts=Timeouts(idle=SHORT)) as server, associate(server) as peer:
-        assert peer.get() == AAbort(0)
-        peer.vanish()
-        assert served.finish() == [TimedOut(timer=Timer.IDLE)]
-
-
-# --- interruption -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scene", [call, release, write])
-def test_interrupt_ends_a_call_at_once(dialled: tuple[Session, Peer], scene: Scene) -> None:
-    session, peer = dialled
-    running = Running(scene, session)
-    peer.read(6)  # the call has begun
-    session.interrupt()
-    if scene is release:
+def test_requestor_does_not_wait_for_ever(timer: Timer, setting: str, scene: Scene, said: bytes) -> None:
+    happened = Happened()
+    with scripted((evt.EVT_ABORTED, happened), **{setting: SHORT}) as (association, peer):
+        running = Running(scene, association)
+        if said:
+            assert peer.get() == AReleaseRQ()
+            peer.send(said)
         running.result()
-    else:
-        with pytest.raises(AssociationClosed):
-            running.result()
-    assert session.next_event() == ConnectionClosed()
+        assert happened.wait("ABORTED").assoc == association
+        assert association.is_aborted
+        assert isinstance(association.failure, AssociationTimedOut)
+        assert association.failure.timer is timer
+        assert scene is write or AAbort(0) in received(peer)
 
 
-def test_interrupt_ends_the_wait_for_events(dialled: tuple[Session, Peer]) -> None:
-    session, peer = dialled
-    running = Running(session.next_event)
-    session.interrupt()
-    assert running.result() == ConnectionClosed()
-    assert peer.get() == AAbort(0)
-    assert peer.is_at_end()
+def test_request_that_nobody_answers() -> None:
+    with Listener() as listener:
+        associating = Running(entity("SCU", acse_timeout=SHORT).associate, *listener.address)
+        with listener.accept() as peer:
+            peer.get()
+            assert isinstance(associating.result().failure, AssociationTimedOut)
+            assert peer.get() == AAbort(0)
 
 
-def test_shutdown_wakes_every_thread(adapter: Adapter) -> None:
-    """One silent connection, one idle association, one whose peer reads nothing, one rejected that stays."""
-    writing = threading.Event()
+# --- shutdown ---------------------------------------------------------------------------------------------------------
 
-    def serve(session: Session) -> None:
-        for event in session:
-            if isinstance(event, DataChunk):
-                pending = CFindRSP(message_id_being_responded_to=event.message_id, status=0xFF00)
-                session.send_response(pending, data=bytes(LARGE))
-                writing.set()
+
+def test_shutdown_ends_them_all() -> None:
+    """One idle association, one whose peer reads nothing, one silent connection, one rejected that stays."""
+    is_writing = threading.Event()
+
+    def find(_event: Any) -> Iterator[Any]:
+        is_writing.set()
+        while True:
+            yield 0xFF00, dataset(TextValue="x" * (1 << 20))
 
     # Whoever has not been answered is not counted as done: two slots for three, and the last is rejected.
     with ExitStack() as stack:
-        server = stack.enter_context(adapter.serve(POLICY, serve, maximum_associations=3))
+        server = stack.enter_context(serving((evt.EVT_C_FIND, find), maximum_associations=3))
         peers = [stack.enter_context(associate(server)) for _ in range(2)]
         peers += [stack.enter_context(Peer.dial(server.address)) for _ in range(2)]
-        find = CFindRQ(message_id=1, affected_sop_class_uid=STUDY_FIND)
-        peers[1].send(message(find, b"key!", context=5))
-        assert writing.wait(WAIT)
+        peers[1].send(message(CFindRQ(message_id=1, affected_sop_class_uid=FIND), bytes(8), FIND_CONTEXT))
+        assert is_writing.wait(WAIT)
         peers[3].send(OFFER)
         assert peers[3].get() == AAssociateRJ(2, 3, 2)
-        Running(server.shutdown).result()
+        ending = Running(server.shutdown)
         assert drain(peers[0]) == encode_pdu(AAbort(0))
         for peer in peers[1:]:
             drain(peer)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("dicom")]
+            peer.vanish()
+        peers[0].vanish()
+        ending.result()
+    assert_no_associations()
 
 
-def test_shutdown_twice_before_the_start_and_from_inside(adapter: Adapter) -> None:
-    server = adapter.serve(POLICY, Served())
-    assert hasattr(server, "shutdown")
+def test_shutdown_before_the_start_and_twice() -> None:
+    server = entity("SCP").make_server(("127.0.0.1", 0))
     server.shutdown()
     server.shutdown()
-    done = threading.Event()
+    with serving() as server, dial(server):
+        server.shutdown()
+        server.shutdown()
+        assert isinstance(entity("SCU").associate(*server.address).failure, ConnectionRefusedError)
 
-    def serve(session: Session) -> None:
-        inside.shutdown()
-        assert session.next_event() == ConnectionClosed()
-        done.set()
 
-    with adapter.serve(POLICY, serve) as inside, associate(inside) as peer:
+def test_shutdown_by_a_handler(adapter: Adapter) -> None:
+    """It does not wait for the thread of the handler that asks for it; in a loop only async handlers may ask."""
+    if not isinstance(adapter, Blocking):
+        pytest.skip("a thread of a handler is waited for: see test_async_life")
+    is_done = threading.Event()
+
+    def echo(event: Any) -> int:
+        server.shutdown()
+        assert event.assoc.is_aborted
+        is_done.set()
+        return 0x0000
+
+    with serving((evt.EVT_C_ECHO, echo)) as server, associate(server) as peer:
+        peer.send(message(ECHO))
         assert peer.get() == AAbort(0)
-        assert done.wait(WAIT)
+        assert is_done.wait(WAIT)
+
+
+def test_server_finishes_what_is_under_way() -> None:
+    """With time to finish, an association goes on after the port is closed, and its end is the server's."""
+    with serving() as server:
+        association = dial(server)
+        ending = Running(server.shutdown, WAIT)
+        while not isinstance((other := entity("SCU").associate(*server.address)).failure, ConnectionRefusedError):
+            other.abort()
+        assert association.send_c_echo().Status == 0x0000
+        association.release()
+        ending.result()
+        assert flags(association) == RELEASED
+
+
+def test_data_behind_the_end_is_not_served() -> None:
+    called: list[Any] = []
+    with serving((evt.EVT_C_ECHO, called.append)) as server, associate(server) as peer:
+        peer.send(AReleaseRQ(), message(ECHO))
+        assert isinstance(peer.get(), AReleaseRP | AAbort)  # before or after the rest has been seen
+        peer.vanish()
+    assert called == []
+
+
+def received(peer: Peer) -> Iterator[Any]:
+    """The PDUs that still come."""
+    while True:
+        try:
+            yield peer.get()
+        except (EOFError, ConnectionError):
+            return

@@ -37,6 +37,8 @@ from tests.contract.scenes import echoed, message
 from tests.proto.dimse.pairs import COMMAND, LAST, Fragment, p_data
 from tests.proto.wire import CT, VERIFICATION, answer, offer
 
+pytestmark = pytest.mark.usefixtures("adapter")
+
 ECHO_CONTEXT, CT_CONTEXT, FIND_CONTEXT = 1, 3, 5
 OFFER = offer(VERIFICATION, CT, FIND)
 REQUEST = encode_pdu(OFFER)

@@ -13,6 +13,8 @@ from tests.contract.adapters import Listener, Peer, Running
 from tests.contract.entities import MOVE, ct, dataset, entity, statuses
 from tests.contract.scenes import drain
 
+pytestmark = pytest.mark.usefixtures("adapter")
+
 authority = certificates.authority
 server_credentials = certificates.server_credentials
 client_credentials = certificates.client_credentials

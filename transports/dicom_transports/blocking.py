@@ -26,7 +26,6 @@ from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AEBase, ServerBase, debug_logger
 from dicom_transports._errands import deliver
-from dicom_transports._sessions import Server, Session, connect
 from dicom_transports._sockets import Address, TLSArguments, accept, client_tls
 from dicom_transports._threads import Association
 from dicom_transports._waker import Waker
@@ -36,13 +35,10 @@ __all__ = [
     "Address",
     "Association",
     "AssociationServer",
-    "Server",
-    "Session",
     "build_context",
     "build_role",
     "chunked",
     "code_to_category",
-    "connect",
     "debug_logger",
     "evt",
     "register_uid",
