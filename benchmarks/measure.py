@@ -2,27 +2,28 @@
 
 import logging
 import multiprocessing
-import resource
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
+from multiprocessing.context import ForkProcess
 from statistics import median
-from time import perf_counter
-from typing import Final, TypeAlias
+from time import monotonic, perf_counter
+from typing import Final
 
 from attrs import evolve, field, frozen
 
-__all__ = ["OURS", "Address", "Peer", "Result", "Sample", "Scale", "Workload", "measure", "rate", "serving", "timed"]
+from benchmarks.usage import own_memory
+
+__all__ = ["OURS", "Result", "Sample", "Scale", "Workload", "measure", "rate", "timed"]
 
 OURS: Final = "dicom-proto"
-Address: TypeAlias = tuple[str, int]
 
 # A forked process is there at once and has all modules imported already; its memory is measured from there on.
 _FORK: Final = multiprocessing.get_context("fork")
 _LONGEST_RUN: Final = 300.0  # seconds until a run counts as hanging
-_STATUS: Final = Path("/proc/self/status")
+_LOOK: Final = 0.02  # seconds between two looks at the memory of a run
 
 
 @frozen
@@ -33,15 +34,40 @@ class Scale:
     ----------
     seconds : float
         How long something short is repeated; 0 is once.
-    big : int
-        Bytes of the one big data set.
     repeat : int
         Rounds.
+    every : int
+        1 for all contestants; otherwise the first of a workload and one in so many of the others.
+    big : int
+        Bytes of the one big data set.
+    images, small : int
+        Objects of 526 KB and of 4 KB on one association.
+    echoes, associations : int
+        C-ECHO requests on one association; associations one after the other.
+    queries, matches : int
+        C-FIND requests on one association, and responses to each; DCMTK's index has room for 500 studies.
+    crowds : tuple of int
+        How many associations there are at a time.
+    hold : float
+        Seconds for which they are watched.
+    far, delay : int, float
+        Objects over a link with so many seconds there and back.
     """
 
     seconds: float = 0.2
-    big: int = 1 << 30
     repeat: int = 5
+    every: int = 1
+    big: int = 1 << 30
+    images: int = 500
+    small: int = 5000
+    echoes: int = 10_000
+    associations: int = 500
+    queries: int = 25
+    matches: int = 400
+    crowds: tuple[int, ...] = (10, 100, 1000)
+    hold: float = 2.0
+    far: int = 200
+    delay: float = 0.02
 
 
 @frozen
@@ -52,24 +78,38 @@ class Sample:
     ----------
     rate : float
         Units of the workload per second.
-    growth : int
-        Bytes of resident memory, at its peak, beyond those from before the run.
+    growth : int or None
+        Bytes that the process took for itself, at most, beyond those from before the run.
     peer_growth : int or None
         The same of the other process, if there was one.
+    figures : mapping
+        What else was measured, by names that :mod:`benchmarks.report` knows: seconds, bytes, shares, numbers.
     """
 
     rate: float
-    growth: int = 0
+    growth: int | None = None
     peer_growth: int | None = None
+    figures: Mapping[str, float] = field(factory=dict)
 
 
 @frozen
 class Workload:
-    """One job, and who does it: functions that do it once and tell how fast they were."""
+    """One job, and who does it: functions that do it once and tell how fast they were.
+
+    Parameters
+    ----------
+    name, unit : str
+        What is done, and what is counted.
+    contestants : mapping
+        Who does it; all others are compared with the first.
+    prepare : callable, optional
+        Called once before, not measured.
+    """
 
     name: str
     unit: str
     contestants: Mapping[str, Callable[[], Sample]]
+    prepare: Callable[[], object] | None = None
 
 
 @frozen
@@ -83,19 +123,28 @@ class Result:
         """Return the median rate of one contestant."""
         return median(sample.rate for sample in self.samples[contestant])
 
-    def ratio(self, contestant: str) -> float:
-        """Return how many times as fast as another this project is: the median over what ran in the same round."""
-        pairs = zip(self.samples[OURS], self.samples[contestant], strict=True)
-        return median(ours.rate / other.rate for ours, other in pairs)
+    def ratio(self, contestant: str, other: str) -> float:
+        """Return how many times as fast as another one is: the median over what ran in the same round."""
+        pairs = zip(self.samples[contestant], self.samples[other], strict=True)
+        return median(one.rate / another.rate for one, another in pairs)
 
-    def growth(self, contestant: str) -> int:
+    def growth(self, contestant: str) -> int | None:
         """Return the median growth of memory in bytes."""
-        return int(median(sample.growth for sample in self.samples[contestant]))
+        return _median([sample.growth for sample in self.samples[contestant]])
 
     def peer_growth(self, contestant: str) -> int | None:
         """Return the median growth of the other process's memory in bytes, ``None`` without one."""
-        growths = [sample.peer_growth for sample in self.samples[contestant] if sample.peer_growth is not None]
-        return int(median(growths)) if growths else None
+        return _median([sample.peer_growth for sample in self.samples[contestant]])
+
+    def figures(self, contestant: str) -> dict[str, float]:
+        """Return the medians of what else was measured."""
+        samples = self.samples[contestant]
+        return {name: median(sample.figures[name] for sample in samples) for name in samples[0].figures}
+
+
+def _median(numbers: list[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return int(median(known)) if known else None
 
 
 def rate(step: Callable[[], object], seconds: float, units: float = 1.0) -> float:
@@ -117,12 +166,28 @@ def timed(step: Callable[[], object], count: int = 1) -> float:
     return perf_counter() - began
 
 
-def measure(workload: Workload, repeat: int) -> Result:
-    """Run the contestants in turn, so that whatever else the machine does meets them alike."""
+def measure(workload: Workload, repeat: int, failed: Callable[[str], object]) -> Result:
+    """Run the contestants in turn, so that whatever else the machine does meets them alike.
+
+    Parameters
+    ----------
+    workload : Workload
+        What they do.
+    repeat : int
+        Rounds.
+    failed : callable
+        Called with what there is to say about a contestant who fails; that one is left out.
+    """
+    if workload.prepare is not None:
+        workload.prepare()
     samples: dict[str, list[Sample]] = {name: [] for name in workload.contestants}
     for _ in range(repeat):
-        for name, run in workload.contestants.items():
-            samples[name].append(_run_apart(run))
+        for name in tuple(samples):
+            try:
+                samples[name].append(_run_apart(workload.contestants[name]))
+            except RuntimeError as error:
+                del samples[name]
+                failed(f"{workload.name}, {name}: {error}")
     return Result(workload, samples)
 
 
@@ -132,63 +197,41 @@ def _run_apart(run: Callable[[], Sample]) -> Sample:
     process.start()
     sender.close()
     try:
-        if not receiver.poll(_LONGEST_RUN):
-            process.kill()
-            raise TimeoutError(f"{run} did not end in {_LONGEST_RUN:.0f} seconds")
-        sample: Sample = receiver.recv()
+        peak = _watch(process, receiver)
+        found: tuple[Sample, int | None, int | None] = receiver.recv()
     except EOFError:
-        raise RuntimeError(f"{run} failed; the child process has said why") from None
+        raise RuntimeError("it failed; its process has said why") from None
     finally:
-        process.join()
+        _end(process)
+    sample, before, after = found
+    if sample.growth is None and before is not None and after is not None:
+        return evolve(sample, growth=max(peak, after) - before)
     return sample
 
 
+def _watch(process: ForkProcess, receiver: Pipe) -> int:
+    """Wait until a run has something to tell; return the most memory that it was seen to have."""
+    deadline = monotonic() + _LONGEST_RUN
+    peak = 0
+    while not receiver.poll(_LOOK):
+        peak = max(peak, own_memory(process.pid) or 0)
+        if monotonic() > deadline:
+            raise RuntimeError(f"it did not end in {_LONGEST_RUN:.0f} seconds")
+    return peak
+
+
+def _end(process: ForkProcess) -> None:
+    """End a run, with everything that it has started."""
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # it may not have a group yet
+    process.join()
+
+
 def _report(run: Callable[[], Sample], sender: Pipe) -> None:
+    os.setsid()  # a process group of its own, for what it starts
     logging.disable()  # what peers have to say about being killed
-    before = _peak_memory()
+    before = own_memory()
     sample = run()
-    sender.send(evolve(sample, growth=_peak_memory() - before))
-
-
-def _peak_memory() -> int:
-    """Return the most bytes that were ever resident in this process."""
-    if _STATUS.exists():  # Linux; what getrusage says there may be left over from before a fork
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-class Peer:
-    """A server in another process."""
-
-    def __init__(self, address: Address, pipe: Pipe) -> None:
-        self.address = address
-        self._pipe = pipe
-
-    def growth(self) -> int:
-        """Return how much its memory has grown since it began to serve, in bytes."""
-        self._pipe.send(None)
-        growth: int = self._pipe.recv()
-        return growth
-
-
-@contextmanager
-def serving(make_server: Callable[[], AbstractContextManager[Address]]) -> Iterator[Peer]:
-    """Run a server in a process of its own, which is killed in the end."""
-    own_end, other_end = _FORK.Pipe()
-    process = _FORK.Process(target=_serve, args=(make_server, other_end), daemon=True)
-    process.start()
-    try:
-        yield Peer(own_end.recv(), own_end)
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(make_server: Callable[[], AbstractContextManager[Address]], pipe: Pipe) -> None:
-    with make_server() as address:
-        before = _peak_memory()
-        pipe.send(address)
-        while True:
-            pipe.recv()
-            pipe.send(_peak_memory() - before)
+    sender.send((sample, before, own_memory()))

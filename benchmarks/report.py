@@ -1,99 +1,191 @@
-"""The figures as a table for people and as JSON for programs."""
+"""The figures as tables for people and as JSON for programs."""
 
+import os
 import platform
 import sys
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.measure import OURS, Result
+from benchmarks.goals import GOALS, Figure, Goal
+from benchmarks.measure import Result
 
 __all__ = ["as_json", "show"]
 
-HEADINGS = ("workload", "who", "median", "each", "lowest, highest", f"{OURS} is", "memory")
+HEADINGS: Final = ("workload", "who", "median", "each", "lowest, highest", "the first is", "memory, SCU SCP", "more")
+GOAL_HEADINGS: Final = ("goals: workload", "who", "goal", "measured", "reached")
+Row = tuple[str, ...]
 
 
 def _rate(per_second: float, unit: str) -> str:
     return f"{per_second / 1e9:.2f} GB/s" if unit == "B" else f"{per_second:,.0f} {unit}/s"
 
 
+def _seconds(seconds: float) -> str:
+    for unit, name in ((1.0, "s"), (1e-3, "ms")):
+        if abs(seconds) >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds * 1e6:.3g} us"
+
+
 def _each(per_second: float, unit: str) -> str:
-    if unit == "B":
-        return ""
-    milliseconds = 1000 / per_second
-    return f"{milliseconds:.3g} ms" if milliseconds >= 1 else f"{milliseconds * 1000:.3g} us"
+    return "" if unit == "B" else _seconds(1 / per_second)
 
 
-def _memory(result: Result, name: str) -> str:
-    growths = [result.growth(name), result.peer_growth(name)]
-    return " and ".join(f"{growth / (1 << 20):.1f}" for growth in growths if growth is not None) + " MiB"
+def _bytes(count: float) -> str:
+    return f"{count / (1 << 20):.1f} MiB" if abs(count) >= 1 << 20 else f"{count / (1 << 10):.1f} KiB"
 
 
-def _rows(group: str, result: Result) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for number, (name, samples) in enumerate(result.samples.items()):
-        unit, middle = result.workload.unit, result.median_rate(name)
+_MORE: Final[Mapping[str, Callable[[float], str]]] = {
+    "SCU CPU": _seconds,
+    "SCP CPU": _seconds,
+    "CPU": lambda share: f"{share:.1%}",
+    "memory each": _bytes,
+    "failures": lambda count: f"{count:.0f}",
+}
+_GOALS: Final[Mapping[Figure, Callable[[float], str]]] = {
+    "ratio": lambda ratio: f"{ratio:.3g} x",
+    "added": _seconds,
+    "SCU memory": _bytes,
+    "SCP memory": _bytes,
+    "CPU": _MORE["CPU"],
+    "failures": _MORE["failures"],
+}
+
+
+def _memory(result: Result, who: str) -> str:
+    growths = (result.growth(who), result.peer_growth(who))
+    return "  ".join("-" if growth is None else _bytes(growth) for growth in growths)
+
+
+def _rows(name: str, result: Result) -> list[Row]:
+    rows: list[Row] = []
+    first = next(iter(result.samples))
+    for number, (who, samples) in enumerate(result.samples.items()):
+        unit, middle = result.workload.unit, result.median_rate(who)
         lowest, highest = min(sample.rate for sample in samples), max(sample.rate for sample in samples)
         rows.append(
             (
-                "" if number else f"{group}: {result.workload.name}",
-                name,
+                "" if number else name,
+                who,
                 _rate(middle, unit),
                 _each(middle, unit),
                 f"{lowest / middle - 1:+.0%} {highest / middle - 1:+.0%}",
-                "" if name == OURS else f"{result.ratio(name):.3g} x",
-                _memory(result, name),
+                f"{result.ratio(first, who):.3g} x" if number else "",
+                _memory(result, who),
+                ", ".join(f"{name} {_MORE[name](value)}" for name, value in result.figures(who).items()),
             )
         )
     return rows
 
 
-def _show_plain(rows: list[tuple[str, ...]]) -> None:
-    lines = [HEADINGS, *rows]
+def _goal_row(goal: Goal, result: Result) -> Row:
+    measured = goal.measured(result)
+    return (
+        goal.contestant,
+        _bound(goal, result.workload.unit),
+        "not measured" if measured is None else _told(goal.figure, measured, result.workload.unit),
+        "" if measured is None else _verdict(goal, measured),
+    )
+
+
+def _told(figure: Figure, value: float, unit: str) -> str:
+    return f"{_rate(value, unit)}, {_each(value, unit)}" if figure == "rate" else _GOALS[figure](value)
+
+
+def _bound(goal: Goal, unit: str) -> str:
+    bound = _told(goal.figure, goal.bound, unit)
+    match goal.figure:
+        case "rate":
+            return f"at least {bound}"
+        case "ratio":
+            return f"at least {bound} that of {goal.beside}"
+        case "added":
+            return f"at most {bound} more than {goal.beside}"
+    return f"{goal.figure} at most {bound}"
+
+
+def _verdict(goal: Goal, measured: float) -> str:
+    if goal.is_reached(measured):
+        return "yes"
+    if not goal.bound:
+        return "NO"
+    return f"NO, {measured / goal.bound:.3g} x the goal"
+
+
+def _goal_rows(results: Mapping[str, Result]) -> list[Row]:
+    """Return a row for each goal of what was measured at all."""
+    rows: list[Row] = []
+    for name, result in results.items():
+        goals = [goal for goal in GOALS if goal.workload == name]
+        rows += [("" if number else name, *_goal_row(goal, result)) for number, goal in enumerate(goals)]
+    return rows
+
+
+def _show_plain(headings: Row, rows: list[Row]) -> None:
+    lines = [headings, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print()
 
 
-def _show_rich(rows: list[tuple[str, ...]]) -> None:
+def _show_rich(headings: Row, rows: list[Row]) -> None:
     from rich.console import Console  # noqa: PLC0415 - need not be installed
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(*HEADINGS, show_edge=False)
+    table = Table(*headings, show_edge=False)
     for row, following in zip(rows, [*rows[1:], ("end",)], strict=True):
         table.add_row(*row, end_section=bool(following[0]))
     Console().print(table)
 
 
-def show(results: dict[str, list[Result]]) -> None:
-    """Print a table."""
-    rows = [row for group, found in results.items() for result in found for row in _rows(group, result)]
-    if sys.stdout.isatty() and find_spec("rich"):
-        _show_rich(rows)
-    else:
-        _show_plain(rows)
+def show(results: Mapping[str, Result]) -> None:
+    """Print a table of the figures, and one of the goals."""
+    show_table = _show_rich if sys.stdout.isatty() and find_spec("rich") else _show_plain
+    show_table(HEADINGS, [row for name, result in results.items() for row in _rows(name, result)])
+    goals = _goal_rows(results)
+    if goals:
+        show_table(GOAL_HEADINGS, goals)
 
 
-def as_json(results: dict[str, list[Result]]) -> dict[str, Any]:
-    """Return everything that was measured: rates per second, memory in bytes."""
+def _workload_as_json(name: str, result: Result) -> dict[str, Any]:
+    first = next(iter(result.samples))
+    return {
+        "name": name,
+        "unit": result.workload.unit,
+        "contestants": {
+            who: {
+                "median": result.median_rate(who),
+                "rates": [sample.rate for sample in samples],
+                "ratio": result.ratio(first, who),
+                "growth": result.growth(who),
+                "peer_growth": result.peer_growth(who),
+                **result.figures(who),
+            }
+            for who, samples in result.samples.items()
+        },
+    }
+
+
+def _goal_as_json(goal: Goal, result: Result) -> dict[str, Any]:
+    measured = goal.measured(result)
+    return {
+        "workload": goal.workload,
+        "contestant": goal.contestant,
+        "figure": goal.figure,
+        "least" if goal.is_least else "most": goal.bound,
+        "beside": goal.beside,
+        "measured": measured,
+        "reached": None if measured is None else goal.is_reached(measured),
+    }
+
+
+def as_json(results: Mapping[str, Result]) -> dict[str, Any]:
+    """Return everything that was measured: rates per second, memory in bytes, processor time in seconds."""
     return {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "workloads": [
-            {
-                "name": f"{group}: {result.workload.name}",
-                "unit": result.workload.unit,
-                "contestants": {
-                    name: {
-                        "median": result.median_rate(name),
-                        "rates": [sample.rate for sample in samples],
-                        "ratio": result.ratio(name),
-                        "growth": result.growth(name),
-                        "peer_growth": result.peer_growth(name),
-                    }
-                    for name, samples in result.samples.items()
-                },
-            }
-            for group, found in results.items()
-            for result in found
-        ],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "workloads": [_workload_as_json(name, result) for name, result in results.items()],
+        "goals": [_goal_as_json(goal, results[goal.workload]) for goal in GOALS if goal.workload in results],
     }

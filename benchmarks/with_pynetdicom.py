@@ -1,30 +1,25 @@
 """pynetdicom doing the same jobs, as its documentation has its users do them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any, Final
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ, P_DATA_TF
 from pynetdicom.pdu_primitives import P_DATA
 
-from benchmarks.measure import Address, Sample, Scale, rate, serving
-from benchmarks.samples import CT_IMAGE, CT_INSTANCE, VERIFICATION
+from benchmarks.files import NOBODY, identifier
+from benchmarks.jobs import Job, Scp, Scu, Service
+from benchmarks.ours import LOOPBACK, QUERY_MODEL, check, check_matches, prepare_scu, query
+from benchmarks.processes import Address, Peer, Report, Spent, forked
+from benchmarks.samples import CT_IMAGE, VERIFICATION
 
-__all__ = [
-    "associations",
-    "decode_command",
-    "decode_pdu",
-    "echo",
-    "encode_pdu",
-    "encode_store_request",
-    "store",
-]
+__all__ = ["decode_command", "decode_pdu", "encode_pdu", "encode_store_request", "scp", "scu"]
 
 _PDUS: Final = {1: A_ASSOCIATE_RQ, 2: A_ASSOCIATE_AC, 4: P_DATA_TF}
 
@@ -58,68 +53,61 @@ def encode_store_request(primitive: Any) -> list[Any]:
     return list(message.encode_msg(1, 16382))
 
 
-@contextmanager
-def _server() -> Iterator[Address]:
+def _serve(service: Service, report: Report) -> None:
+    directory: Path | None = service.stored.directory
+
+    def store(event: Any) -> int:
+        if directory is not None:
+            path = directory / f"{event.request.AffectedSOPInstanceUID}.dcm"
+            path.write_bytes(event.encoded_dataset())
+        return 0x0000
+
+    match = identifier()
+
+    def find(event: Any) -> Iterator[Any]:
+        for _ in range(0 if event.identifier.PatientName == NOBODY else service.matches):
+            yield 0xFF00, match
+
     ae = AE("SCP")
-    ae.add_supported_context(VERIFICATION)
-    ae.add_supported_context(CT_IMAGE)
-    handlers: Any = [(evt.EVT_C_STORE, lambda _: 0x0000)]
-    server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    yield server.server_address
-    server.shutdown()
+    ae.maximum_associations = service.most
+    for uid in (VERIFICATION, CT_IMAGE, QUERY_MODEL):
+        ae.add_supported_context(uid)
+    handlers: Any = [(evt.EVT_C_STORE, store), (evt.EVT_C_FIND, find)]
+    server: Any = ae.start_server(LOOPBACK, block=False, evt_handlers=handlers)
+    report(server.server_address)
+    threading.Event().wait()
 
 
-def _associate(address: Address) -> Association:
-    ae = AE("SCU")
-    ae.add_requested_context(VERIFICATION)
-    ae.add_requested_context(CT_IMAGE, ImplicitVRLittleEndian)
-    association = ae.associate(*address, ae_title="SCP")
-    if not association.is_established:
-        raise RuntimeError("pynetdicom made no association with itself")
-    return association
-
-
-def _succeed(status: Dataset) -> None:
-    if "Status" not in status or status.Status != 0x0000:
-        raise RuntimeError(f"pynetdicom gave itself the status {status}")
-
-
-def _measure(make_step: Callable[[Association], Callable[[], None]], scale: Scale, units: float) -> Sample:
-    with serving(_server) as peer:
-        association = _associate(peer.address)
-        measured = rate(make_step(association), scale.seconds, units)
-        growth = peer.growth()
-        association.abort()
-    return Sample(measured, peer_growth=growth)
-
-
-def echo(scale: Scale) -> Sample:
-    """Send C-ECHO requests one after the other."""
-    return _measure(lambda association: lambda: _succeed(association.send_c_echo()), scale, 1.0)
-
-
-def _object(length: int) -> Dataset:
-    data_set = Dataset()
-    data_set.file_meta = FileMetaDataset()
-    data_set.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    data_set.SOPClassUID, data_set.SOPInstanceUID = CT_IMAGE, CT_INSTANCE
-    data_set.add_new("PixelData", "OW", bytes(length))
-    return data_set
-
-
-def store(length: int, scale: Scale, units: float) -> Sample:
-    """Send objects with so many bytes of pixel data one after the other."""
-    data_set = _object(length)
-    return _measure(lambda association: lambda: _succeed(association.send_c_store(data_set)), scale, units)
-
-
-def associations(scale: Scale) -> Sample:
-    """Associate, send one C-ECHO request, release."""
-
-    def turn(address: Address) -> None:
-        association = _associate(address)
-        _succeed(association.send_c_echo())
+def _talk(address: Address, job: Job) -> None:
+    ae = prepare_scu(AE("SCU"), job)
+    for _ in range(job.associations):
+        association = ae.associate(*address, ae_title="SCP")
+        if not association.is_established:
+            raise RuntimeError("pynetdicom made no association")
+        for _ in range(job.echoes):
+            check(association.send_c_echo())
+        for path in job.paths:
+            check(association.send_c_store(path))
+        for _ in range(job.queries):
+            check_matches(sum(1 for _ in association.send_c_find(query(), QUERY_MODEL)), job)
         association.release()
 
-    with serving(_server) as peer:
-        return Sample(rate(partial(turn, peer.address), scale.seconds), peer_growth=peer.growth())
+
+def _do(address: Address, job: Job) -> Spent:
+    began, cpu = perf_counter(), process_time()
+    _talk(address, job)
+    return Spent(perf_counter() - began, process_time() - cpu)
+
+
+def _start(service: Service) -> AbstractContextManager[Peer]:
+    return forked(partial(_serve, service))
+
+
+def scu() -> Scu:
+    """Return pynetdicom as SCU."""
+    return Scu("pynetdicom", _do, is_slow=True)
+
+
+def scp() -> Scp:
+    """Return pynetdicom as SCP."""
+    return Scp("pynetdicom", _start, is_slow=True)

@@ -1,0 +1,119 @@
+"""What is to be reached, as data: bounds for single figures, and for figures beside others of the same run."""
+
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+from benchmarks.finding import DECODES, ENCODES
+from benchmarks.measure import OURS, Result
+
+__all__ = ["GOALS", "Figure", "Goal"]
+
+Figure: TypeAlias = Literal["rate", "ratio", "added", "SCU memory", "SCP memory", "CPU", "failures"]
+"""What is bounded: units per second; those of another contestant; seconds per unit beyond another's; bytes; a share of
+a core; a number."""
+
+_ADAPTERS: Final = ("blocking", "asyncio", "trio")
+_SIZES: Final = ("16K", "128K")
+_MEMORY: Final = 64 << 20
+_IMAGES: Final = "store: images of 526 KB"
+_BIG: Final = "store: one of 1024 MiB, to disk"
+
+
+@frozen
+class Goal:
+    """A bound for one figure of one contestant.
+
+    Parameters
+    ----------
+    workload, contestant : str
+        Whose figure it is.
+    figure : str
+        Which.
+    bound : float
+        The least for rates and ratios, the most for anything else.
+    beside : str or None
+        The contestant that a ratio or an addition is to.
+    """
+
+    workload: str
+    contestant: str
+    figure: Figure
+    bound: float
+    beside: str | None = None
+
+    @property
+    def is_least(self) -> bool:
+        """Whether the figure must not be below the bound; otherwise it must not be above."""
+        return self.figure in {"rate", "ratio"}
+
+    def measured(self, result: Result) -> float | None:
+        """Return what the workload gave, ``None`` if that was not measured."""
+        needed = {self.contestant} if self.beside is None else {self.contestant, self.beside}
+        if not needed <= result.samples.keys():
+            return None
+        rate = result.median_rate(self.contestant)
+        match self.figure, self.beside:
+            case "rate", _:
+                return rate
+            case "ratio", str(beside):
+                return result.ratio(self.contestant, beside)
+            case "added", str(beside):
+                return 1 / rate - 1 / result.median_rate(beside)
+            case "SCU memory", _:
+                return result.growth(self.contestant)
+            case "SCP memory", _:
+                return result.peer_growth(self.contestant)
+        return result.figures(self.contestant).get(self.figure)
+
+    def is_reached(self, measured: float) -> bool:
+        """Tell whether a figure is good enough."""
+        return measured >= self.bound if self.is_least else measured <= self.bound
+
+
+def _of_storage() -> Iterator[Goal]:
+    for adapter in _ADAPTERS:
+        for size in _SIZES:
+            peers = f"storescu/{size} > storescp/{size}"
+            scp, scu = f"storescu/{size} > {adapter}", f"{adapter} > storescp/{size}"
+            yield Goal(f"{_IMAGES}, to disk", scp, "ratio", 1.0, peers)
+            yield Goal(f"{_IMAGES}, into memory", scu, "ratio", 1.0, peers)
+            yield Goal(_BIG, scp, "ratio", 1.0, peers)
+        slow = "storescu/128K > pynetdicom"
+        yield Goal(f"{_IMAGES}, to disk", f"storescu/128K > {adapter}", "ratio", 10.0, slow)
+        both = f"{adapter} > {adapter}"
+        yield Goal("store: objects of 4 KB, into memory", both, "rate", 1 / 0.15e-3)
+        yield Goal("store: objects of 4 KB, to disk", both, "rate", 1 / 0.15e-3)
+        yield Goal(_BIG, both, "SCU memory", _MEMORY)
+        yield Goal(_BIG, both, "SCP memory", _MEMORY)
+
+
+def _of_dialogues() -> Iterator[Goal]:
+    yield Goal("dialogue: C-ECHO", "blocking > blocking", "ratio", 1.0, "echoscu > storescp/128K")
+    for adapter in _ADAPTERS:
+        both = f"{adapter} > {adapter}"
+        if adapter != "blocking":
+            yield Goal("dialogue: C-ECHO", both, "rate", 20_000)
+        yield Goal("dialogue: associate, C-ECHO, release", both, "rate", 3000)
+        yield Goal("find: C-FIND, identifiers encoded before", f"findscu > {adapter}", "rate", 50_000)
+        yield Goal("find: C-FIND, identifiers encoded before", both, "added", 20e-6, DECODES)
+        yield Goal("find: C-FIND, identifiers as Dataset", f"findscu > {adapter}", "added", 20e-6, ENCODES)
+
+
+def _of_the_codec() -> Iterator[Goal]:
+    for action in ("decode", "encode"):
+        yield Goal(f"codec: {action} A-ASSOCIATE-RQ, 128 contexts, new", OURS, "rate", 1 / 0.5e-3)
+        yield Goal(f"codec: {action} C-STORE-RQ", OURS, "rate", 1 / 10e-6)
+
+
+def _of_crowds() -> Iterator[Goal]:
+    for adapter in _ADAPTERS:
+        yield Goal("crowd: 1,000 idle associations", adapter, "CPU", 0.01)
+        for word in ("idle", "busy"):
+            yield Goal(f"crowd: 1,000 {word} associations", adapter, "failures", 0)
+        both = f"{adapter} > {adapter}, window"
+        yield Goal("far: objects of 4 KB, 20 ms there and back", f"{both} 8", "ratio", 7.0, f"{both} 1")
+
+
+GOALS: Final = (*_of_storage(), *_of_dialogues(), *_of_the_codec(), *_of_crowds())
