@@ -217,7 +217,7 @@ class AsyncAssociation(
                 self._begin(self.tell(), is_operation=False)
             if not link.flush():
                 break
-        if self.is_over and not self._has_told_end:
+        if self.is_over and not self._has_told_end and not self._is_buried:
             self._has_told_end = True
             self._cancel_operations()
             self._begin(self.ended(), is_operation=False)

@@ -96,11 +96,8 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, Sent
     def __init__(self, ae: ApplicationEntity, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
         connection = Connection(limits=ae.limits, tolerance=ae.tolerance, timeouts=ae.timeouts)
         super().__init__(ae, connection, handlers, policy=policy)
+        self.peer.read = as_storable
         self._link: Link | None = None
-
-    def _as_storable(self, value: Any) -> Any:
-        """Return what can be stored; a file is read, and its data set not decoded."""
-        return as_storable(value)
 
     def _connect(self, sock: socket.socket, tls: TLSLayer | None, clock: Callable[[], float]) -> Link:
         """Take a connected socket."""
@@ -122,7 +119,7 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, Sent
         if not was_over and self._link is not None:
             if self._link.error is not None and isinstance(self._link.error, ssl.SSLError):
                 self.failure = self._link.error
-            self._link.flush()
+            self._link.say_farewell()
         return True
 
     def give_up(self) -> None:

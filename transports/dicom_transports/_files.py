@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any, Final, Self
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.datasets import FileMeta, NeedBytes, read_file_meta
@@ -53,16 +53,14 @@ def read_object(path: Path) -> FileObject:
     LocalProtocolError
         If it is not a DICOM file; the message has its name.
     """
-    with FileIO(str(path)) as file:
-        view = _view(file)
-    meta = _read_head(view, str(path))
-    return FileObject(path, meta, view[meta.data_offset :])
+    meta, content = _read(str(path))
+    return FileObject(path, meta, content[meta.data_offset :])
 
 
 def as_storable(value: Any) -> Any:
     """Return what can be stored for a path or a binary file object, and anything else as it is.
 
-    A file object is read from where it stands; one that is a file of the system is mapped, and stays where it is.
+    A file object is read from where it stands, and left there if that is possible.
 
     Raises
     ------
@@ -72,8 +70,8 @@ def as_storable(value: Any) -> Any:
         If it is not a DICOM file.
     """
     if isinstance(value, str | os.PathLike):
-        found = read_object(Path(value))
-        return StoredObject.of_file(evolve(found.meta, data_offset=0), found.data_set, str(value))
+        name = os.fsdecode(value)
+        return StoredObject.of_file(*_read(name), name)
     if not hasattr(value, "read"):
         return value  # the core says what it cannot store
     name = str(getattr(value, "name", type(value).__name__))
@@ -84,13 +82,26 @@ def as_storable(value: Any) -> Any:
     return StoredObject.of_file(_read_head(content, name), content, name)
 
 
+def _read(path: str) -> tuple[FileMeta, memoryview]:
+    """Return what a file says about itself, and its content."""
+    with FileIO(path) as file:
+        content = _view(file)
+    return _read_head(content, path), content
+
+
 def _content(file: Any) -> memoryview:
     """Return what is in a file object from where it stands."""
     if isinstance(file, TextIOBase):
         raise ValueError("it was not opened as a binary file")
     if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have the descriptor of another file
         return _view(file, file.tell())
-    return memoryview(file.read())
+    if not getattr(file, "seekable", bool)():
+        return memoryview(file.read())
+    start = file.tell()
+    try:
+        return memoryview(file.read())
+    finally:
+        file.seek(start)
 
 
 def _view(file: Any, start: int = 0) -> memoryview:

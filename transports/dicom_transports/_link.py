@@ -134,7 +134,8 @@ class Link:
         """Send what is left, and give the peer a moment to read it and close the connection."""
         self.flush()
         if self._closing_at is None:
-            self._channel.end_output()
+            if not self._channel.wants_write:
+                self._channel.end_output()
             self._closing_at = self._clock() + _FAREWELL
 
     @property

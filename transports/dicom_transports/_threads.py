@@ -256,8 +256,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     def _poll(self, link: Link | None, mask: int, timeout: float | None) -> bool:
         """Wait for the socket, if it is stated, and for the waker; return whether there is something to read."""
         poll = select.poll()
-        if not self.is_over:  # then it stays awake, so that nobody misses it
+        if not self.is_over:
             poll.register(self._waker, select.POLLIN)
+        else:  # the waker stays awake, so that nobody misses it, and others may close the socket
+            timeout = min(_LINGER, timeout or _LINGER)
         if link is not None:
             poll.register(link, mask)
         waker = self._waker.fileno()
@@ -304,20 +306,22 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
 
     def _watch(self, link: Link) -> None:
         """Wait for something to happen while nobody calls, and see to it."""
-        is_windowed = self.peer.connection.performed_window > 1
-        if link.is_done or (self._callers > 0 and not is_windowed):  # whoever calls will most likely call again
-            self._poll(None, 0, _LINGER)
-            return
         with self._lock:
-            self._watched_until = link.deadline() or inf
-            if is_windowed:  # operations have threads of their own, which wait for this one
-                self._turn()
-            else:
-                self._watch_alone(link)
-            self._watched_until = None
-            if not self.is_over:
-                self._waker.clear()
-        self._catch_up()
+            is_windowed = self.peer.connection.performed_window > 1
+            is_away = link.is_done or (self._callers > 0 and not is_windowed)
+            if not is_away:
+                self._watched_until = link.deadline() or inf
+                if is_windowed:  # operations have threads of their own, which wait for this one
+                    self._turn()
+                else:
+                    self._watch_alone(link)
+                self._watched_until = None
+                if not self.is_over:
+                    self._waker.clear()
+        if is_away:  # whoever calls will most likely call again
+            self._poll(None, 0, _LINGER)
+        else:
+            self._catch_up()
 
     def _watch_alone(self, link: Link) -> None:
         """Wait for the socket, but leave it to those who have begun to call meanwhile."""

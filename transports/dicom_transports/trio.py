@@ -202,9 +202,12 @@ class Association(AsyncAssociation):
         async with trio.open_nursery() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._write)
-            self._turn()
-            await self._read()
-            self._writing.cancel()
+            try:
+                self._turn()
+                await self._read()
+            finally:  # a nursery takes no more tasks when those that it has have ended
+                self._is_buried = True
+                self._writing.cancel()
 
     async def _read(self) -> None:
         """Take what arrives, and keep time, until the connection is to be closed."""
