@@ -202,7 +202,7 @@ def test_module_keeps_the_rules(module: str) -> None:
 
 def test_all_modules_were_seen() -> None:
     assert {"dicom_proto.__init__", "dicom_proto.errors", "dicom_transports.__init__"} <= FILES.keys()
-    assert ADAPTERS | SHARED | ROOMS_OF_ADAPTERS <= FILES.keys()
+    assert FILES.keys() >= ADAPTERS | SHARED | ROOMS_OF_ADAPTERS
 
 
 def lines_of_code(source: str) -> int:

@@ -106,6 +106,7 @@ def test_display_system(servers: list[Any]) -> None:
     assert assoc.is_established
     status, attr_list = assoc.send_n_get([(0x0008, 0x0070)], DisplaySystem, DisplaySystemInstance)
     assert status.Status == 0x0000
+    assert attr_list is not None
     assert attr_list.Manufacturer == "Example"
     status, attr_list = assoc.send_n_get([(0x0008, 0x0070)], DisplaySystem, "1.2.3")
     assert status.Status == 0x0112
@@ -410,12 +411,14 @@ def test_performed_procedure_step(servers: list[Any]) -> None:
     uid = generate_uid()
     assoc = ae.associate(server.address[0], server.address[1])
     status, attr_list = assoc.send_n_create(ds, ModalityPerformedProcedureStep, uid)
+    assert attr_list is not None
     assert (status.Status, attr_list.Modality) == (0x0000, "CT")
     status, attr_list = assoc.send_n_create(ds, ModalityPerformedProcedureStep, uid)
     assert (status.Status, attr_list) == (0x0111, None)
     changes = Dataset()
     changes.PerformedProcedureStepStatus = "COMPLETED"
     status, attr_list = assoc.send_n_set(changes, ModalityPerformedProcedureStep, uid)
+    assert attr_list is not None
     assert (status.Status, attr_list.PerformedProcedureStepStatus) == (0x0000, "COMPLETED")
     assoc.release()
     assert steps[uid].PerformedProcedureStepStatus == "COMPLETED"
@@ -478,6 +481,7 @@ def test_print(servers: list[Any]) -> None:
     assoc = ae.associate(server.address[0], server.address[1])
     assert assoc.is_established
     status, attr_list = assoc.send_n_get([0x21100010], Printer, PrinterInstance, meta_uid=meta)
+    assert attr_list is not None
     assert (status.Status, attr_list.PrinterStatus) == (0x0000, "NORMAL")
 
     session = Dataset()
@@ -495,6 +499,7 @@ def test_print(servers: list[Any]) -> None:
     box_uid = generate_uid()
     status, attr_list = assoc.send_n_create(box, BasicFilmBox, box_uid, meta_uid=meta)
     assert status.Status == 0x0000
+    assert attr_list is not None
     reference = attr_list.ReferencedImageBoxSequence[0]
 
     pixels = dcmread(CT_FILE)
