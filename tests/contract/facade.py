@@ -300,19 +300,19 @@ class AE:
     def make_server(
         self,
         address: Any,
-        ssl_context: Any = None,
-        evt_handlers: Any = None,
         ae_title: Any = None,
         contexts: Any = None,
+        ssl_context: Any = None,
+        evt_handlers: Any = None,
     ) -> Server:
-        arguments = (address, ssl_context, self._handlers(evt_handlers), ae_title, contexts)
+        arguments = (address, ae_title, contexts, ssl_context, self._handlers(evt_handlers))
         real = self._host.call(_called, self._real.make_server, arguments, {})
         server = Server(real, self, self._host)
         self._running.append(server)
         return server
 
-    def start_server(self, address: Any, block: bool = True, *arguments: Any, **options: Any) -> Server:
-        server = self.make_server(address, *arguments, **options)
+    def start_server(self, address: Any, block: bool = True, ssl_context: Any = None, **options: Any) -> Server:
+        server = self.make_server(address, ssl_context=ssl_context, **options)
         server.start()
         if block:
             server.wait()

@@ -222,7 +222,7 @@ class AsyncAE(
         reuse_port: bool = False,
     ) -> AsyncIterator[AsyncServer[AsyncAssociationT]]:
         """Serve associations as long as the context lasts; arguments and errors as for :meth:`make_server`."""
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
+        server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
         failure: BaseException | None = None
         async with self._loop_group() as group:
             group.start(server.serve)
@@ -246,7 +246,7 @@ class AsyncAE(
         reuse_port: bool = False,
     ) -> None:
         """Serve associations until this is cancelled; arguments and errors as for :meth:`make_server`."""
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
+        server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
         try:
             await server.serve()
         finally:

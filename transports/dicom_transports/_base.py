@@ -357,10 +357,10 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT, SentT]):
     def make_server(
         self,
         address: Address,
-        ssl_context: ssl.SSLContext | None = None,
-        evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
         *,
         reuse_port: bool = False,
     ) -> ServerT:

@@ -216,7 +216,7 @@ class AE(AEBase[AssociationServer, Association, Iterator[Sent]]):
         block : bool
             Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
         """
-        server = self.make_server(address, ssl_context, evt_handlers, ae_title, contexts, reuse_port=reuse_port)
+        server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
         server.start()
         if block:
             try:
