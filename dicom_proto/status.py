@@ -108,7 +108,7 @@ class StatusEntry:
 
     @property
     def category(self) -> Category:
-        """The category of all codes of the range; 0107H and 0116H are exceptions that :func:`code_to_category` knows."""
+        """The category of all codes of the range, but for 0107H and 0116H: :func:`code_to_category` knows these."""
         return code_to_category(self.low)
 
 
