@@ -16,7 +16,7 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import DataSetError, LocalProtocolError
@@ -26,6 +26,10 @@ __all__ = ["DEFLATED", "UNDEFINED", "Structure", "Syntax", "TruncatedError", "va
 UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS: Final = frozenset(vr.encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)  # whose length has 32 bits
+_PLAIN_VRS: Final = {  # which have no items inside, and whether they are such
+    vr.encode("ascii"): vr in EXPLICIT_VR_LENGTH_32 for vr in VR if len(vr) == 2 and vr not in {VR.SQ, VR.UN}
+}
+_STANDARD: Final = "1.2.840.10008."  # no other root is DICOM's own
 
 # The second and third are JPIP Referenced Deflate, which pydicom does not know to be deflated (PS3.5 A.7, A.10).
 DEFLATED: Final = {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
@@ -47,11 +51,21 @@ class Syntax:
 
         That of a private one is known if it is a :class:`pydicom.uid.UID` that says so.
         """
-        uid = transfer_syntax if isinstance(transfer_syntax, UID) else UID(transfer_syntax, IGNORE)
+        if transfer_syntax.startswith(_STANDARD):
+            return cls._standard(str(transfer_syntax))
+        return cls._of(transfer_syntax if isinstance(transfer_syntax, UID) else UID(transfer_syntax, IGNORE))
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _standard(cls, transfer_syntax: str) -> Self:
+        return cls._of(UID(transfer_syntax, IGNORE))
+
+    @classmethod
+    def _of(cls, uid: UID) -> Self:
         known = uid.is_transfer_syntax
         # One that is newer than pydicom's dictionary can only be what PS3.5 A.4 says.
         if not known and not uid.startswith("1.2.840.10008.1.2."):
-            raise LocalProtocolError(f"{transfer_syntax!r} is not a transfer syntax whose encoding is known")
+            raise LocalProtocolError(f"{str(uid)!r} is not a transfer syntax whose encoding is known")
         return cls(
             name=uid.name,
             implicit=known and uid.is_implicit_VR,
@@ -93,18 +107,18 @@ def _dictionary_vr(tag: int) -> str | None:
         return None
 
 
+_LITTLE, _BIG = ([struct.Struct(order + form).unpack_from for form in ("HHL", "HH2sH", "L", "H")] for order in "<>")
+
+
 class Structure:
     """Walks over an encoded data set without looking at its values (PS3.5 7.1, 7.5, A.4)."""
 
-    __slots__ = ("_data", "_header", "_little", "_long", "_short")
+    __slots__ = ("_data", "_explicit", "_header", "_little", "_long", "_short")
 
     def __init__(self, data: Buffer, *, little: bool) -> None:
-        order = "<" if little else ">"
         self._data = data
         self._little = little
-        self._header = struct.Struct(f"{order}HHL").unpack_from
-        self._long = struct.Struct(f"{order}L").unpack_from
-        self._short = struct.Struct(f"{order}H").unpack_from
+        self._header, self._explicit, self._long, self._short = _LITTLE if little else _BIG
 
     def element(self, at: int, end: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
         """Return tag, VR, where the value starts, and its length; the VR is empty if it is not in the data.
@@ -131,16 +145,24 @@ class Structure:
 
     def check(self, *, implicit: bool, max_depth: int, max_elements: int) -> None:
         """Raise :class:`DataSetError` unless all of the data is one data set, within the bounds."""
-        for _ in self.walk(implicit=implicit, max_depth=max_depth, max_elements=max_elements):
+        for _ in self.walk(implicit=implicit, max_depth=max_depth, max_elements=max_elements, at_once=True):
             pass
 
-    def walk(self, *, implicit: bool, max_depth: int, max_elements: int) -> Iterator[tuple[int, int, int]]:
-        """Yield tag, start of the value and its length of each element at the top level; otherwise as :meth:`check`."""
+    def walk(
+        self, *, implicit: bool, max_depth: int, max_elements: int, at_once: bool = False
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield tag, start of the value and its length of each element at the top level; otherwise as :meth:`check`.
+
+        What can be passed ``at_once`` is not yielded.
+        """
         whole_implicit = implicit or self.is_implicit(0)
         frames = [_Frame(kind=_Kind.DATA_SET, end=len(self._data), implicit=whole_implicit)]
         at = count = 0
         while frames:
             frame = frames[-1]
+            if at_once and frame.kind is _Kind.DATA_SET:
+                at, passed = (self._pass_implicit if frame.implicit else self._pass_explicit)(at, frame.end)
+                count = _counted(count + passed, max_elements)
             if at == frame.end and not frame.delimited:
                 frames.pop()
                 continue
@@ -165,9 +187,42 @@ class Structure:
                 at = start
             if inner is _Kind.SEQUENCE and len(frames) // 2 > max_depth:  # sequences and items take turns
                 raise DataSetError(f"sequences are nested deeper than {max_depth}")
+            count = _counted(count + 1, max_elements)
+
+    def _pass_implicit(self, at: int, end: int) -> tuple[int, int]:
+        """Pass elements whose values are plain bytes; return where the first other thing starts, and how many."""
+        data, header, vr_of = self._data, self._header, _dictionary_vr
+        count = 0
+        last = end - 8
+        while at <= last:
+            group, number, length = header(data, at)
+            following = at + 8 + length
+            if following > end or length == UNDEFINED or group == 0xFFFE:
+                break
+            if vr_of(group << 16 | number) == "SQ":
+                break
+            at = following
             count += 1
-            if count > max_elements:
-                raise DataSetError(f"the data set has more than {max_elements} elements, items and fragments")
+        return at, count
+
+    def _pass_explicit(self, at: int, end: int) -> tuple[int, int]:
+        """Do the same where each element has a VR."""
+        data, header, is_long_vr = self._data, self._explicit, _PLAIN_VRS.get
+        count = 0
+        last = end - 12
+        while at <= last:
+            group, _, vr, length = header(data, at)
+            start = at + 8
+            is_long = is_long_vr(vr)
+            if is_long:
+                (length,) = self._long(data, start)
+                start += 4
+            following = start + length
+            if is_long is None or following > end or length == UNDEFINED or group == 0xFFFE:
+                break
+            at = following
+            count += 1
+        return at, count
 
     def _kind_inside(self, frame: _Frame, tag: int, vr: bytes, start: int, *, undefined: bool) -> _Kind | None:
         """Return what an element, item or fragment holds; None if that is plain bytes."""
@@ -187,6 +242,13 @@ class Structure:
         if known is None and undefined:
             return self.element(start, len(self._data), implicit=True)[0] == _ITEM
         return known == "SQ"
+
+
+def _counted(count: int, most: int) -> int:
+    """Return the count; raise :class:`DataSetError` if it is past the bound."""
+    if count > most:
+        raise DataSetError(f"the data set has more than {most} elements, items and fragments")
+    return count
 
 
 def value_end(at: int, start: int, length: int, end: int) -> int:

@@ -242,6 +242,8 @@ def _encode(dataset: Dataset, syntax: Syntax, parent_charset: str | list[str], p
             continue
         try:
             element = _writable(dataset, tag, syntax, as_read=as_read)
+            if _has_fragments(element) and not (syntax.encapsulated or as_read):
+                raise LocalProtocolError(f"{path}{_named(tag)} is compressed and cannot be encoded as {syntax.name}")
             if element.VR == "SQ" and not element.is_raw:
                 write_data_element(out, _encode_sequence(element, syntax, charset, path))
             else:
@@ -278,6 +280,11 @@ def _writable(dataset: Dataset, tag: BaseTag, syntax: Syntax, *, as_read: bool) 
         element = copy(element)
         element.value = element.value.ljust(len(element.value) + len(element.value) % 2, b"\0")
     return element
+
+
+def _has_fragments(element: DataElement | RawDataElement) -> bool:
+    """Tell whether a value is encapsulated; only that of Pixel Data ever should be (PS3.5 A.4)."""
+    return element.VR != "SQ" and _is_undefined(element)
 
 
 def _is_undefined(element: DataElement | RawDataElement) -> bool:

@@ -224,7 +224,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             Whether a compressed object may be decompressed where the peer does not take it as it is: by the decoders
             that pydicom finds installed.
         """
-        given = self._as_storable(dataset)
+        given = self.peer.read(dataset)
 
         def send() -> Program[Dataset]:
             stored = yield from calls.fit_object(self.peer, given, decompress=decompress)
@@ -265,7 +265,7 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
             Pipeline,
             self.peer,
             items,
-            self._as_storable,
+            self.peer.read,
             calls.status_of,
             priority=priority,
             on_progress=on_progress,
@@ -368,10 +368,6 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         return lambda *arguments, **options: self.run(self._in_window(program(self.peer, *arguments, **options)))
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _as_storable(self, value: Any) -> Any:
-        """Return what can be stored for what a user gave; adapters know about files."""
-        return value
 
     def _is_handling(self) -> bool:
         """Tell whether a handler of this association is asking."""

@@ -13,7 +13,17 @@ from typing import Final, Protocol, cast
 
 __all__ = ["CORPUS", "HARNESSES", "Harness", "load"]
 
-HARNESSES: Final = ("pdu", "command_set", "negotiation", "association", "connection", "dialogue")
+HARNESSES: Final = (
+    "pdu",
+    "command_set",
+    "negotiation",
+    "association",
+    "connection",
+    "dialogue",
+    "tap",
+    "routing",
+    "datasets",
+)
 CORPUS: Final = Path(__file__).parent / "corpus"
 
 

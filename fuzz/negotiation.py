@@ -146,6 +146,7 @@ def _check_agreement(offer: AAssociateRQ, given: UserInformation, agreement: Agr
     assert agreement.acceptor_maximum_length == (given.maximum_length or 0), "another maximum length"
     for fault in agreement.faults:
         assert fault.isprintable(), "characters of a peer got into a message"
+        assert len(fault) < 1000, "a peer decides how long a message is"
 
 
 def mutate(data: bytes, random: Random) -> bytes:

@@ -85,8 +85,8 @@ def check_liveness(machine: Machine) -> None:
         assert machine.next_deadline() is not None, f"{machine.state.name} may last for ever"
 
 
-def kept(machine: Machine) -> tuple[int, int]:
-    """Return how many bytes of buffers and text a machine keeps, and how many objects in all."""
+def kept(machine: object) -> tuple[int, int]:
+    """Return how many bytes of buffers and text a machine or a tap keeps, and how many objects in all."""
     seen: dict[int, object] = {}
     waiting: list[object] = [machine]
     octets = 0

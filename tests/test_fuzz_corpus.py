@@ -11,11 +11,16 @@ import pytest
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.upper_layer.items import OperationsWindow
 from dicom_proto.upper_layer.state_table import State
-from fuzz import CORPUS, HARNESSES, association, connection, dialogue, load
+from fuzz import CORPUS, HARNESSES, association, connection, dialogue, load, routing
 from fuzz.__main__ import main
 from fuzz.keep import choose, steps_through
 
-LANGUAGES = {"association": association.LANGUAGE, "connection": connection.LANGUAGE, "dialogue": dialogue.LANGUAGE}
+LANGUAGES = {
+    "association": association.LANGUAGE,
+    "connection": connection.LANGUAGE,
+    "dialogue": dialogue.LANGUAGE,
+    "routing": routing.LANGUAGE,
+}
 
 
 def corpus(name: str) -> dict[str, bytes]:
@@ -125,6 +130,42 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
         lambda original: lambda outbox, outgoing, data: original(outbox, outgoing, bytes(data)[::-1]),
     ),
     "responses are lost": ("dialogue", "dicom_proto.dimse.connection.Connection._take_response", lambda _: do_nothing),
+    "a PDU that is too long is kept": (
+        "tap",
+        "dicom_proto.upper_layer.tap.PDUTap.__init__",
+        lambda original: lambda tap, limit: original(tap, limit + 1),
+    ),
+    "a byte of each piece passes the tap unseen": (
+        "tap",
+        "dicom_proto.upper_layer.tap.PDUTap.feed",
+        lambda original: lambda tap, data: original(tap, data[1:]),
+    ),
+    "what waits does not count": ("routing", "dicom_proto.dimse.routing.Router._account", lambda _: do_nothing),
+    "what belongs to one goes to another": (
+        "routing",
+        "dicom_proto.dimse.routing.Router._file",
+        lambda original: lambda router, key, event: original(router, (key[0] ^ 3, key[1]), event),
+    ),
+    "more is pulled than may wait": (
+        "routing",
+        "dicom_proto.dimse.routing.Router.is_full",
+        lambda _: property(lambda _router: False),
+    ),
+    "a data set that is cut short raises KeyError": (
+        "datasets",
+        "dicom_proto._dataset_structure.TruncatedError.__init__",
+        lambda _: raise_key_error,
+    ),
+    "a data set is sent cut short": (
+        "datasets",
+        "fuzz.datasets.encode",
+        lambda original: lambda dataset, transfer_syntax: original(dataset, transfer_syntax)[:-1],
+    ),
+    "the end of a file is never known": (
+        "datasets",
+        "fuzz.datasets.read_file_meta",
+        lambda original: lambda prefix, **_: original(prefix),
+    ),
 }
 
 

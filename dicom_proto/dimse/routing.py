@@ -73,7 +73,11 @@ class Router:
         return key in self._inboxes
 
     def open(self, key: Key) -> None:
-        """Begin to keep the events of an operation; those of operations nobody has opened are dropped."""
+        """Begin to keep the events of an operation; those of operations nobody has opened are dropped.
+
+        What still waits for another one of that message ID, which has been answered by now, is dropped too.
+        """
+        self.close(key)
         self._inboxes[key] = deque()
 
     def close(self, key: Key) -> None:
@@ -125,7 +129,7 @@ class Router:
 
     def pump(self) -> None:
         """File all that the connection has and there is room for, so that a cancel and the end are noticed in time."""
-        while self._pull():
+        while not self.connection.is_quiet and self._pull():
             pass
 
     def _pull(self) -> bool:

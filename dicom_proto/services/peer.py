@@ -1,6 +1,6 @@
 """The peer at the other end of an association, as service programs see it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dicom_proto.buffers import Buffer
@@ -61,6 +61,9 @@ class Peer:
 
     Attributes
     ----------
+    read : callable
+        Returns what can be stored for what a user gave, by default the same: drivers that know about files read them
+        here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
     is_strict : bool
         Whether what a user calls raises an ``AssociationFailure`` if the association ends before the response, instead
         of returning an empty status.
@@ -81,6 +84,7 @@ class Peer:
         self.association = association
         self.entity = entity
         self.data_limit = data_limit
+        self.read: Callable[[Any], Any] = _as_it_is
         self.is_strict = False
 
     @property
@@ -131,3 +135,7 @@ class Peer:
         key = (self.connection.send_request(request, context=context_id, data=data), True)
         self.router.open(key)
         return key
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -7,6 +7,7 @@ is not bound to an association, so its programs have a few effects only (:data:`
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import define, evolve, frozen
@@ -52,6 +53,7 @@ The driver of a ``Dial`` throws whatever is the ``failure`` of the association. 
 """
 
 Context: TypeAlias = tuple[str, tuple[str, ...]]
+_proposed = lru_cache(maxsize=256)(PresentationContext)
 
 
 @define(eq=False)
@@ -188,7 +190,7 @@ class Shipment:
     def _pack(self, item: Any, stored: StoredObject) -> _Parcel:
         contexts = tuple(needed_contexts(stored, decompress=self._decompress))
         for context in contexts:
-            PresentationContext(*context)  # what cannot be proposed is noticed here
+            _proposed(*context)  # what cannot be is noticed here
         size = _size(stored)
         if not (isinstance(item, str) or hasattr(item, "__fspath__")):
             kept, weight = stored, max(size, _LEAST_BYTES)
@@ -211,7 +213,7 @@ class Shipment:
             if len(more) > _MOST_CONTEXTS:
                 break
             contexts, count = more, count + 1
-        offer = self._make_offer([PresentationContext(*context) for context in contexts])
+        offer = self._make_offer([_proposed(*context) for context in contexts])
         parcels = [self._waiting.popleft() for _ in range(count)]
         self._has_to_pause = self._has_delivered = False
         try:

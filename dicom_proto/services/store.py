@@ -17,6 +17,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_proto._dataset_structure import DEFLATED
 from dicom_proto.buffers import Buffer
 from dicom_proto.datasets import FileMeta, decode, encode, read_file_meta
 from dicom_proto.dimse.events import DataChunk
@@ -75,7 +76,8 @@ class StoredObject:
         The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
         compressed.
     data : buffer or Dataset
-        The data set: encoded, of even length, or decoded.
+        The data set: encoded, or decoded. Encoded it is of even length, unless it is deflated: such a file may lack the
+        byte that pads it (PS3.5 A.5), which it then gets when it is sent.
     name : str, optional
         Where it lies, for messages: the name of a file.
     """
@@ -166,13 +168,14 @@ class StoredObject:
         return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
-        """Tell whether its data are bytes in that transfer syntax already."""
-        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset)
+        """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
+        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_unpadded
 
     def encode(self, transfer_syntax: str) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
 
-        A compressed one is decompressed for another transfer syntax, by the decoders that pydicom finds installed.
+        Deflated ones of odd length are copied, and padded with a NULL byte (PS3.5 A.5). A compressed one is
+        decompressed for another transfer syntax, by the decoders that pydicom finds installed.
         The Dataset of the caller stays as it is.
 
         Raises
@@ -181,15 +184,28 @@ class StoredObject:
             If it cannot be encoded in it.
         """
         if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
-            return self.data
+            return b"".join((self.data, b"\0")) if self._is_unpadded else self.data
         try:
             if self.is_compressed and self.transfer_syntax != transfer_syntax:
                 return encode(self._decompress(), transfer_syntax)
-            return encode(self._decode(), transfer_syntax)
+            return encode(self.decode(), transfer_syntax)
         except (LocalProtocolError, DataSetError) as error:
             raise LocalProtocolError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
 
-    def _decode(self) -> Dataset:
+    @property
+    def _is_unpadded(self) -> bool:
+        return self.transfer_syntax in DEFLATED and not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+
+    def decode(self) -> Dataset:
+        """Return the data set decoded: if it was so already, the same one.
+
+        Raises
+        ------
+        DataSetError
+            If the data is not a data set in its transfer syntax.
+        LocalProtocolError
+            If it states none, or one that is not known.
+        """
         if isinstance(self.data, Dataset):
             return self.data
         if self.transfer_syntax is None:
@@ -282,7 +298,9 @@ def needed_contexts(stored: StoredObject, *, decompress: bool = False) -> list[t
     return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
 
 
-def fit_object(peer: Peer, value: Storable, *, decompress: bool = False) -> Program[StoredObject]:
+def fit_object(
+    peer: Peer, value: Storable, *, contexts: Iterable[AcceptedContext] | None = None, decompress: bool = False
+) -> Program[StoredObject]:
     """Return an object in the encoding in which it can be sent, converted aside: that may take its time.
 
     Parameters
@@ -291,6 +309,8 @@ def fit_object(peer: Peer, value: Storable, *, decompress: bool = False) -> Prog
         Where to.
     value : StoredObject, Dataset, buffer or tuple
         What; see :meth:`StoredObject.of`.
+    contexts : iterable of AcceptedContext, optional
+        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
     decompress : bool
         Whether it may be decompressed.
 
@@ -300,7 +320,8 @@ def fit_object(peer: Peer, value: Storable, *, decompress: bool = False) -> Prog
         If it cannot be sent: there is no context, it cannot be converted.
     """
     stored = StoredObject.of(value)
-    syntax = choose_context(stored, peer.contexts(stored.sop_class_uid), decompress=decompress).transfer_syntax
+    usable = peer.contexts(stored.sop_class_uid) if contexts is None else contexts
+    syntax = choose_context(stored, usable, decompress=decompress).transfer_syntax
     if stored.is_encoded_in(syntax):
         return stored
     return evolve(stored, transfer_syntax=syntax, data=(yield Call(stored.encode, (syntax,))))

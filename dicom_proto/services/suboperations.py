@@ -11,7 +11,7 @@ from pydicom.multival import MultiValue
 from dicom_proto.dimse.messages import Priority, Request
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.names import is_valid_uid
-from dicom_proto.services.effects import END, Drain, Program
+from dicom_proto.services.effects import END, Call, Drain, Program
 from dicom_proto.services.handlers import EventKind
 from dicom_proto.services.invoking import Reply
 from dicom_proto.services.performing import Answer, Performing, as_pair
@@ -144,10 +144,10 @@ def perform_sub_operations(
     """Store what a handler yields, object by object, and send the responses of the C-GET or C-MOVE.
 
     The handler first yields how many objects there are, then for each of them ``(status, object)`` with a Pending
-    status; see :meth:`StoredObject.of` for what an object may be. Any other status ends the operation before all is
-    done; with Cancel, Failure and Warning may go a Dataset with the Failed SOP Instance UID List. An object that
-    cannot be sent, or that the peer does not take, fails for itself. A cancelled operation ends with FE00H before the
-    next sub-operation.
+    status; see :meth:`StoredObject.of` for what an object may be, and ``Peer.read`` for what else. Any other status
+    ends the operation before all is done; with Cancel, Failure and Warning may go a Dataset with the Failed SOP
+    Instance UID List. An object that cannot be read or sent, or that the peer does not take, fails for itself. A
+    cancelled operation ends with FE00H before the next sub-operation.
     """
     count = _read_count(kind, (yield from performing.pull(kind, iterator, failed=statuses.raised)), statuses)
     if isinstance(count, Answer):
@@ -193,10 +193,10 @@ def _perform_one(performing: Performing, retrieval: Retrieval, store: Store, val
     """Store one object and count it, whatever comes of it."""
     uid, reply = "", None
     try:
-        stored = StoredObject.of(value)
+        stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_quick=True)))
         uid = stored.sop_instance_uid
         reply = yield from store(stored)
-    except DicomProtoError as error:
+    except (DicomProtoError, OSError) as error:
         if not performing.is_outstanding:
             raise
         _log.error("the sub-operation for %s failed: %s", uid or "an object", error)

@@ -50,6 +50,8 @@ __all__ = [
     "without_default_transfer_syntax",
 ]
 
+_LONGEST_UID: Final = 64  # characters (PS3.5 9.1)
+
 
 def _as_maximum_length(length: int) -> int:
     return 0 if length == 0 else check_integer(length, "maximum length", SMALLEST_MAXIMUM_LENGTH, 0xFFFFFFFF)
@@ -319,6 +321,11 @@ def agree(offer: AAssociateRQ, answer: AAssociateAC) -> Agreement:
     )
 
 
+def _quoted(uid: str | None) -> str:
+    """Quote a UID of a peer, which may have any length and characters, as far as UIDs go (PS3.5 9.1)."""
+    return repr(uid) if uid is None or len(uid) <= _LONGEST_UID else f"{uid[:_LONGEST_UID]!r}..."
+
+
 def clamp_window(window: OperationsWindow, bound: OperationsWindow) -> OperationsWindow:
     """Return the smaller of each of the two numbers of two windows, where 0 is unlimited."""
     return OperationsWindow(
@@ -341,8 +348,8 @@ def _agree_on_roles(
             continue
         roles[uid] = RoleSelection(uid, scu=ours.scu and theirs.scu, scp=ours.scp and theirs.scp)
         if roles[uid] != theirs:
-            faults.append(f"a role that was not proposed for {uid!r} is accepted")
-    faults += [f"roles are answered for {uid!r}, for which none were proposed" for uid in answers]
+            faults.append(f"a role that was not proposed for {_quoted(uid)} is accepted")
+    faults += [f"roles are answered for {_quoted(uid)}, for which none were proposed" for uid in answers]
     return roles
 
 
@@ -372,8 +379,8 @@ def _outcome(context: ProposedContext, answer: ContextResult | None, faults: lis
     if answer.result != PresentationContextResult.ACCEPTANCE:
         return answer.result
     if answer.transfer_syntax is None or answer.transfer_syntax not in context.transfer_syntaxes:
-        uid = answer.transfer_syntax
-        faults.append(f"presentation context {context.context_id} is accepted with {uid!r}, which it does not propose")
+        uid = _quoted(answer.transfer_syntax)
+        faults.append(f"presentation context {context.context_id} is accepted with {uid}, which it does not propose")
         return PresentationContextResult.NO_REASON
     return answer.transfer_syntax
 
@@ -401,7 +408,8 @@ def _agree_on_extended(
         if sub_item.sop_class_uid in offered:
             agreed[sub_item.sop_class_uid] = sub_item.information
         else:
-            faults.append(f"extended negotiation is answered for {sub_item.sop_class_uid!r}, which did not offer any")
+            uid = _quoted(sub_item.sop_class_uid)
+            faults.append(f"extended negotiation is answered for {uid}, which did not offer any")
     return agreed
 
 

@@ -16,6 +16,7 @@ from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,
+    CompositeInstanceRetrieveWithoutBulkDataGet,
     CTImageStorage,
     MRImageStorage,
     Printer,
@@ -371,6 +372,46 @@ def test_get() -> None:
         assert identifier.FailedSOPInstanceUIDList == "1.2.3.3"
         assert association.send_c_echo().Status == 0x0000
     assert stored == ["Patient^1", "Patient^2", "Patient^3"]
+
+
+def test_get_and_move_of_files(tmp_path: Path) -> None:
+    """What a handler yields may be a path; a file that cannot be read costs its own sub-operation."""
+    events: list[Any] = []
+    (tmp_path / "text").write_text("no image")
+    files = (str(path_of(CT)), path_of(CT), tmp_path / "missing", tmp_path / "text", ct(2))
+    with serving((evt.EVT_C_STORE, keep(events)), ae=entity("DEST", CTImageStorage)) as destination:
+
+        def move(event: Any) -> Any:
+            yield destination.address
+            yield from retrieved(*files)(event)
+
+        with (
+            serving((evt.EVT_C_GET, retrieved(*files)), (evt.EVT_C_MOVE, move)) as server,
+            dial(server, (evt.EVT_C_STORE, keep(events)), ext_neg=[CT_ROLES]) as association,
+        ):
+            for results in (association.send_c_get(QUERY, GET), association.send_c_move(QUERY, "DEST", MOVE)):
+                *pending, (last, identifier) = results
+                assert statuses(pending) == [0xFF00] * 5
+                assert last.Status == 0xB000
+                assert (last.NumberOfCompletedSuboperations, last.NumberOfFailedSuboperations) == (3, 2)
+                assert identifier is not None
+                assert not identifier.FailedSOPInstanceUIDList
+    uid = dcmread(path_of(CT)).SOPInstanceUID
+    assert [event.request.AffectedSOPInstanceUID for event in events] == [uid, uid, "1.2.3.2"] * 2
+
+
+def test_get_without_bulk_data() -> None:
+    events: list[Any] = []
+    get = CompositeInstanceRetrieveWithoutBulkDataGet
+    contexts = (CTImageStorage, get)
+    with (
+        serving((evt.EVT_C_GET, retrieved(path_of(CT))), ae=entity("SCP", *contexts)) as server,
+        dial(server, (evt.EVT_C_STORE, keep(events)), ae=entity("SCU", *contexts), ext_neg=[CT_ROLES]) as association,
+    ):
+        assert statuses(association.send_c_get(QUERY, get)) == [0xFF00, 0x0000]
+    original = dcmread(path_of(CT))
+    del original.PixelData
+    assert events[0].dataset == original
 
 
 def test_get_that_is_abandoned() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
@@ -33,6 +34,7 @@ from tests.contract.adapters import WAIT, make_ae
 from tests.contract.entities import Happened, dataset, dial, serving
 
 IMPLICIT, EXPLICIT, RLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 SUCCESS = 0x0000
 LONG = 100_000  # bytes, which are mapped
 
@@ -170,6 +172,22 @@ def test_whatever_holds_an_object(
     assert store.data == [encode(image(size=size), EXPLICIT)] * 3
     if hasattr(what, "close"):
         what.close()
+
+
+def test_a_deflated_file_that_lacks_its_padding() -> None:
+    path = Path(str(get_testdata_file("image_dfl.dcm", download=False)))
+    data = bytes(read_object(path).data_set)
+    assert len(data) % 2
+    store, ae = Store(), make_ae()
+    uid = "1.2.840.10008.5.1.4.1.1.7"
+    ae.add_requested_context(uid, DEFLATED)
+    with (
+        serving((evt.EVT_C_STORE, store), ae=scp(DEFLATED, sop_classes=(uid,))) as server,
+        dial(server, ae=ae) as association,
+    ):
+        assert association.send_c_store(path).Status == SUCCESS
+        assert [status.Status for _, status in association.send_c_stores([path])] == [SUCCESS]
+    assert store.data == [data + b"\0"] * 2
 
 
 def test_a_file_with_a_long_head(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What users call on an association, run in memory between two application entities."""
 
+import pickle
 from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -155,6 +157,20 @@ def test_a_status_belongs_to_who_got_it(tags: tuple[int, ...] | None) -> None:
         status.OffendingElement = 0x00200010
     assert status != expected
     assert calls.status_of(response) == expected
+
+
+def test_a_status_is_an_ordinary_data_set() -> None:
+    response = CFindRSP(message_id_being_responded_to=1, status=0xA900, affected_sop_class_uid=STUDY_GET)
+    status, ordinary = calls.status_of(response), dataset_of(AffectedSOPClassUID=STUDY_GET, Status=0xA900)
+    assert vars(status).keys() == vars(ordinary).keys()
+    for other in (ordinary, copy(status), deepcopy(status), pickle.loads(pickle.dumps(status))):
+        assert (other, repr(other), list(other)) == (status, repr(status), list(status))
+    status.private_block(0x0009, "OWN", create=True).add_new(0x01, "SH", "mine")
+    status.PatientName = "A^B"
+    del status.Status
+    assert calls.status_of(response) == ordinary
+    with pytest.raises(KeyError):
+        calls.status_of(response).private_block(0x0009, "OWN")
 
 
 # --- DIMSE-C ----------------------------------------------------------------------------------------------------------

@@ -203,6 +203,24 @@ def test_pixel_data_is_neither_compressed_nor_decompressed() -> None:
         encode(compressed, EXPLICIT)
 
 
+def test_what_is_encapsulated_stays_where_that_can_be() -> None:
+    """Icons may be compressed where the Pixel Data is (PS3.5 A.4); other elements never should be."""
+    fragments = encapsulate([b"frame "]) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    compressed = explicit(PIXEL_DATA, b"OB", fragments, UNDEFINED)
+    icon = explicit(0x00880200, b"SQ", struct.pack("<HHL", 0xFFFE, 0xE000, len(compressed)) + compressed)
+    assert encode(decode(icon, JPEG), RLE) == icon
+    for transfer_syntax in (IMPLICIT, BIG):
+        with pytest.raises(
+            LocalProtocolError, match=r"item 1: \(7FE0,0010\) PixelData is compressed and cannot be encoded as"
+        ):
+            encode(decode(icon, JPEG), transfer_syntax)
+    other = explicit(0x00091001, b"OB", fragments, UNDEFINED)
+    assert encode(decode(other, EXPLICIT), EXPLICIT) == other
+    for transfer_syntax in (IMPLICIT, BIG):
+        with pytest.raises(LocalProtocolError, match=r"\(0009,1001\) is compressed"):
+            encode(decode(other, EXPLICIT), transfer_syntax)
+
+
 @pytest.mark.parametrize(("vr", "value"), [(b"OW", b"\1\2"), (b"UN", b"\1\2\3\4")])
 def test_words_do_not_change_their_byte_order(vr: bytes, value: bytes) -> None:
     big = decode(explicit(0x00091001, vr, value, order=">"), BIG)

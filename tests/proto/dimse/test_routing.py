@@ -121,6 +121,22 @@ def test_closing_makes_room() -> None:
     assert not router.is_full
 
 
+def test_a_message_id_that_is_used_again_makes_room() -> None:
+    """What an operation has left unread when it was answered does not count any more when its ID stands for another."""
+    one, other, router = routers(bound=2)
+    for _ in range(3):
+        arrive(one, other, store(7))
+        router.pump()
+        assert router.is_full
+        summons = router.next_summons()
+        assert isinstance(summons, RequestReceived)
+        other.send_response(respond(summons.request, 7, 0xA700))
+        feed(other, one)
+        one.next_event()
+    assert isinstance(router.next_event((7, False)), DataChunk)
+    assert not router.is_full
+
+
 def test_past_the_bound_nothing_is_pulled() -> None:
     one, other, router = routers(bound=2)
     first, second = arrive(one, other, echo(), echo())

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.multival import MultiValue
 
+from dicom_proto.datasets import encode
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.messages import CGetRQ, CStoreRQ, CStoreRSP, Priority
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.effects import Call, Drain, Pull, Receive
-from dicom_proto.services.get import get_scu
+from dicom_proto.services.get import get_scu, without_bulk_data
 from dicom_proto.services.handlers import EVT_C_GET, Handlers
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.store import StoredObject
@@ -21,6 +24,7 @@ from dicom_proto.upper_layer.items import RoleSelection
 from tests.proto.services.script import (
     CANCEL,
     CT,
+    DEFLATED,
     EXPLICIT,
     IMPLICIT,
     JPEG,
@@ -41,6 +45,7 @@ from tests.proto.services.script import (
 from tests.proto.wire import sent
 
 IDENTIFIER = data_set(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2")
+WITHOUT_BULK_DATA = "1.2.840.10008.5.1.4.1.2.5.3"
 BOTH_ROLES = [RoleSelection(CT, scu=False, scp=True)]
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 
@@ -152,7 +157,9 @@ def test_scp_effects() -> None:
     items = iter(())
     assert script.expect(Pull, items).iterator is items
     script.expect(Pull, 1)
-    store = script.expect(Receive, (PENDING, image()))
+    read = script.expect(Call, (PENDING, image()))
+    assert (read.function(*read.arguments), read.is_quick) == (image(), True)
+    store = script.expect(Receive, image())
     assert store.key == (1, True)
     response = CStoreRSP(message_id_being_responded_to=1, status=0)
     script.expect(Drain, ResponseReceived(message_id=1, context_id=3, response=response, has_data=False))
@@ -160,7 +167,7 @@ def test_scp_effects() -> None:
     script.fail_at_last(ValueError())  # after the last object it makes no difference
 
 
-@pytest.mark.parametrize("reached", range(1, 7))
+@pytest.mark.parametrize("reached", range(1, 8))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
     here = Getting(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
@@ -170,7 +177,8 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
         (Call, here.peer.router.next_event((1, False))),
         (Pull, iter(())),
         (Pull, 2),
-        (Receive, (PENDING, image())),
+        (Call, (PENDING, image())),
+        (Receive, image()),
         (Drain, ResponseReceived(message_id=1, context_id=3, response=response, has_data=False)),
     ]
     for kind, result in steps[:reached]:
@@ -262,6 +270,26 @@ def test_an_object_that_cannot_be_sent_fails_for_itself(item: Any) -> None:
     assert failed_uids(said[-1]) == [known for known in (uid,) if known and known != "1.02"]
 
 
+def test_what_the_driver_reads() -> None:
+    """A driver may know what a path is; what it cannot read fails for itself, whatever is wrong with it."""
+
+    def read(value: Any) -> Any:
+        match value:
+            case "missing":
+                raise FileNotFoundError(value)
+            case "no image":
+                raise LocalProtocolError(value)
+            case str():
+                return image(int(value))
+        return value
+
+    here = Getting(yields(*((PENDING, value) for value in ("1", "missing", image(3), "no image", "5"))))
+    here.peer.read = read
+    last = here.get()[-1]
+    assert (last[0].status, counters(last)) == (0xB000, (None, 3, 2, 0))
+    assert [store.affected_sop_instance_uid for store in here.stored] == ["1.2.1", "1.2.3", "1.2.5"]
+
+
 def test_a_list_that_is_too_long_for_its_vr() -> None:
     given_up = dataset_of(FailedSOPInstanceUIDList=[f"1.2.{10**58 + number}" for number in range(1060)])
     here = Getting(yields((0xA702, given_up), count=1060), offer=offer_of((STUDY_GET, EXPLICIT), CT))
@@ -307,10 +335,121 @@ def test_the_context_that_takes_it_as_it_is() -> None:
             (Call, here.peer.router.next_event((1, False))),
             (Pull, iter(())),
             (Pull, 1),
-            (Receive, (PENDING, stored)),
+            (Call, (PENDING, stored)),
+            (Receive, stored),
         ):
             script.expect(kind, result)
         assert here.acceptor.invoked[1].context_id == context_id
+
+
+# --- without bulk data ------------------------------------------------------------------------------------------------
+
+
+def icon() -> Dataset:
+    return dataset_of(Rows=1, Columns=1, PixelData=b"ab")
+
+
+def full() -> Dataset:
+    """An object with more of everything than any has."""
+    made = image()
+    made.PixelDataProviderURL = "http://127.0.0.1/1"
+    made.EncapsulatedDocument = b"%PDF"
+    made.IconImageSequence = [icon()]
+    made.WaveformSequence = [dataset_of(NumberOfWaveformSamples=2, WaveformData=b"ab"), Dataset()]
+    made.SpectroscopyData = b"abcd"
+    made.FloatPixelData = b"abcd"
+    made.DoubleFloatPixelData = b"abcdefgh"
+    made.PixelData = b"ab"
+    for tag, vr in ((0x5000200C, "OW"), (0x50003000, "OW"), (0x60003000, "OW"), (0x601E3000, "OW")):
+        made.add_new(tag, vr, b"ab")
+    made.add_new(0x60000010, "US", 1)
+    made.add_new(0x60013000, "OB", b"ab")  # private
+    made["PixelData"].VR = "OW"
+    made.IconImageSequence[0]["PixelData"].VR = "OW"
+    made.WaveformSequence[0]["WaveformData"].VR = "OW"
+    return made
+
+
+def stripped() -> Dataset:
+    made = image()
+    made.IconImageSequence = [icon()]
+    made.IconImageSequence[0]["PixelData"].VR = "OW"
+    made.WaveformSequence = [dataset_of(NumberOfWaveformSamples=2), Dataset()]
+    made.add_new(0x60000010, "US", 1)
+    made.add_new(0x60013000, "OB", b"ab")
+    return made
+
+
+@pytest.mark.parametrize("transfer_syntax", [None, EXPLICIT, DEFLATED])
+def test_what_is_bulk_data(transfer_syntax: str | None) -> None:
+    data = full() if transfer_syntax is None else encode(full(), transfer_syntax)
+    what = StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=transfer_syntax, data=data)
+    found = without_bulk_data(what)
+    assert encode(found.decode(), EXPLICIT) == encode(stripped(), EXPLICIT)
+    assert evolve(found, data=data) == what
+    assert data == (full() if transfer_syntax is None else encode(full(), transfer_syntax))
+    assert without_bulk_data(evolve(what, data=image(), transfer_syntax=None)).data == image()
+
+
+class GettingLess(Getting):
+    """A requestor that gets without bulk data, and remembers what came."""
+
+    def __init__(self, *handler: Any, transfer_syntax: str = EXPLICIT) -> None:
+        super().__init__(*handler, offer=offer_of(WITHOUT_BULK_DATA, (CT, transfer_syntax), roles=BOTH_ROLES))
+        self.came = b""
+
+    def answer(self, said: list[Said]) -> bool:
+        moved = False
+        while (event := self.requestor.next_event()) is not None:
+            moved = True
+            match event:
+                case DataChunk(invoked=False):
+                    self.came += event.data
+                    if event.last:
+                        stored = CStoreRSP(message_id_being_responded_to=event.message_id, status=0)
+                        self.requestor.send_response(stored)
+                case ResponseReceived():
+                    said.append((event.response, None))
+                case DataChunk(invoked=True):
+                    said[-1] = (said[-1][0], bytes(event.data))
+        return moved
+
+
+RLE = "1.2.840.10008.1.2.5"
+
+
+def compressed() -> Dataset:
+    made = full()
+    made["PixelData"].value = encapsulate([b"ab"])
+    made["PixelData"].VR = "OB"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("own", "accepted"),
+    [*((own, accepted) for own in (None, EXPLICIT, DEFLATED, RLE) for accepted in (IMPLICIT, EXPLICIT)), (RLE, RLE)],
+)
+def test_bulk_data_is_left_out(own: str | None, accepted: str) -> None:
+    data = full() if own is None else encode(compressed() if own == RLE else full(), own)
+    what = StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=own, data=data)
+    here = GettingLess(yields((PENDING, what)), transfer_syntax=accepted)
+    task = Task(
+        here.peer,
+        here.script(here.arrive(CGetRQ(affected_sop_class_uid=WITHOUT_BULK_DATA, priority=0), IDENTIFIER)).program,
+    )
+    said: list[Said] = []
+    while task.advance() or here.carry() or here.answer(said):
+        assert task.error is None
+    assert statuses(said) == [PENDING, 0x0000]
+    assert here.came == encode(stripped(), accepted)
+
+
+def test_what_has_to_be_decoded_and_cannot_be_fails_for_itself() -> None:
+    broken = StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.9", transfer_syntax=EXPLICIT, data=b"ab")
+    here = GettingLess(yields((PENDING, broken)))
+    received = here.arrive(CGetRQ(affected_sop_class_uid=WITHOUT_BULK_DATA, priority=0), IDENTIFIER)
+    last = here.finish(Task(here.peer, here.script(received).program))[-1]
+    assert (last[0].status, counters(last), failed_uids(last)) == (0xA702, (None, 0, 1, 0), ["1.2.9"])
 
 
 # --- what handlers do -------------------------------------------------------------------------------------------------

@@ -49,13 +49,15 @@ class Both:
         carry(self.one, self.other)
 
     def read(self, invoking: Invoking) -> Any:
-        script = Script(invoking.next_reply())
-        script.expect(Receive)
-        event = self.peer.router.next_event(invoking.key)
-        if getattr(event, "has_data", False):
-            script.expect(Receive, event)
+        program = invoking.next_reply()
+        event: Any = None
+        while True:
+            try:
+                effect = program.send(event)
+            except StopIteration as end:
+                return end.value
+            assert effect == Receive(invoking.key)
             event = self.peer.router.next_event(invoking.key)
-        return script.end(event)
 
 
 def test_replies_come_with_their_data_and_then_end() -> None:

@@ -191,7 +191,9 @@ def test_scp_effects() -> None:
     script.expect(Pull, items)
     assert script.expect(Pull, THERE).iterator is items
     script.expect(Pull, 2)
-    dial = script.expect(Dial, (PENDING, stored()))
+    read = script.expect(Call, (PENDING, "1.dcm"))
+    assert (read.arguments, read.is_quick) == (("1.dcm",), True)
+    dial = script.expect(Dial, stored())
     assert (dial.address, dial.options) == (THERE, {})
     assert (dial.offer.called_ae_title, dial.offer.calling_ae_title) == (DESTINATION, "MOVER")
     peer = Peer(connected(dial.offer)[0], Handlers())
@@ -211,7 +213,7 @@ def test_scp_effects() -> None:
     script.end()
 
 
-@pytest.mark.parametrize("reached", range(1, 8))
+@pytest.mark.parametrize("reached", range(1, 9))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
     here = Moving(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
@@ -222,14 +224,15 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
         (Pull, iter(())),
         (Pull, THERE),
         (Pull, 1),
-        (Dial, (PENDING, stored())),
+        (Call, (PENDING, stored())),
+        (Dial, stored()),
         (Run, peer),
     ]
     for kind, result in steps[:reached]:
         script.expect(kind, result)
     here.acceptor.abort()
     error: Exception = ABORTED
-    if reached == 7:
+    if reached == 8:
         script.fail(ABORTED, HangUp)
         error = ValueError("HangUp never throws, but a test may")
     with pytest.raises((AssociationAborted, LocalProtocolError, ValueError)):

@@ -310,6 +310,32 @@ def test_fit_for_the_peer() -> None:
         Script(fit_object(peer, compressed())).end()
 
 
+def test_a_deflated_data_set_may_lack_its_padding() -> None:
+    padded = next(made for made in map(deflated, range(64)) if made[-1] == 0)
+    for data in (padded[:-1], memoryview(padded)[:-1]):
+        unpadded = stored(DEFLATED, data)
+        assert not unpadded.is_encoded_in(DEFLATED)
+        assert unpadded.encode(DEFLATED) == padded
+        one, _ = connected(offer_of((CT, DEFLATED)))
+        call = Script(fit_object(Peer(one, Handlers()), unpadded)).expect(Call)
+        assert call.function(*call.arguments) == padded
+    whole = stored(DEFLATED, padded)
+    assert whole.is_encoded_in(DEFLATED)
+    assert whole.encode(DEFLATED) is padded
+    assert stored(data=b"odd").encode(EXPLICIT) == b"odd"  # that is an error, and not mended
+
+
+def deflated(length: int) -> bytes:
+    """A data set that is padded for some lengths."""
+    return encode(dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="x" * length), DEFLATED)
+
+
+def test_fit_for_chosen_contexts() -> None:
+    one, _ = connected(offer_of((CT, EXPLICIT)))
+    with pytest.raises(NoContextError):
+        Script(fit_object(Peer(one, Handlers()), stored(), contexts=())).end()
+
+
 def test_conversion() -> None:
     assert stored().encode(EXPLICIT) is ENCODED
     assert stored(data=bytearray(ENCODED)).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)

@@ -339,6 +339,17 @@ def test_extended_negotiation_is_answered_for_what_was_offered() -> None:
     assert agreement.faults == (f"extended negotiation is answered for {MR!r}, which did not offer any",)
 
 
+@pytest.mark.parametrize("uid", ["1" * 64, "1" * 65, "\n" * 60_000])
+def test_a_fault_quotes_no_more_of_a_peer_than_a_uid_has(uid: str) -> None:
+    quoted = repr(uid) if len(uid) == 64 else f"{uid[:64]!r}..."
+    roles = (RoleSelection(uid, scu=True, scp=True),)
+    answer = answered(ContextResult(1, 0, uid), roles=roles, extended=(ExtendedNegotiation(uid, b"\1"),))
+    faults = agree(offered(), answer).faults
+    assert [fault for fault in faults if quoted not in fault] == ["presentation context 3 is not answered"]
+    assert len(faults) == 4
+    assert all(fault.isprintable() and len(fault) < 300 for fault in faults)
+
+
 @pytest.mark.parametrize(
     ("identity", "response", "agreed"),
     [
