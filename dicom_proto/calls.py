@@ -10,9 +10,8 @@ message ID that is ``None`` is given out.
 
 import logging
 from collections.abc import Callable, Iterable
-from copy import copy
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement, RawDataElement
@@ -21,6 +20,7 @@ from pydicom.tag import BaseTag, Tag
 
 from dicom_proto.datasets import decode
 from dicom_proto.dimse.messages import (
+    MESSAGES,
     NActionRQ,
     NCreateRQ,
     NDeleteRQ,
@@ -80,34 +80,65 @@ __all__ = [
 
 _T = TypeVar("_T")
 _Otherwise = TypeVar("_Otherwise")
+_Twin = TypeVar("_Twin", Dataset, DataElement)
 _log = logging.getLogger("dicom_proto.services")
 
 Result: TypeAlias = tuple[Dataset, Dataset | None]
 """A status, and the data set that came with it."""
 
 
+# Attribute, tag and VR of what a status shows of a response.
+_SHOWN: Final = {
+    kind: [
+        (element.attribute, BaseTag(element.tag), element.vr.name)
+        for element in kind.elements
+        if element.attribute != "message_id_being_responded_to"
+    ]
+    for kind in MESSAGES.values()
+    if issubclass(kind, Response)
+}
+
+
 def status_of(response: Response) -> Dataset:
     """Return the status of a response, and what it says besides, as a data set of command elements."""
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
-    for element in response.elements:
-        value = getattr(response, element.attribute)
-        if value is None or element.attribute == "message_id_being_responded_to":
+    for attribute, tag, vr in _SHOWN[type(response)]:
+        value = getattr(response, attribute)
+        if value is None:
             continue
         if isinstance(value, int) or (isinstance(value, str) and len(value) <= 64):
-            made = copy(_remembered_element(element.tag, element.vr.name, value))  # the caller may change its own
+            elements[tag] = _twin(_remembered_element(tag, vr, value))  # the caller may change its own
         else:
-            made = _make_element(element.tag, element.vr.name, list(value) if isinstance(value, tuple) else value)
-        elements[made.tag] = made
-    return Dataset(elements)
+            elements[tag] = _make_element(tag, vr, list(value) if isinstance(value, tuple) else value)
+    return _dataset_of(elements)
 
 
-def _make_element(tag: int, vr: str, value: Any) -> DataElement:
+def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
     # What a peer sent need not keep the rules of its VR, and is no reason to warn the user.
     return DataElement(tag, vr, value, validation_mode=IGNORE)
 
 
-# pydicom takes longer to make one than it takes to decode the whole response.
+# pydicom takes longer to make them than it takes to decode the whole response.
 _remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
+_EMPTY: Final = Dataset()
+_OWN: Final = tuple(name for name, value in vars(_EMPTY).items() if isinstance(value, dict))  # what no two may share
+
+
+def _twin(original: _Twin) -> _Twin:
+    """Return another object with the same attributes."""
+    twin = object.__new__(type(original))
+    twin.__dict__.update(original.__dict__)
+    return twin
+
+
+def _dataset_of(elements: dict[BaseTag, DataElement | RawDataElement]) -> Dataset:
+    """Return ``Dataset(elements)``."""
+    dataset = _twin(_EMPTY)
+    own = dataset.__dict__
+    for name in _OWN:
+        own[name] = own[name].copy()
+    own["_dict"] = elements
+    return dataset
 
 
 def code_to_status(code: Any) -> Dataset:

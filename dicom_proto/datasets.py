@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Collection
 from copy import copy
+from functools import lru_cache
 from io import BytesIO
 from typing import Final
 
@@ -349,12 +350,16 @@ def file_preamble_and_meta(
     return bytes(128) + b"DICM" + group_length + elements
 
 
+_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]{1,1024}").fullmatch
+
+
 def _stored_uid(uid: str) -> str:
-    if not re.fullmatch(r"[0-9.]{1,1024}", uid):
+    if not _DIGITS_AND_DOTS(uid):
         raise InvalidNameError(f"{uid!r} is not a UID: it may only have digits and dots")
     return uid
 
 
+@lru_cache(maxsize=256)  # all but one of a file are those of many others
 def _meta_element(number: int, vr: bytes, text: str) -> bytes:
     """Encode an element of group 0002 in explicit VR little endian, padded to even length (PS3.5 6.2)."""
     value = text.encode("ascii", "replace")

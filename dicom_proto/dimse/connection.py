@@ -138,6 +138,11 @@ class Connection:
                 self._association.fail(error)
         return self._events.popleft()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
+        return self._association.is_quiet and self._held is None and not self._events
+
     def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
         """Hand out what is to be sent; see :meth:`Association.data_to_send`."""
         buffers = self._association.data_to_send(limit, now=now)
@@ -505,7 +510,7 @@ class Connection:
             return False
         for operation in reversed(self._invoked.values()):  # the newest first
             if operation.is_sent:
-                return operation.order > self._newest_performed() and (
+                return (not self._performed or operation.order > self._newest_performed()) and (
                     self._held is not None or self._association.wants_read
                 )
         return False

@@ -119,6 +119,11 @@ class Router:
                 return None
         return summons
 
+    @property
+    def has_summons(self) -> bool:
+        """Whether :meth:`take_summons` has something to return."""
+        return bool(self._summons)
+
     def take_summons(self) -> Summons | None:
         """Return the next event that belongs to no operation, and has been filed; ``None`` if there is none."""
         if not self._summons:

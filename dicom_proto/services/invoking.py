@@ -1,5 +1,7 @@
 """An operation that this side invokes: request out, responses in. What every SCU program is made of."""
 
+from typing import Any
+
 from attrs import frozen
 
 from dicom_proto.buffers import Buffer
@@ -64,17 +66,21 @@ class Invoking:
 
     def reply(self) -> Program[Reply]:
         """Wait for a response that is known to come."""
-        received: ResponseReceived = yield Receive(self.key)
+        received: ResponseReceived = self._arrived() or (yield Receive(self.key))
         pieces: list[Buffer] = []
         is_complete = not received.has_data
         while not is_complete:
-            chunk: DataChunk = yield Receive(self.key)
+            chunk: DataChunk = self._arrived() or (yield Receive(self.key))
             pieces.append(chunk.data)
             is_complete = chunk.last
         reply = Reply(received.response, b"".join(pieces) if received.has_data else None, self.context)
         if reply.category != Category.PENDING:
             self.close()
         return reply
+
+    def _arrived(self) -> Any:
+        """Return the next event if it is here already, as most often: then the driver has nothing to do."""
+        return self.peer.router.take(self.key)
 
     def cancel(self) -> None:
         """Ask the peer to end the operation (C-CANCEL); its final response still comes. After the end it does nothing.

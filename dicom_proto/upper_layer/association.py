@@ -179,6 +179,11 @@ class Association(Machine):
         return self._timers.next_deadline()
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
+        return not (self._events or not self._inbound.is_idle or self._eof or self._state is _STA1)
+
+    @property
     def wants_close(self) -> bool:
         """Whether all is over and the transport connection is to be closed, once what was handed out has been sent."""
         return self._started and self._state is _STA1

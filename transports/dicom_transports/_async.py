@@ -129,7 +129,8 @@ class AsyncAssociation(
                 effect = None
         finally:
             program.close()
-            self._turn()
+            if self._has_work():
+                self._turn()
             if scope.has_something:
                 await self._loop.shielded(_LAST_WORDS, scope.close_all())
 
@@ -203,6 +204,14 @@ class AsyncAssociation(
             self.abort()
 
     # --- its life -----------------------------------------------------------------------------------------------------
+
+    def _has_work(self) -> bool:
+        """Tell whether a turn would make a difference."""
+        link = self._link
+        if link is None:
+            return False
+        has_news = self.has_news or self.peer.router.has_summons
+        return bool(self._waiters) or self.is_over or has_news or not link.is_idle
 
     def _turn(self) -> None:
         """Do all that can be done now, and let those know who wait for something."""

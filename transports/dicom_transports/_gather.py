@@ -46,6 +46,9 @@ class GatherQueue:
         """
         sent = count = sock.sendmsg(list(islice(self._buffers, IOV_MAX)))
         self.length -= sent
+        if not self.length:
+            self._buffers.clear()
+            return sent
         while count:
             first = self._buffers.popleft()
             if len(first) > count:

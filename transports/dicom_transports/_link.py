@@ -64,6 +64,12 @@ class Link:
         """Whether bytes wait that the kernel has not taken."""
         return self._channel.wants_write
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to send, and nothing that has been received waits to be looked at."""
+        connection = self._connection
+        return connection.is_quiet and not (connection.can_send or self._channel.wants_write)
+
     def seconds_left(self) -> float | None:
         """Return how long to wait at most before :meth:`expire` wants to be called, ``None`` for ever."""
         deadline = self.deadline()
@@ -117,11 +123,9 @@ class Link:
             if buffers:
                 self._notifier.sent(buffers)
                 channel.put(buffers)
-            elif not channel.backlog:
-                return channel.send() or progress
             sent = channel.send()
             progress = progress or sent
-            if channel.backlog or self._notifier.has_pending or not sent:
+            if not (sent and connection.can_send) or channel.backlog or self._notifier.has_pending:
                 return progress
 
     # --- its end ------------------------------------------------------------------------------------------------------

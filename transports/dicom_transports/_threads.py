@@ -164,12 +164,14 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
 
     def _wait(self, condition: Callable[[], T | None]) -> T:
         """Wait until a condition gives something; serve meanwhile what the peer asks for."""
+        link = self._open_link()
         while True:
             with self._lock:
-                self._open_link().flush()
+                link.flush()
+                if (result := condition()) is not None:
+                    return result
                 self.conclude()
-                result = condition()  # what came before the end still counts
-                if result is not None:
+                if (result := condition()) is not None:  # what came before the end still counts
                     return result
                 work = self._next_work()
                 if work is None and not self.is_over:
@@ -263,8 +265,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         if link is not None:
             poll.register(link, mask)
         waker = self._waker.fileno()
-        ready = poll.poll(None if timeout is None else timeout * 1000)
-        return any(number != waker and event & ~select.POLLOUT for number, event in ready)
+        for number, event in poll.poll(None if timeout is None else timeout * 1000):
+            if number != waker and event & ~select.POLLOUT:
+                return True
+        return False
 
     # --- its life -----------------------------------------------------------------------------------------------------
 

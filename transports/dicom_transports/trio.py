@@ -192,7 +192,8 @@ class Association(AsyncAssociation):
     def _rearrange(self) -> None:
         link = self._open_link()
         deadline = link.deadline()
-        self._waiting.deadline = inf if deadline is None else deadline
+        if deadline is not None and deadline < self._waiting.deadline:  # one that passes too early does no harm
+            self._waiting.deadline = deadline
         if link.is_done or link.wants_read != self._is_waiting_to_read:
             self._waiting.cancel()
         if link.wants_write:
@@ -216,14 +217,11 @@ class Association(AsyncAssociation):
             deadline = link.deadline()
             self._is_waiting_to_read = link.wants_read
             with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
-                if self._is_waiting_to_read:
+                while self._is_waiting_to_read and not link.is_done:  # many, for a scope costs more than what it is for
                     await trio.lowlevel.wait_readable(link.fileno())
-                else:
-                    await trio.sleep_forever()
-            if self._waiting.cancelled_caught:
-                self._expired()
-            else:
-                self._arrived()
+                    self._arrived()
+                await trio.sleep_forever()  # it has been cancelled, or will be
+            self._expired()
 
     async def _write(self) -> None:
         """Send what the kernel has not taken, when it does."""

@@ -603,3 +603,26 @@ def test_abort_ends_every_operation_on_both_sides() -> None:
     assert told == [Aborted(origin=AbortOrigin.PEER_PROVIDER, reason=0), ConnectionClosed()]
     for mapping in (other.invoked, other.performed):
         assert not mapping
+
+
+def test_a_quiet_connection_has_nothing_to_tell() -> None:
+    hasty, _ = pair(window=UNLIMITED)
+    for _ in range(2):
+        invoke(hasty)
+    _, other = pair()
+
+    def is_quiet() -> bool:
+        return other.is_quiet
+
+    assert is_quiet()
+    for byte in sent(hasty):
+        other.receive_data(bytes([byte]), now=0)
+        assert not is_quiet()
+    assert names(drain(other)) == ["RequestReceived"]
+    assert not is_quiet()  # the second is held
+    other.send_response(respond(echo(), 1))
+    assert names(drain(other)) == ["RequestReceived"]
+    assert is_quiet()
+    other.receive_eof(now=0)
+    assert not is_quiet()
+    assert names(drain(other)) == ["Aborted"]

@@ -239,9 +239,11 @@ def test_what_has_been_filed_can_be_taken_and_nothing_is_pulled_for_it() -> None
     assert isinstance(chunk, DataChunk)
     assert bytes(chunk.data) == b"ab"
     assert router.take(key) is None
+    assert (router.has_summons,) == (True,)
     summons = router.take_summons()
     assert isinstance(summons, RequestReceived)
     assert summons.message_id == message_id
+    assert (router.has_summons,) == (False,)
     assert router.take_summons() is None
     arrive(one, other, echo())
     assert router.take_summons() is None
