@@ -20,7 +20,7 @@ from dicom_proto.upper_layer.pdu import (
 )
 from dicom_transports.blocking import AE, evt
 from tests.contract.adapters import WAIT, Peer
-from tests.contract.entities import Happened, ct, dial, entity, serving
+from tests.contract.entities import FIND, Happened, ct, dataset, dial, entity, serving
 
 pytestmark = pytest.mark.usefixtures("adapter")
 
@@ -241,3 +241,18 @@ def test_log_of_an_association(caplog: pytest.LogCaptureFixture) -> None:
     for line in ("A_ASSOCIATE_RQ", "A_ASSOCIATE_AC", "P_DATA_TF", "A_RELEASE_RQ", "A_RELEASE_RP"):
         assert {f"< {line}", f"> {line}"} <= set(lines)
     assert "Patient" not in caplog.text
+
+
+def test_told_in_the_midst_of_results() -> None:
+    """What passes is told while a handler yields, and not only at the end."""
+    sent = Happened()
+    seen = []
+
+    def find(_event: Any) -> Any:
+        for _ in range(20):
+            seen.append(sent.names.count("DIMSE_SENT"))
+            yield 0xFF00, dataset(PatientName="*")
+
+    with serving((evt.EVT_C_FIND, find), (evt.EVT_DIMSE_SENT, sent)) as server, dial(server) as association:
+        assert len(list(association.send_c_find(dataset(PatientName="*"), FIND))) == 21
+    assert seen[-1] > 0

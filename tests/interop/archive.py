@@ -1,6 +1,7 @@
-"""A query/retrieve and storage SCP made of the blocking adapter's AE, to put before real programs."""
+"""A query/retrieve and storage SCP made of the adapter's AE, to put before real programs."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,9 @@ from dicom_proto.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
 )
 from dicom_transports.blocking import AE, AssociationServer, build_context, build_role, evt
+from tests.contract.adapters import Running, make_ae
 from tests.interop.images import image, path_of
+from tests.interop.storage import WAIT
 
 HOST: Final = "127.0.0.1"
 ONE: Final = "examples_overlay.dcm"
@@ -70,7 +73,7 @@ class Archive:
         self.destinations: dict[str, Any] = {name: (HOST, port) for name, port in destinations.items()}
         self.instances = [(path_of(name), self.describe(name)) for name in FILES]
         self.requests: list[Any] = []
-        self.ae = AE("ARCHIVE")
+        self.ae = make_ae("ARCHIVE")
         self.ae.supported_contexts = [
             *VerificationPresentationContexts,
             *QueryRetrievePresentationContexts,
@@ -140,7 +143,7 @@ class Archive:
 
 def requestor(*contexts: str, ae_title: str = "SUT", storage: bool = True) -> AE:
     """An AE that asks for these, and for the SOP classes of the files, each in its own transfer syntax."""
-    ae = AE(ae_title)
+    ae = make_ae(ae_title)
     ae.requested_contexts = [*VerificationPresentationContexts, *map(build_context, contexts)]
     for uid in STORED if storage else ():
         ae.add_requested_context(uid, syntaxes_of(uid))
@@ -161,6 +164,18 @@ def send_files(association: Any) -> None:
     """Store all files, by their paths."""
     for name in FILES:
         assert association.send_c_store(path_of(name)).Status == 0x0000
+
+
+def begin(association: Any, function: Callable[..., Iterable[Any]], *arguments: Any, **options: Any) -> Running[Any]:
+    """Ask for all results in a thread of their own; return when the request has been sent, and none has been awaited.
+
+    The adapters for event loops send it no sooner than the first result is asked for.
+    """
+    has_left = threading.Event()
+    association.bind(evt.EVT_DIMSE_SENT, lambda _: has_left.set())
+    running = Running(lambda: list(function(*arguments, **options)))
+    assert has_left.wait(WAIT)
+    return running
 
 
 def directories(parent: Path, *names: str) -> list[Path]:

@@ -1,14 +1,19 @@
 """Every test in this folder talks to a real program: ``-m "not interop"`` leaves them out.
 
-Tests marked with ``exchange(peer, services, ours=role)`` fill a matrix, which the run prints at its end.
+Tests marked with ``exchange(peer, services, ours=role)`` fill a matrix, which the run prints at its end. Each runs with
+every adapter, in a loop of its own.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.interop.libraries import OURS, Library, Sides
+from tests.contract.adapters import ADAPTERS, Adapter, use
+from tests.interop.libraries import OURS, Library, Sides, wait_for_reactors
 
 SYMBOLS = {"passed": "yes", "failed": "NO", "skipped": "-"}
 
@@ -24,15 +29,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("interop")
             for mark in item.iter_markers("exchange"):
                 peer, services = mark.args
-                item.user_properties += [
-                    ("exchange", (peer, service, mark.kwargs["ours"])) for service in services.split()
-                ]
+                note(item, peer, services, mark.kwargs["ours"])
+
+
+def note(item: Any, peer: str, services: str, role: str) -> None:
+    """Let a test fill the matrix, for the adapter that it runs with."""
+    adapter = item.callspec.params["adapter"]
+    item.user_properties += [("exchange", ((peer, service, role), adapter)) for service in services.split()]
+
+
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> Iterator[Adapter]:
+    with use(request.param) as adapter:
+        yield adapter
 
 
 @pytest.fixture
-def theirs() -> Library:
+def theirs(monkeypatch: pytest.MonkeyPatch) -> Library:
     pynetdicom: Any = pytest.importorskip("pynetdicom", reason="peer not installed: pynetdicom")
     items: Any = pytest.importorskip("pynetdicom.pdu_primitives")
+    server = pynetdicom.transport.AssociationServer
+    # It looks that often whether it has been shut down.
+    monkeypatch.setattr(server, "serve_forever", partialmethod(server.serve_forever, poll_interval=0.02))
+    wait_for_reactors(pynetdicom.association.Association, monkeypatch)
     return Library(pynetdicom.AE, pynetdicom.evt, pynetdicom.build_role, items)
 
 
@@ -40,26 +59,32 @@ def theirs() -> Library:
 def sides(request: pytest.FixtureRequest, theirs: Library) -> Sides:
     """The libraries of the SCU and of the SCP; a test marked with ``between`` fills the matrix for both."""
     for mark in request.node.iter_markers("between"):
-        request.node.user_properties += [
-            ("exchange", ("pynetdicom", service, request.param)) for service in mark.args[0].split()
-        ]
+        note(request.node, "pynetdicom", mark.args[0], request.param)
     return (OURS, theirs) if request.param == "SCU" else (theirs, OURS)
 
 
 def matrix(reports: dict[str, list[Any]]) -> list[list[str]]:
     """Rows of service, our role, and for each peer whether all its tests passed; the first row is the heading."""
-    cells: dict[tuple[str, str, str], str] = {}
+    cells: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     for outcome in ("skipped", "passed", "failed"):  # a failure outweighs the rest
         for report in reports.get(outcome, []):
             for name, value in getattr(report, "user_properties", ()):
                 if name == "exchange" and (report.when == "call" or outcome != "passed"):
-                    cells[value] = SYMBOLS[outcome]
+                    exchange, adapter = value
+                    cells[exchange][adapter] = SYMBOLS[outcome]
     peers = sorted({peer for peer, _, _ in cells})
     lines = sorted({(service, role) for _, service, role in cells})
     return [
         ["service", "our role", *peers],
-        *([service, role, *(cells.get((peer, service, role), "") for peer in peers)] for service, role in lines),
+        *([service, role, *(cell(cells.get((peer, service, role), {})) for peer in peers)] for service, role in lines),
     ]
+
+
+def cell(outcomes: dict[str, str]) -> str:
+    """What came of an exchange: one word if that is the same for all adapters."""
+    if outcomes.keys() == ADAPTERS.keys() and len(set(outcomes.values())) == 1:
+        return outcomes[next(iter(ADAPTERS))]
+    return ", ".join(f"{adapter} {outcomes[adapter]}" for adapter in ADAPTERS if adapter in outcomes)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -68,6 +93,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if len(rows) == 1:
         return
     terminalreporter.section("interoperability: service, our role, peer")
+    terminalreporter.write_line(f"With the adapters {', '.join(ADAPTERS)}, unless a cell names them one by one.\n")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         terminalreporter.write_line(f"| {' | '.join(map(str.ljust, row, widths))} |")

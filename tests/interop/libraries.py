@@ -1,14 +1,17 @@
 """Our library and pynetdicom by the names that both have: one program for either side of an association."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import pytest
 from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto import negotiation_items, sop_class
 from dicom_transports import blocking
+from tests.contract.adapters import make_ae
 from tests.interop import peers
 from tests.interop.archive import HOST
 
@@ -25,7 +28,7 @@ class Library:
 
 Sides: TypeAlias = tuple[Library, Library]
 
-OURS = Library(blocking.AE, blocking.evt, blocking.build_role, negotiation_items)
+OURS = Library(make_ae, blocking.evt, blocking.build_role, negotiation_items)
 
 
 def with_contexts(library: Library, title: str, *uids: str) -> Any:
@@ -64,6 +67,46 @@ def dialled(
     yield association
     association.release()
     assert association.is_released
+
+
+class Checkpoint(threading.Event):
+    """Where the reactor of a pynetdicom association stops while a call waits for the response to its request.
+
+    Its own counts as reached a little too early: the reactor may pass once more and take the response away, so that the
+    call waits in vain.
+    """
+
+    def __init__(self, reactor: threading.Thread) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._is_reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.is_set():
+            self._is_reached.set()
+        return super().wait(timeout)
+
+    def set(self) -> None:
+        self._is_reached.clear()
+        super().set()
+
+    def clear(self) -> None:
+        super().clear()
+        while self._reactor.is_alive() and threading.current_thread() is not self._reactor:
+            if self._is_reached.wait(0.1):
+                break
+
+
+def wait_for_reactors(association: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give pynetdicom's associations a :class:`Checkpoint`."""
+    make = association.__init__
+
+    def init(self: Any, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        self._reactor_checkpoint = Checkpoint(self)
+        self._reactor_checkpoint.set()
+
+    monkeypatch.setattr(association, "__init__", init)
 
 
 def recorder(seen: list[Any]) -> Any:

@@ -300,7 +300,7 @@ def orthanc(
     ``modalities`` are the peers it may talk to, as symbolic name to AE title and port on loopback; ``settings`` adds to
     its configuration. Its REST interface is at ``http_port``.
     """
-    port = free_port()
+    port, http = free_port(), http_port or free_port()
     allow = {f"DicomAlwaysAllow{service}": True for service in ("Echo", "Store", "Find", "FindWorklist", "Get", "Move")}
     config = directory / "orthanc.json"
     config.write_text(
@@ -308,7 +308,7 @@ def orthanc(
             {
                 "DicomAet": ae_title,
                 "DicomPort": port,
-                "HttpPort": http_port or free_port(),
+                "HttpPort": http,
                 "StorageDirectory": str(directory / "storage"),
                 "IndexDirectory": str(directory / "index"),
                 "UnknownSopClassAccepted": True,
@@ -320,7 +320,8 @@ def orthanc(
         )
     )
     # It takes seconds to end by itself, which nobody needs: what it stores is thrown away.
-    return serve([require("Orthanc"), str(config)], port, patience=0)
+    command = [require("Orthanc"), str(config)]
+    return serve(command, port, ready=lambda port: accepts(port) and accepts(http), patience=0)
 
 
 def ctn_storage(directory: Path, *options: str, ae_title: str = "CTN") -> PeerContext:

@@ -1,4 +1,4 @@
-"""A print management SCP made of the blocking adapter's AE, and what an SCU of it sends."""
+"""A print management SCP made of the adapter's AE, and what an SCU of it sends."""
 
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,8 @@ from dicom_proto.sop_class import (
     PrinterInstance,
     Verification,
 )
-from dicom_transports.blocking import AE, AssociationServer, evt
+from dicom_transports.blocking import AssociationServer, evt
+from tests.contract.adapters import make_ae
 
 HOST: Final = "127.0.0.1"
 META: Final = BasicGrayscalePrintManagementMeta
@@ -65,7 +66,7 @@ class PrintSCP:
         return [(name, partial(self.serve, service)) for name, service in services.items()]
 
     def start(self) -> AssociationServer:
-        ae = AE("PRINTER")
+        ae = make_ae("PRINTER")
         for uid in META, Verification:
             ae.add_supported_context(uid)
         handlers: list[Any] = [(getattr(evt, name), handler) for name, handler in self.handlers]

@@ -1,6 +1,8 @@
-"""A verification and storage SCP and SCU made of the blocking adapter's AE, to put before real programs."""
+"""A verification and storage SCP and SCU made of the adapter's AE, to put before real programs."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,10 +13,19 @@ from dicom_proto.sop_class import Verification
 from dicom_transports import blocking
 from dicom_transports._files import FileObject, safe_path
 from dicom_transports.blocking import AE, build_context, evt
+from tests.contract.adapters import make_ae
 
 HOST = "127.0.0.1"
 WAIT = 20.0  # seconds until something that another program should have done by now counts as a hang
 SUCCESS = 0x0000
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that nobody signals."""
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 class Happened:
@@ -54,7 +65,7 @@ class StorageSCP:
     def __init__(self, directory: Path, *handlers: Any, **settings: Any) -> None:
         self.directory = directory
         self.happened = Happened()
-        self.ae = AE("SCP")
+        self.ae = make_ae("SCP")
         self.ae.add_supported_context(Verification)
         self.ae.unrestricted_storage = self.ae.requestor_order = True
         for name, value in settings.items():
@@ -77,10 +88,10 @@ class StorageSCP:
     @property
     def associations(self) -> list[Seen]:
         """What has been accepted, and what has happened to it."""
-        seen = {id(event.assoc): Seen(event.assoc) for event in self.happened.named("ACCEPTED")}
+        seen = {event.assoc: Seen(event.assoc) for event in self.happened.named("ACCEPTED")}
         for event in self.happened.events:
-            if id(event.assoc) in seen and event.name not in {"EVT_ACCEPTED", "EVT_CONN_CLOSE"}:
-                seen[id(event.assoc)].events.append(event.name.removeprefix("EVT_"))
+            if event.assoc in seen and event.name not in {"EVT_ACCEPTED", "EVT_CONN_CLOSE"}:
+                seen[event.assoc].events.append(event.name.removeprefix("EVT_"))
         return list(seen.values())
 
     def wait(self, ended: int = 1) -> list[Seen]:
@@ -97,7 +108,7 @@ class StorageSCP:
 
 def requestor_of(objects: list[FileObject], **settings: Any) -> AE:
     """An AE that proposes verification, and for each file its SOP class with its own transfer syntax."""
-    ae = AE("STORESCU")
+    ae = make_ae("STORESCU")
     needed = [(stored.meta.sop_class_uid, stored.meta.transfer_syntax) for stored in objects]
     contexts = dict.fromkeys([(str(Verification), IMPLICIT_VR_LITTLE_ENDIAN), *needed])
     ae.requested_contexts = [build_context(*context) for context in contexts]
@@ -115,8 +126,7 @@ def data_set_of(stored: FileObject) -> bytes:
 def send_files(association: blocking.Association, objects: list[FileObject]) -> None:
     """Send files as they lie there."""
     for stored in objects:
-        is_odd = len(stored.data_set) % 2  # a deflated one may be
-        assert association.send_c_store(stored.path.read_bytes() + b"\0" if is_odd else stored.path).Status == SUCCESS
+        assert association.send_c_store(stored.path).Status == SUCCESS
 
 
 def echo_and_send(address: tuple[str, int], ae_title: str, objects: list[FileObject]) -> None:

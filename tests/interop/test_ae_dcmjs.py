@@ -13,10 +13,12 @@ from dicom_proto.sop_class import (
     ModalityPerformedProcedureStep,
     StudyRootQueryRetrieveInformationModelFind,
 )
-from dicom_transports.blocking import AE, evt
+from dicom_transports.blocking import evt
+from tests.contract.adapters import make_ae
 from tests.interop import peers
 from tests.interop.archive import HOST, query, requestor
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 SCRIPT = Path(__file__).with_name("dcmjs_services.js")
 FIND = StudyRootQueryRetrieveInformationModelFind
@@ -45,7 +47,7 @@ def test_dcmjs_as_scu() -> None:
         assert event.primary_field == b"me"
         return True, b"ticket"
 
-    ae = AE("SCP")
+    ae = make_ae("SCP")
     for uid in FIND, STEP, META:
         ae.add_supported_context(uid)
     handlers: list[Any] = [

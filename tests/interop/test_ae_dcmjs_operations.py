@@ -15,13 +15,15 @@ from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.negotiation_items import AsynchronousOperationsWindowNegotiation
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 from dicom_transports._files import read_object
-from dicom_transports.blocking import AE, Association, AssociationServer, build_context, build_role, evt
+from dicom_transports.blocking import Association, AssociationServer, build_context, build_role, evt
+from tests.contract.adapters import ADAPTERS, make_ae
 from tests.interop import peers
-from tests.interop.archive import HOST, MODELS, directories, keep_in, query, requestor
+from tests.interop.archive import HOST, MODELS, begin, directories, keep_in, query, requestor
 from tests.interop.images import CT, image, path_of
-from tests.interop.storage import WAIT
+from tests.interop.storage import WAIT, wait_until
 from tests.interop.test_other_peers import assert_same
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 SCRIPT = Path(__file__).with_name("dcmjs_operations.js")
 FIND, GET, MOVE = MODELS["-S"]
@@ -38,7 +40,7 @@ def dcmjs(scenario: str, server: AssociationServer, directory: Path) -> list[str
 
 
 def serving(*handlers: Any) -> AssociationServer:
-    ae = AE("SCP")
+    ae = make_ae("SCP")
     for uid in FIND, GET, MOVE, COMMITMENT:
         ae.add_supported_context(uid)
     ae.add_supported_context(CTImageStorage, scu_role=True, scp_role=True)
@@ -58,13 +60,6 @@ def dialled(*handlers: Any, destination: int = 0) -> Iterator[tuple[peers.Peer, 
         ae.associate(*scp.address, ae_title="DCMJS", ext_neg=[window, *roles], evt_handlers=handlers) as association,
     ):
         yield scp, association
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def pending(event: Any, *, until: Callable[[], bool]) -> Iterator[tuple[int, Dataset]]:
@@ -102,7 +97,14 @@ def test_dcmjs_with_many_requests_outstanding(tmp_path: Path) -> None:
 
 
 @exchange("dcmjs-dimse", "Operations-Window", ours="SCU")
-@pytest.mark.parametrize("collect", [map, ThreadPoolExecutor(WINDOW).map], ids=["in turn", "in threads"])
+@pytest.mark.parametrize(
+    ("adapter", "collect"),
+    [
+        pytest.param("blocking", map, id="blocking-in turn"),  # which sends a request before a result is asked for
+        *(pytest.param(name, ThreadPoolExecutor(WINDOW).map, id=f"{name}-in threads") for name in ADAPTERS),
+    ],
+    indirect=["adapter"],
+)
 def test_many_requests_outstanding_at_dcmjs(collect: Any) -> None:
     """It answers none before it has all, and the last one first."""
     with dialled() as (_, association):
@@ -136,9 +138,10 @@ def test_dcmjs_cancels(tmp_path: Path) -> None:
 @exchange("dcmjs-dimse", "C-CANCEL", ours="SCU")
 def test_dcmjs_is_asked_to_cancel() -> None:
     with dialled() as (_, association):
-        results = association.send_c_find(query("STUDY", PatientID="cancel"), FIND, msg_id=1000)
+        wanted = query("STUDY", PatientID="cancel")
+        finding = begin(association, association.send_c_find, wanted, FIND, msg_id=1000)
         association.send_c_cancel(1000, None, FIND)
-        assert [status.Status for status, _ in results] == [CANCELLED]
+        assert [status.Status for status, _ in finding.result()] == [CANCELLED]
 
 
 # --- retrieval --------------------------------------------------------------------------------------------------------

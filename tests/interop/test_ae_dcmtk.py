@@ -8,7 +8,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_proto.sop_class import ModalityWorklistInformationFind
-from dicom_transports.blocking import AE, evt
+from dicom_transports.blocking import evt
+from tests.contract.adapters import make_ae
 from tests.interop import peers
 from tests.interop.archive import (
     FILES,
@@ -27,6 +28,7 @@ from tests.interop.archive import (
 )
 from tests.interop.images import contents, images, path_of, stored_in
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 every_model = pytest.mark.parametrize("model", MODELS)
 ORIGINAL = contents(images(*FILES))
@@ -120,7 +122,7 @@ def test_findscu_for_a_worklist(tmp_path: Path) -> None:
 def test_dcmqrscp(tmp_path: Path, model: str) -> None:
     """Real files go to dcmqrscp and come back: on the same association, and to a storage SCP of ours."""
     theirs, got, moved = directories(tmp_path, "theirs", "got", "moved")
-    mover = AE("MOVER")
+    mover = make_ae("MOVER")
     for uid in STORED:
         mover.add_supported_context(uid, syntaxes_of(uid))
     find, get, move = MODELS[model]

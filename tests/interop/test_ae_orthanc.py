@@ -35,6 +35,7 @@ from tests.interop.archive import (
 from tests.interop.images import contents, images, path_of, stored_in
 from tests.interop.storage import Happened
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 ORIGINAL = contents(images(*FILES))
 FIND, GET, MOVE = MODELS["-S"]

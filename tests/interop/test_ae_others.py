@@ -11,13 +11,15 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_proto.sop_class import CTImageStorage, ModalityPerformedProcedureStep
 from dicom_transports._files import read_object
-from dicom_transports.blocking import AE, Association, build_context, build_role, evt
+from dicom_transports.blocking import Association, build_context, build_role, evt
+from tests.contract.adapters import make_ae
 from tests.interop import peers
 from tests.interop.archive import FILES, HOST, MODELS, ONE, Archive, directories, keep_in, query, requestor
 from tests.interop.images import CT, contents, image, images, path_of, stored_in
-from tests.interop.storage import Happened
+from tests.interop.storage import Happened, wait_until
 from tests.interop.test_other_peers import assert_same
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 FIND, GET, MOVE = MODELS["-S"]
 STEP = ModalityPerformedProcedureStep
@@ -31,7 +33,7 @@ PENDING, SUCCESS = 0xFF00, 0x0000
 @contextmanager
 def odil(directory: Path, *handlers: Any) -> Iterator[tuple[peers.Peer, Association]]:
     """An association with Odil's SCP, which has one image for us and for our storage SCP ``MOVER``."""
-    mover = AE("MOVER")
+    mover = make_ae("MOVER")
     mover.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
     ae = requestor(FIND, GET, MOVE, STEP, storage=False)
     ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
@@ -165,7 +167,7 @@ def test_odil_reports_a_step() -> None:
         seen.append((event.request.RequestedSOPInstanceUID, event.modification_list.PatientID))
         return SUCCESS, None
 
-    ae = AE("SCP")
+    ae = make_ae("SCP")
     ae.add_supported_context(STEP)
     handlers: list[Any] = [(evt.EVT_USER_ID, identify), (evt.EVT_N_CREATE, create), (evt.EVT_N_SET, change)]
     with ae.start_server((HOST, 0), block=False, evt_handlers=handlers) as server:
@@ -211,7 +213,13 @@ def test_gdcm_moves(tmp_path: Path) -> None:
     contexts = [build_context(described.SOPClassUID, image(ONE).meta.transfer_syntax)]
     port = peers.free_port()
     archive.destinations["GDCM"] = HOST, port, {"contexts": contexts}
+
+    def move(event: Any) -> Iterator[Any]:
+        wait_until(lambda: peers.listens(port))  # it asks before it does
+        yield from archive.move(event)
+
     with archive.start() as server:
+        server.bind(evt.EVT_C_MOVE, move)
         server.bind(evt.EVT_RELEASED, happened)
         options = ["--move", "--patientroot", "--patient", "--key", f"10,20={described.PatientID}"]
         run_gdcmscu(happened, server.address, *options, "-o", theirs, "--port-scp", port)

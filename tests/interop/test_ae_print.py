@@ -10,6 +10,7 @@ from tests.interop.archive import requestor
 from tests.interop.images import CT, path_of
 from tests.interop.printer import META, PrintSCP, print_one_film
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 WHOLE_FILM = [
     ("N_GET", Printer),

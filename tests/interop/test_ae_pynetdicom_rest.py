@@ -18,6 +18,7 @@ from tests.interop.libraries import Sides, dialled, recorder, serving, with_cont
 from tests.interop.printer import META, PrintSCP, print_one_film
 from tests.interop.storage import WAIT
 
+pytestmark = pytest.mark.usefixtures("adapter")
 between = pytest.mark.between
 ORIGINAL = dcmread(path_of(CT))
 INSTANCE = "1.2.3.4"
@@ -51,12 +52,9 @@ def stored_pixels(stored: list[bytes | None]) -> tuple[str, Any]:
     return "EVT_C_STORE", store
 
 
-def provide(event: Any) -> Iterator[Any]:
+def provide(_event: Any) -> Iterator[Any]:
     yield 1
-    instance = deepcopy(ORIGINAL)
-    if event.context.abstract_syntax == BULKLESS:
-        del instance.PixelData
-    yield PENDING, instance
+    yield PENDING, deepcopy(ORIGINAL)
 
 
 @between(f"C-GET {RETRIEVED}")

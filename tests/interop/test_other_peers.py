@@ -16,6 +16,7 @@ from tests.interop import peers
 from tests.interop.images import CT, contents, images, path_of, stored_in
 from tests.interop.storage import StorageSCP, echo_and_send
 
+pytestmark = pytest.mark.usefixtures("adapter")
 exchange = pytest.mark.exchange
 UNCERTAIN = ("SpecificCharacterSet", "DataSetTrailingPadding")
 NAMES = (CT, "rtplan.dcm", "test-SR.dcm")

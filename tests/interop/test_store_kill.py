@@ -17,7 +17,8 @@ from dicom_proto.sop_class import CTImageStorage
 from dicom_transports.storage import sweep
 from tests.interop import peers
 
-COUNT, ROUNDS = 200, 6
+COUNT = 200
+ROUNDS = [*(("blocking", seed) for seed in range(6)), ("trio", 6), ("asyncio", 7)]
 SENT = re.compile(r"Sending file: (?P<path>\S+)(?P<rest>(?:(?!Sending file:).)*)", re.DOTALL)
 
 
@@ -52,13 +53,15 @@ def acknowledged(output: str) -> list[Path]:
 
 
 @pytest.mark.exchange("DCMTK", "C-STORE", ours="SCP")
-@pytest.mark.parametrize("seed", range(ROUNDS))
-def test_what_was_answered_survives_a_kill(tmp_path: Path, objects: dict[Path, Dataset], seed: int) -> None:
+@pytest.mark.parametrize(("adapter", "seed"), ROUNDS)
+def test_what_was_answered_survives_a_kill(
+    tmp_path: Path, objects: dict[Path, Dataset], adapter: str, seed: int
+) -> None:
     moment = random.Random(seed)
     after = moment.randrange(COUNT // 2)
     storescu = peers.require("storescu")
     port = peers.free_port()
-    server = [sys.executable, str(Path(__file__).with_name("storing_scp.py")), str(port), str(tmp_path)]
+    server = [sys.executable, str(Path(__file__).with_name("storing_scp.py")), adapter, str(port), str(tmp_path)]
     sender = [storescu, "-v", "-xi", "+sd", peers.HOST, str(port), str(next(iter(objects)).parent)]
     with peers.serve(server, port) as scp, peers.start(sender) as scu:
         deadline = time.monotonic() + peers.RUN_SECONDS

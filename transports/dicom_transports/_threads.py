@@ -125,7 +125,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             case Await():
                 return self._wait(effect.condition)
             case Drain():
-                return self._take_in() or self._wait(lambda: self.peer.connection.write_room or None)
+                return self._take_in() or self._wait(self._room_to_write)
             case Call():
                 return scope.call(effect)
             case Pull():
@@ -191,7 +191,11 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             if now > self._looked_at + _GLANCE:
                 self._looked_at = now
                 link.receive()
-            return 0 if self.has_news else self.peer.connection.write_room
+            return self._room_to_write() or 0
+
+    def _room_to_write(self) -> int | None:
+        """Return how many bytes may be written, ``None`` if none, or if something is to be told before."""
+        return None if self.has_news else self.peer.connection.write_room or None
 
     def _next_work(self) -> Program[None] | None:
         """Return what has to be done before anything is waited for, if there is something."""
