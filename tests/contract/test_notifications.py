@@ -135,14 +135,19 @@ def test_stored_object_is_shown_whole() -> None:
     image["PixelData"].VR = "OW"
     ae = entity("SCU", CTImageStorage)
     with (
-        serving(*bound(theirs, evt.EVT_DATA_RECV, evt.EVT_DIMSE_RECV), (evt.EVT_C_STORE, store)) as server,
-        dial(server, *bound(ours, evt.EVT_DATA_SENT), ae=ae) as association,
+        serving(
+            *bound(theirs, evt.EVT_DATA_RECV, evt.EVT_DIMSE_RECV, evt.EVT_CONN_CLOSE), (evt.EVT_C_STORE, store)
+        ) as server,
+        dial(server, *bound(ours, evt.EVT_DATA_SENT, evt.EVT_CONN_CLOSE), ae=ae) as association,
     ):
         assert association.send_c_store(image).Status == 0x0000
+    for side in (ours, theirs):
+        side.wait("CONN_CLOSE")
     message = theirs.wait("DIMSE_RECV").message
     assert message.AffectedSOPInstanceUID == image.SOPInstanceUID
     assert message.data_set.getvalue() == stored[0]
-    assert [event.data for event in of(theirs, evt.EVT_DATA_RECV)] == [event.data for event in ours.events]
+    received, sent = of(theirs, evt.EVT_DATA_RECV), of(ours, evt.EVT_DATA_SENT)
+    assert [event.data for event in received] == [event.data for event in sent]
 
 
 def test_abort_and_what_came_before() -> None:
@@ -174,6 +179,7 @@ def test_bound_later() -> None:
         association.send_c_echo()
         association.bind(evt.EVT_DIMSE_RECV, ours)
         association.send_c_echo()
+        ours.wait("DIMSE_RECV")
         association.unbind(evt.EVT_DIMSE_RECV, ours)
         association.send_c_echo()
     assert ours.names == ["DIMSE_RECV"]

@@ -102,6 +102,7 @@ class Workers:
 
 def _run(serve: Callable[..., object], address: Address, arguments: tuple[Any, ...]) -> None:
     """Serve in a process of its own; to be told to stop is to be interrupted, which every adapter knows to handle."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         serve(address, *arguments)
