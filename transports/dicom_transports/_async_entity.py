@@ -44,7 +44,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         self._loop = ae.loop()
         self._changed = self._loop.signal()  # an association has ended
         self._accepting: Group | None = None
-        self._has_ended = self._loop.signal()
+        self._is_deaf = self._loop.signal()  # set when it listens no more
 
     async def serve(self) -> None:
         """Serve associations until :meth:`shutdown` has ended, or this is cancelled, which aborts them."""
@@ -55,7 +55,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
                     accepting.start(self._accept, associations)
         finally:
             self._listener.close()
-            self._has_ended.set()
+            self._is_deaf.set()
 
     async def shutdown(self, finish_within: float | None = None) -> None:
         """Stop listening, end every association, and wait until all have ended.
@@ -69,6 +69,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
             self._listener.close()
             return
         self._accepting.cancel()
+        await self._is_deaf.wait()
         if finish_within is not None:
             deadline = self._loop.now() + finish_within
             while self._associations and await self._loop.wait_until(self._changed, deadline):
@@ -79,7 +80,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
             await self._loop.wait_until(self._changed, None)
 
     async def _accept(self, associations: Group) -> None:
-        with self._listener:  # nobody waits in vain to be accepted afterwards
+        try:
             while True:
                 await self._loop.readable(self._listener)
                 try:
@@ -90,6 +91,9 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
                     continue
                 if sock is not None:
                     self._receive(sock, associations)
+        finally:  # nobody waits in vain to be accepted afterwards
+            self._listener.close()
+            self._is_deaf.set()
 
     def _receive(self, sock: socket.socket, associations: Group) -> None:
         """Start to serve one connection; those too many are rejected, up to a bound of their own."""
