@@ -271,9 +271,14 @@ def _encode_sequence(element: DataElement, syntax: Syntax, charset: str | list[s
     return RawDataElement(element.tag, "SQ", length, value, 0, syntax.implicit, syntax.little)
 
 
+_VR: Final = re.compile("[A-Z]{2}")
+
+
 def _writable(dataset: Dataset, tag: BaseTag, syntax: Syntax, *, as_read: bool) -> DataElement:
     """Return an element as pydicom can write it: raw if that will do, and of even length (PS3.5 7.1.1)."""
     element = dataset.get_item(tag)
+    if element.is_raw and element.VR and not _VR.fullmatch(element.VR):  # nobody can tell how long its length field is
+        raise LocalProtocolError(f"{_named(tag)} has a value representation that is none: it cannot be encoded")
     odd = not _is_undefined(element) and isinstance(element.value, bytes) and len(element.value) % 2
     if element.is_raw and (odd or not (as_read and (element.VR or syntax.implicit))):
         element = dataset[tag]

@@ -742,3 +742,9 @@ def test_the_head_of_a_file_has_a_bound() -> None:
         assert read_file_meta(content[:known]) == NeedBytes(min(2 * known, 1 << 20))
     with pytest.raises(LocalProtocolError, match="no complete DICOM file"):
         read_file_meta(content[: 1 << 20])
+
+
+def test_a_value_representation_that_is_none_is_not_encoded() -> None:
+    read = decode(bytes.fromhex("e07f4f00554e000000000000 2800023055a00600000100001000"), "1.2.840.10008.1.2.1")
+    with pytest.raises(LocalProtocolError, match="value representation"):
+        encode(read, "1.2.840.10008.1.2.1")
