@@ -111,13 +111,9 @@ class Channel:
             except OSError as error:
                 _log.debug("! sending failed: %s", error)
                 self._queue.clear()
-                self.end_input()  # what the peer has said before, perhaps why, can still be received
+                self._shut(socket.SHUT_RD)  # what the peer has said before, perhaps why, can still be received
                 return progress
             progress = True
-
-    def end_input(self) -> None:
-        """Let the connection end for this side after what has arrived already; whoever waits for bytes wakes."""
-        self._shut(socket.SHUT_RD)
 
     def end_output(self) -> None:
         """Tell the peer that nothing more will come, behind what has been sent."""

@@ -130,10 +130,6 @@ class Link:
 
     # --- its end ------------------------------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Wake a thread that waits for bytes: none come any more."""
-        self._channel.end_input()
-
     def say_farewell(self) -> None:
         """Send what is left, and give the peer a moment to read it and close the connection."""
         self.flush()

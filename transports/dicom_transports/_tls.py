@@ -183,10 +183,9 @@ class TLSLayer:
         if self.is_established:
             return
         try:
-            self.ssl_object.do_handshake()
-            self.is_established = True
-        except ssl.SSLWantReadError:
-            pass
+            with suppress(ssl.SSLWantReadError):  # the peer has to go on
+                self.ssl_object.do_handshake()
+                self.is_established = True
         except ssl.SSLError as error:
             self._fail(error)
 
@@ -196,11 +195,10 @@ class TLSLayer:
         block = memoryview(bytearray(self._incoming.pending + RECORD))
         length = 0
         try:
-            while count := cast(int, self.ssl_object.read(RECORD, block[length:])):  # a length, as there is a buffer
-                length += count
-            self.is_closed = True
-        except ssl.SSLWantReadError:
-            pass
+            with suppress(ssl.SSLWantReadError):  # the rest of a record has not arrived
+                while count := cast(int, self.ssl_object.read(RECORD, block[length:])):  # a length: there is a buffer
+                    length += count
+                self.is_closed = True
         except ssl.SSLZeroReturnError:  # closed as well, when this side has closed before
             self.is_closed = True
         except ssl.SSLError as error:
