@@ -1,7 +1,7 @@
 """Measure, and print tables: ``python -m benchmarks --help``."""
 
 import argparse
-import json
+import re
 import signal
 import sys
 import tempfile
@@ -12,10 +12,23 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
-from benchmarks import codec, core, crowds, dialogues, far, finding, messages, report, storing
+from benchmarks import (
+    codec,
+    core,
+    crowds,
+    dialogues,
+    far,
+    finding,
+    lengths,
+    messages,
+    report,
+    storing,
+    workers,
+)
 from benchmarks.files import Files
 from benchmarks.measure import Result, Scale, Workload, measure
 from benchmarks.peers import absent
+from benchmarks.record import Kept, UnusableError
 
 __all__ = ["all_workloads", "main"]
 
@@ -30,7 +43,18 @@ GROUPS: Final[Mapping[str, Callable[[Scale, Files], Workloads]]] = {
     "find": finding.workloads,
     "far": far.workloads,
     "crowd": crowds.workloads,
+    "workers": workers.workloads,
+    "lengths": lengths.workloads,
 }
+STRICT: Final = ("dialogue: ", "store: objects of 4 KB")
+"""How the names of workloads begin in which one side always waits for the other: they get one core."""
+NOTHING_NEW: Final = re.compile(
+    r"objects of 4 KB.*: .*/16K"  # they fit into the shortest PDU
+    r"|to disk.*: (?!storescu).* > storescp"  # how an SCU fares with storescp is measured without a disk
+    r"|to disk.*: (blocking > pynetdicom|pynetdicom > blocking)"  # likewise
+    r"|objects of 4 KB.*: ((?!pynetdicom).* > pynetdicom|pynetdicom > (?!pynetdicom))"  # who with whom, images tell
+)
+"""Contestants, each behind the name of the workload, that are left out, so that a run takes no longer than it must."""
 QUICK: Final = Scale(
     seconds=0.0,
     repeat=1,
@@ -54,8 +78,14 @@ def all_workloads(scale: Scale, files: Files) -> dict[str, Workload]:
     found = {}
     for group, workloads in GROUPS.items():
         for workload in workloads(scale, files):
-            found[f"{group}: {workload.name}"] = workload
+            name = f"{group}: {workload.name}"
+            contestants = {who: run for who, run in workload.contestants.items() if not _is_known(name, who)}
+            found[name] = evolve(workload, contestants=contestants, one_core=name.startswith(STRICT))
     return found
+
+
+def _is_known(workload: str, contestant: str) -> bool:
+    return NOTHING_NEW.search(f"{workload}: {contestant}") is not None
 
 
 def thinned(workload: Workload, every: int, offset: int) -> Workload:
@@ -64,16 +94,27 @@ def thinned(workload: Workload, every: int, offset: int) -> Workload:
     return evolve(workload, contestants={first: run, **dict(islice(others, offset % every, None, every))})
 
 
-def run(scale: Scale, only: Sequence[str], files: Files, failed: Callable[[str], object]) -> dict[str, Result]:
-    """Measure all workloads, or those that have one of some words in their names."""
-    results: dict[str, Result] = {}
-    for number, (name, workload) in enumerate(all_workloads(scale, files).items()):
-        if not only or any(word in name for word in only):
-            print(f"measuring {name}", file=sys.stderr)
-            result = measure(thinned(workload, scale.every, number), scale.repeat, failed)
+def run(
+    scale: Scale, only: Sequence[str], files: Files, failed: Callable[[str], object], kept: Kept
+) -> dict[str, Result]:
+    """Measure all workloads, or those that have one of some words in their names; but none again that is kept."""
+    workloads = {
+        name: thinned(workload, scale.every, number)
+        for number, (name, workload) in enumerate(all_workloads(scale, files).items())
+    }
+    results = kept.read(workloads, scale)
+    for name, workload in workloads.items():
+        if name not in results and (not only or any(word in name for word in only)):
+            _say(f"{name}\n")
+            result = measure(workload, scale.repeat, failed, _say)
             if result.samples:
                 results[name] = result
+                kept.write(results, scale)
     return results
+
+
+def _say(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def _parse(words: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
@@ -82,7 +123,8 @@ def _parse(words: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpar
         "--only", action="append", default=[], metavar="NAME", help="only workloads whose name has this in it"
     )
     parser.add_argument("--repeat", type=int, default=Scale().repeat, metavar="N", help="rounds (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file, after each workload")
+    parser.add_argument("--resume", action="store_true", help="measure only what is not in that file yet")
     parser.add_argument("--directory", type=Path, help="where files are sent from and stored (default: the system's)")
     parser.add_argument(
         "--quick", action="store_true", help="everything once and small, with some contestants, to see that it works"
@@ -93,12 +135,18 @@ def _parse(words: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpar
 def main(words: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     parser, arguments = _parse(words)
+    if arguments.resume and arguments.json is None:
+        parser.error("--resume needs --json")
     for name in absent():
         print(f"not here, and so left out: {name}", file=sys.stderr)
     scale = QUICK if arguments.quick else Scale(repeat=arguments.repeat)
     failures: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="dicom-benchmarks-", dir=arguments.directory) as directory:
-        results = run(scale, arguments.only, Files(Path(directory)), failures.append)
+    try:
+        with tempfile.TemporaryDirectory(prefix="dicom-benchmarks-", dir=arguments.directory) as directory:
+            kept = Kept(arguments.json, is_resumed=arguments.resume)
+            results = run(scale, arguments.only, Files(Path(directory)), failures.append, kept)
+    except UnusableError as error:
+        parser.error(str(error))
     if not results and not failures:
         parser.error(f"no workload has one of {arguments.only} in its name")
     report.show(results)
@@ -106,8 +154,6 @@ def main(words: Sequence[str] | None = None) -> int:
         print("this was a quick run: its figures mean nothing")
     for failure in failures:
         print(f"failed, and so left out: {failure}", file=sys.stderr)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(report.as_json(results), indent=2) + "\n", encoding="utf-8")
     return 1 if failures else 0
 
 

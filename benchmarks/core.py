@@ -14,6 +14,7 @@ from dicom_proto.upper_layer.pdu import AAssociateRQ
 __all__ = ["workloads"]
 
 KIB = 1 << 10
+_SMALLER = 4  # is the big object
 
 
 def carry(source: Connection, target: Connection) -> None:
@@ -106,15 +107,16 @@ def through(total: int, maximum_length: int, block: int) -> Sample:
 
 def workloads(scale: Scale) -> Iterator[Workload]:
     """Yield the workloads of the core."""
+    total = scale.big // _SMALLER
     for maximum_length in (16 * KIB, 128 * KIB):
         for block in (64 * KIB, 256 * KIB):
             yield Workload(
                 f"data set, PDUs of {maximum_length // KIB} KiB in blocks of {block // KIB} KiB",
                 "B",
                 {
-                    OURS: partial(through, scale.big, maximum_length, block),
-                    "limit: copy": partial(limits.copy_blocks, scale.big, block),
-                    "limit: plain loop": partial(limits.frame_and_parse, scale.big, maximum_length, block),
+                    OURS: partial(through, total, maximum_length, block),
+                    "limit: copy": partial(limits.copy_blocks, total, block),
+                    "limit: plain loop": partial(limits.frame_and_parse, total, maximum_length, block),
                 },
             )
     yield Workload("associate and release", "association", {OURS: partial(associations, scale)})

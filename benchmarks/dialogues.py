@@ -12,7 +12,7 @@ from benchmarks.peers import each_with_itself, has_dcmtk
 
 __all__ = ["workloads"]
 
-FEWER = 50  # for who is slow
+FEWER = 25  # for who is slow
 
 
 def _echo_pairs() -> Pairs:

@@ -33,4 +33,4 @@ def workloads(scale: Scale, files: Files) -> Iterator[Workload]:
         scu, scp = dcmtk.storescu("128K"), dcmtk.storescp("128K")
         contestants[f"{scu.name} > {scp.name}"] = partial(_run, scu, scp, 1, scale, files)
     name = f"objects of 4 KB, {scale.delay * 1000:.0f} ms there and back"
-    yield Workload(name, "object", contestants, partial(files.small, scale.small))
+    yield Workload(name, "object", contestants, partial(files.small, scale.small), rounds=3)

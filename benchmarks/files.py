@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,11 @@ NOBODY: Final = "NOBODY"  # a name that no patient has
 _UID: Final = "1.2.826.0.1.3680043.8.498.1203644813295147.{}.10000000"
 _SERIAL: Final = b".10000000"
 _LENGTH_FIELD: Final = 4  # bytes of the length of the pixel data, which end the head of a file
+_FRAME: Final = 512 * 512 * 2  # bytes
+_BEHIND_PIXELS: Final = b"\xe1\x7f\x10\x00LO\x0a\x00BENCHMARKS" + b"\xe1\x7f\x10\x10OB\x00\x00"
 
 
-def _image(pixels: int) -> bytes:
+def _image(pixels: int, frames: int = 0) -> bytes:
     """Return a CT image as a file, up to the pixel data that would follow: so many bytes."""
     image = identifier()
     image.file_meta = FileMetaDataset()
@@ -35,6 +37,8 @@ def _image(pixels: int) -> bytes:
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
     image.RescaleIntercept, image.RescaleSlope = "-1024", "1"
+    if frames:
+        image.NumberOfFrames = frames
     image.add_new("PixelData", "OW", b"")
     file = BytesIO()
     dcmwrite(file, image, enforce_file_format=True)
@@ -106,13 +110,27 @@ class Files:
 
     def big(self, length: int) -> tuple[Path, ...]:
         """Return one object with so many bytes of pixel data, all of them zero."""
-        name = f"big_{length}"
+        return self._zeros(f"big_{length}", _image(length), length)
+
+    def frames(self, length: int) -> tuple[Path, ...]:
+        """Return the same with so many bytes in frames of 512 KiB."""
+        return self._zeros(f"frames_{length}", _image(length, -(-length // _FRAME)), length)
+
+    def longest(self, length: int) -> tuple[Path, ...]:
+        """Return the same with so many bytes, half of them in a private element: none can have 4 GiB (PS3.5 7.1.1)."""
+        half = length // 2 & ~1
+        head = _image(half)
+        behind = _BEHIND_PIXELS + half.to_bytes(_LENGTH_FIELD, "little")
+        return self._zeros(f"longest_{length}", head, half, behind, half)
+
+    def _zeros(self, name: str, *parts: bytes | int) -> tuple[Path, ...]:
+        """Write a file of bytes and of lengths of zeros, which take no room."""
         if name not in self._made:
             path = self.root / f"{name}.dcm"
-            head = _image(length)
             with path.open("wb") as file:
-                file.write(head)
-                file.truncate(len(head) + length)
+                for part in parts:
+                    file.write(part) if isinstance(part, bytes) else file.seek(part, SEEK_CUR)
+                file.truncate()
             _read(path)
             self._made[name] = (path,)
         return self._made[name]

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from benchmarks.finding import DECODES, ENCODES
 from benchmarks.measure import OURS, Result
+from benchmarks.workers import PROCESSES
 
 __all__ = ["GOALS", "Figure", "Goal"]
 
@@ -108,7 +109,10 @@ def _of_the_codec() -> Iterator[Goal]:
 
 
 def _of_crowds() -> Iterator[Goal]:
+    more, one = PROCESSES
     for adapter in _ADAPTERS:
+        load = "workers: 8 associations, objects of 4 KB"
+        yield Goal(load, f"{adapter}, {more}", "ratio", 1.0, f"{adapter}, {one}")
         yield Goal("crowd: 1,000 idle associations", adapter, "CPU", 0.01)
         for word in ("idle", "busy"):
             yield Goal(f"crowd: 1,000 {word} associations", adapter, "failures", 0)

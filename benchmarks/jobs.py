@@ -31,6 +31,8 @@ class Job:
         C-FIND requests, and the responses to each.
     window : int
         The asynchronous operations window that is offered.
+    pdu_length : int or None
+        The longest PDU that an adapter sends, in bytes, if not what it sends by default.
     """
 
     associations: int = 1
@@ -39,6 +41,7 @@ class Job:
     queries: int = 0
     matches: int = 0
     window: int = 1
+    pdu_length: int | None = None
 
     @property
     def operations(self) -> int:
@@ -72,6 +75,10 @@ class Service:
         The asynchronous operations window that is accepted.
     most : int
         Associations at a time.
+    pdu_length : int or None
+        The maximum length of PDUs that an adapter states, in bytes, if not what it states by default; 0 for any.
+    shared : tuple of str and int or None
+        Where to listen together with other processes; otherwise the system chooses a port.
     """
 
     stored: Stored = IN_MEMORY
@@ -79,6 +86,8 @@ class Service:
     is_encoded: bool = False
     window: int = 1
     most: int = 100
+    pdu_length: int | None = None
+    shared: Address | None = None
 
 
 Serve: TypeAlias = Callable[[Service], AbstractContextManager[Peer]]

@@ -16,9 +16,11 @@ from attrs import evolve, field, frozen
 
 from benchmarks.usage import own_memory
 
-__all__ = ["OURS", "Result", "Sample", "Scale", "Workload", "measure", "rate", "timed"]
+__all__ = ["CORE", "OURS", "Result", "Sample", "Scale", "Workload", "measure", "rate", "timed"]
 
 OURS: Final = "dicom-proto"
+CORE: Final = max(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
+"""The core on which workloads for one core run; ``None`` where the platform binds no process to a core."""
 
 # A forked process is there at once and has all modules imported already; its memory is measured from there on.
 _FORK: Final = multiprocessing.get_context("fork")
@@ -54,18 +56,18 @@ class Scale:
         Objects over a link with so many seconds there and back.
     """
 
-    seconds: float = 0.2
+    seconds: float = 0.05
     repeat: int = 5
     every: int = 1
     big: int = 1 << 30
     images: int = 500
     small: int = 5000
-    echoes: int = 10_000
-    associations: int = 500
+    echoes: int = 5000
+    associations: int = 300
     queries: int = 25
     matches: int = 400
     crowds: tuple[int, ...] = (10, 100, 1000)
-    hold: float = 2.0
+    hold: float = 1.0
     far: int = 200
     delay: float = 0.02
 
@@ -104,12 +106,26 @@ class Workload:
         Who does it; all others are compared with the first.
     prepare : callable, optional
         Called once before, not measured.
+    one_core : bool
+        Whether all processes of a run share one core. Where one side always waits for the other, each message wakes a
+        process: on another core that takes ten times as long, and whether it is another one is up to the scheduler.
+    rounds : int or None
+        The most rounds that it gets, where more say nothing new; ``None`` for any number.
     """
 
     name: str
     unit: str
     contestants: Mapping[str, Callable[[], Sample]]
     prepare: Callable[[], object] | None = None
+    one_core: bool = False
+    rounds: int | None = None
+
+    @property
+    def cores(self) -> str:
+        """Tell where its processes run."""
+        if not self.one_core:
+            return "all cores"
+        return "not bound to a core" if CORE is None else "one core"
 
 
 @frozen
@@ -166,7 +182,9 @@ def timed(step: Callable[[], object], count: int = 1) -> float:
     return perf_counter() - began
 
 
-def measure(workload: Workload, repeat: int, failed: Callable[[str], object]) -> Result:
+def measure(
+    workload: Workload, repeat: int, failed: Callable[[str], object], say: Callable[[str], object] = lambda _: None
+) -> Result:
     """Run the contestants in turn, so that whatever else the machine does meets them alike.
 
     Parameters
@@ -174,26 +192,33 @@ def measure(workload: Workload, repeat: int, failed: Callable[[str], object]) ->
     workload : Workload
         What they do.
     repeat : int
-        Rounds.
+        Rounds, unless the workload has less.
     failed : callable
         Called with what there is to say about a contestant who fails; that one is left out.
+    say : callable, optional
+        Called with how far it is, in pieces of lines.
     """
     if workload.prepare is not None:
         workload.prepare()
     samples: dict[str, list[Sample]] = {name: [] for name in workload.contestants}
-    for _ in range(repeat):
+    rounds = min(repeat, workload.rounds or repeat)
+    for number in range(rounds):
+        say(f"  {number + 1} of {rounds}:")
         for name in tuple(samples):
+            began = monotonic()
             try:
-                samples[name].append(_run_apart(workload.contestants[name]))
+                samples[name].append(_run_apart(workload.contestants[name], workload.one_core))
             except RuntimeError as error:
                 del samples[name]
                 failed(f"{workload.name}, {name}: {error}")
+            say(f" {name} {monotonic() - began:.1f} s;")
+        say("\n")
     return Result(workload, samples)
 
 
-def _run_apart(run: Callable[[], Sample]) -> Sample:
+def _run_apart(run: Callable[[], Sample], one_core: bool) -> Sample:
     receiver, sender = _FORK.Pipe(duplex=False)
-    process = _FORK.Process(target=_report, args=(run, sender))
+    process = _FORK.Process(target=_report, args=(run, one_core, sender))
     process.start()
     sender.close()
     try:
@@ -229,8 +254,10 @@ def _end(process: ForkProcess) -> None:
     process.join()
 
 
-def _report(run: Callable[[], Sample], sender: Pipe) -> None:
+def _report(run: Callable[[], Sample], one_core: bool, sender: Pipe) -> None:
     os.setsid()  # a process group of its own, for what it starts
+    if one_core and CORE is not None:
+        os.sched_setaffinity(0, {CORE})  # also of what it starts
     logging.disable()  # what peers have to say about being killed
     before = own_memory()
     sample = run()

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from time import perf_counter, process_time
 from typing import Any, Final, TypeAlias
 
+from attrs import evolve
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -30,6 +31,7 @@ __all__ = [
     "QUERY_MODEL",
     "SCPS",
     "SCUS",
+    "SERVERS",
     "check",
     "check_matches",
     "prepare_scu",
@@ -38,6 +40,7 @@ __all__ = [
 
 QUERY_MODEL: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 LOOPBACK: Final = (HOST, 0)
+Serve: TypeAlias = Callable[[Service, Report], object]
 Run: TypeAlias = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
 
 
@@ -69,10 +72,16 @@ def _entity(make: Callable[[str], Any], service: Service) -> Any:
     ae = make("SCP")
     ae.maximum_associations = service.most
     ae.maximum_operations_performed = service.window
+    if service.pdu_length is not None:
+        ae.maximum_pdu_size = service.pdu_length
     ae.add_supported_context(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)
     ae.add_supported_context(CT_IMAGE, ExplicitVRLittleEndian)
     ae.add_supported_context(QUERY_MODEL, ExplicitVRLittleEndian)
     return ae
+
+
+def _start(ae: Any, service: Service, **options: Any) -> Any:
+    return ae.start_server(service.shared or LOOPBACK, reuse_port=service.shared is not None, **options)
 
 
 def _match(service: Service) -> Any:
@@ -92,7 +101,7 @@ def _serve_blocking(service: Service, report: Report) -> None:
 
     store: Any = (lambda _: 0x0000) if service.stored.directory is None else _sink(service)
     handlers = [(EVT_C_STORE, store), (EVT_C_FIND, find)]
-    with _entity(blocking.AE, service).start_server(LOOPBACK, block=False, evt_handlers=handlers) as server:
+    with _start(_entity(blocking.AE, service), service, block=False, evt_handlers=handlers) as server:
         report(server.address)
         threading.Event().wait()
 
@@ -109,7 +118,7 @@ async def _serve_loop(make: Callable[[str], Any], service: Service, report: Repo
 
     store: Any = ignore if service.stored.directory is None else _sink(service)
     handlers = [(EVT_C_STORE, store), (EVT_C_FIND, find)]
-    async with _entity(make, service).start_server(LOOPBACK, evt_handlers=handlers) as server:
+    async with _start(_entity(make, service), service, evt_handlers=handlers) as server:
         report(server.address)
         await wait
 
@@ -131,6 +140,8 @@ def prepare_scu(ae: Any, job: Job) -> Any:
 def _scu_entity(make: Callable[[str], Any], job: Job) -> Any:
     ae = make("SCU")
     ae.maximum_operations_invoked = job.window
+    if job.pdu_length is not None:
+        ae.limits = evolve(ae.limits, send_pdu_length=job.pdu_length)
     return prepare_scu(ae, job)
 
 
@@ -170,34 +181,36 @@ def _timed(do: Callable[[tuple[str, int], Job], object], address: tuple[str, int
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def _blocking() -> tuple[Scu, Scp]:
-    def serve(service: Service) -> AbstractContextManager[Peer]:
-        return forked(partial(_serve_blocking, service))
-
-    return Scu("blocking", partial(_timed, _talk_blocking)), Scp("blocking", serve)
+def _forked(serve: Serve, service: Service) -> AbstractContextManager[Peer]:
+    return forked(partial(serve, service))
 
 
-def _looping(name: str, make: Callable[[str], Any], run: Run, forever: Callable[[], Awaitable[Any]]) -> tuple[Scu, Scp]:
-    def serve(service: Service) -> AbstractContextManager[Peer]:
-        async def main(report: Report) -> None:
+def _looping(
+    name: str, make: Callable[[str], Any], run: Run, forever: Callable[[], Awaitable[Any]]
+) -> tuple[Scu, Serve]:
+    def serve(service: Service, report: Report) -> None:
+        async def main() -> None:
             await _serve_loop(make, service, report, forever())
 
-        return forked(lambda report: run(partial(main, report)))
+        run(main)
 
     def talk(address: tuple[str, int], job: Job) -> None:
         run(partial(_talk_loop, make, address, job))
 
-    return Scu(name, partial(_timed, talk)), Scp(name, serve)
+    return Scu(name, partial(_timed, talk)), serve
 
 
-def _all() -> Iterator[tuple[Scu, Scp]]:
-    yield _blocking()
+def _all() -> Iterator[tuple[Scu, Serve]]:
+    yield Scu("blocking", partial(_timed, _talk_blocking)), _serve_blocking
     yield _looping("asyncio", over_asyncio.AE, lambda main: asyncio.run(main()), lambda: asyncio.Event().wait())
     if find_spec("trio"):
         trio: Any = import_module("trio")
         yield _looping("trio", import_module("dicom_transports.trio").AE, trio.run, trio.sleep_forever)
 
 
-PAIRS: Final = tuple(_all())
-SCUS: Final = tuple(scu for scu, _ in PAIRS)
-SCPS: Final = tuple(scp for _, scp in PAIRS)
+_ALL: Final = tuple(_all())
+SERVERS: Final = {scu.name: serve for scu, serve in _ALL}
+"""What serves in the process that calls it, until that is interrupted."""
+SCUS: Final = tuple(scu for scu, _ in _ALL)
+SCPS: Final = tuple(Scp(name, partial(_forked, serve)) for name, serve in SERVERS.items())
+PAIRS: Final = tuple(zip(SCUS, SCPS, strict=True))

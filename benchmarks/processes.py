@@ -20,7 +20,7 @@ from attrs import frozen
 
 from benchmarks.usage import Usage, peak_memory, usage_of
 
-__all__ = ["HOST", "Address", "Peer", "Report", "Spent", "execute", "forked", "free_port", "started"]
+__all__ = ["HOST", "Address", "Peer", "Report", "Spent", "execute", "forked", "free_port", "listeners", "started"]
 
 HOST: Final = "127.0.0.1"
 Address: TypeAlias = tuple[str, int]
@@ -135,16 +135,16 @@ def _content(log: IO[bytes]) -> str:
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = monotonic() + _PATIENCE
-    while not _listens(port):
+    while not listeners(port):
         if process.poll() is not None or monotonic() > deadline:
             raise RuntimeError(f"{process.args!r} does not listen: {_content(log)}")
         sleep(0.002)
 
 
-def _listens(port: int) -> bool:
-    """Tell whether somebody listens on a port, without a connection that the server would have to serve."""
+def listeners(port: int) -> int:
+    """Tell how many sockets listen on a port, without a connection that a server would have to serve."""
     rows = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    return any(row.split()[1].endswith(f":{port:04X}") and row.split()[3] == "0A" for row in rows)
+    return sum(row.split()[1].endswith(f":{port:04X}") and row.split()[3] == "0A" for row in rows)
 
 
 def _children_cpu() -> float:

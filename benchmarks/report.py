@@ -1,16 +1,14 @@
-"""The figures as tables for people and as JSON for programs."""
+"""The figures as tables for people."""
 
-import os
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.goals import GOALS, Figure, Goal
 from benchmarks.measure import Result
 
-__all__ = ["as_json", "show"]
+__all__ = ["show"]
 
 HEADINGS: Final = ("workload", "who", "median", "each", "lowest, highest", "the first is", "memory, SCU SCP", "more")
 GOAL_HEADINGS: Final = ("goals: workload", "who", "goal", "measured", "reached")
@@ -58,6 +56,10 @@ def _memory(result: Result, who: str) -> str:
     return "  ".join("-" if growth is None else _bytes(growth) for growth in growths)
 
 
+def _told_where(name: str, result: Result) -> str:
+    return f"{name} ({result.workload.cores})" if result.workload.one_core else name
+
+
 def _rows(name: str, result: Result) -> list[Row]:
     rows: list[Row] = []
     first = next(iter(result.samples))
@@ -66,7 +68,7 @@ def _rows(name: str, result: Result) -> list[Row]:
         lowest, highest = min(sample.rate for sample in samples), max(sample.rate for sample in samples)
         rows.append(
             (
-                "" if number else name,
+                "" if number else _told_where(name, result),
                 who,
                 _rate(middle, unit),
                 _each(middle, unit),
@@ -147,45 +149,3 @@ def show(results: Mapping[str, Result]) -> None:
     goals = _goal_rows(results)
     if goals:
         show_table(GOAL_HEADINGS, goals)
-
-
-def _workload_as_json(name: str, result: Result) -> dict[str, Any]:
-    first = next(iter(result.samples))
-    return {
-        "name": name,
-        "unit": result.workload.unit,
-        "contestants": {
-            who: {
-                "median": result.median_rate(who),
-                "rates": [sample.rate for sample in samples],
-                "ratio": result.ratio(first, who),
-                "growth": result.growth(who),
-                "peer_growth": result.peer_growth(who),
-                **result.figures(who),
-            }
-            for who, samples in result.samples.items()
-        },
-    }
-
-
-def _goal_as_json(goal: Goal, result: Result) -> dict[str, Any]:
-    measured = goal.measured(result)
-    return {
-        "workload": goal.workload,
-        "contestant": goal.contestant,
-        "figure": goal.figure,
-        "least" if goal.is_least else "most": goal.bound,
-        "beside": goal.beside,
-        "measured": measured,
-        "reached": None if measured is None else goal.is_reached(measured),
-    }
-
-
-def as_json(results: Mapping[str, Result]) -> dict[str, Any]:
-    """Return everything that was measured: rates per second, memory in bytes, processor time in seconds."""
-    return {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        "workloads": [_workload_as_json(name, result) for name, result in results.items()],
-        "goals": [_goal_as_json(goal, results[goal.workload]) for goal in GOALS if goal.workload in results],
-    }

@@ -63,6 +63,18 @@ def _big(scale: Scale, files: Files) -> Workload:
     return Workload(workload.name, "B", contestants, prepare)
 
 
+def _very_big(scale: Scale, files: Files) -> Iterator[Workload]:
+    """Yield the workloads that show that memory does not depend on length, nor length on 32 bits."""
+    twice, beyond = 2 * scale.big, 9 * scale.big // 2
+    for name, length, paths in (
+        (f"one multi-frame of {twice >> 20} MiB, to disk", twice, partial(files.frames, twice)),
+        (f"one of {beyond >> 20} MiB in two elements, to disk", beyond, partial(files.longest, beyond)),
+    ):
+        workload = _to_disk(name, [*ours.PAIRS], files, paths, 1)
+        contestants = {name: partial(_in_bytes, run, length) for name, run in workload.contestants.items()}
+        yield Workload(name, "B", contestants, paths)
+
+
 def _in_bytes(run: Callable[[], Sample], length: int) -> Sample:
     """Tell bytes per second instead of objects."""
     sample = run()
@@ -78,3 +90,4 @@ def workloads(scale: Scale, files: Files) -> Iterator[Workload]:
     yield _into_memory("objects of 4 KB, into memory", small, FEWER_SMALL)
     yield _to_disk("objects of 4 KB, to disk", store_pairs(), files, small, FEWER_SMALL)
     yield _big(scale, files)
+    yield from _very_big(scale, files)

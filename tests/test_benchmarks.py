@@ -1,6 +1,7 @@
 """The benchmarks run: everything once and small, and nothing about how fast."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import GROUPS, all_workloads, main
+from benchmarks.dcmtk import PDU_LENGTHS
 from benchmarks.files import Files
 from benchmarks.goals import GOALS, Goal
-from benchmarks.measure import Result, Sample, Scale, Workload
+from benchmarks.measure import Result, Sample, Scale, Workload, measure
 from benchmarks.peers import absent
-from benchmarks.report import as_json, show
+from benchmarks.record import Kept, as_json
+from benchmarks.report import show
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +31,7 @@ def test_everything_is_measured_and_told(tmp_path: Path) -> None:
     assert {workload["name"].partition(":")[0] for workload in workloads} == set(GROUPS)
     for workload in workloads:
         assert workload["name"] in done.stdout
+        assert f"{workload['name']}\n  1 of 1: " in done.stderr
         first, *others = workload["contestants"]
         assert workload["contestants"][first]["ratio"] == 1
         for name in (first, *others):
@@ -48,6 +52,94 @@ def test_goals_are_for_what_is_measured(tmp_path: Path) -> None:
         assert goal.beside is None or goal.beside in contestants
 
 
+def test_strict_dialogues_have_one_core(tmp_path: Path) -> None:
+    assert [name for name, workload in all_workloads(Scale(), Files(tmp_path)).items() if workload.one_core] == [
+        "dialogue: C-ECHO",
+        "dialogue: associate, C-ECHO, release",
+        "store: objects of 4 KB, into memory",
+        "store: objects of 4 KB, to disk",
+    ]
+
+
+@pytest.mark.skipif(bool(absent()), reason=f"not here: {', '.join(absent())}")
+def test_contestants_who_say_nothing_new_are_left_out(tmp_path: Path) -> None:
+    workloads = all_workloads(Scale(), Files(tmp_path))
+    images, small = (workloads[f"store: {what}, into memory"] for what in ("images of 526 KB", "objects of 4 KB"))
+    assert set(small.contestants) < set(images.contestants)
+    assert {who for who in images.contestants if "storescu/16K" in who}
+    assert not {who for who in small.contestants if "/16K" in who}
+    assert {who for who in small.contestants if "pynetdicom" in who} == {"pynetdicom > pynetdicom"}
+    to_disk = set(workloads["store: images of 526 KB, to disk"].contestants)
+    assert {who for who in to_disk if "storescp" in who} == {
+        f"storescu/{size} > storescp/{size}" for size in PDU_LENGTHS
+    }
+
+
+@pytest.mark.parametrize(("one_core", "cores"), [(True, 1), (False, len(os.sched_getaffinity(0)))])
+def test_a_run_and_what_it_starts_have_one_core(one_core: bool, cores: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def count() -> Sample:
+        command = [sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"]
+        return Sample(float(subprocess.run(command, capture_output=True, check=True).stdout))
+
+    workload = Workload("cores", "core", {"who": count}, one_core=one_core)
+    result = measure(workload, 1, pytest.fail)
+    assert result.median_rate("who") == cores
+    show({"cores": result})
+    assert ("cores (one core)" in capsys.readouterr().out) is one_core
+
+
+def test_a_contestant_that_fails_is_left_out(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> Sample:
+        raise RuntimeError("no luck")
+
+    failures: list[str] = []
+    said: list[str] = []
+    workload = Workload("luck", "unit", {"some": lambda: Sample(1.0), "none": fail})
+    result = measure(workload, 2, failures.append, said.append)
+    assert result.samples.keys() == {"some"}
+    assert failures == ["luck, none: it failed; its process has said why"]
+    assert "no luck" in capfd.readouterr().err
+    assert "".join(said).count("some") == 2
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "figures.json"
+    words = ["--quick", "--only", "C-STORE-RQ", "--json", str(figures), "--resume"]
+    assert main(words) == 0
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    *kept, left_out = content["workloads"]
+    (first, contestant), *_ = kept[0]["contestants"].items()
+    contestant["samples"][0]["rate"] = 4711.0
+    figures.write_text(json.dumps({**content, "workloads": kept}), encoding="utf-8")
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert left_out["name"] in said
+    assert kept[0]["name"] not in said
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    assert [workload["name"] for workload in content["workloads"]] == [kept[0]["name"], left_out["name"]]
+    assert content["workloads"][0]["contestants"][first]["median"] == 4711.0
+
+
+def test_a_workload_is_measured_again_if_a_contestant_was_left_out(tmp_path: Path) -> None:
+    workloads = {
+        "C-ECHO": Workload("C-ECHO", "message pair", {"some": lambda: Sample(1.0), "none": lambda: Sample(1.0)})
+    }
+    kept = Kept(tmp_path / "figures.json", is_resumed=True)
+    assert kept.read(workloads, Scale()) == {}
+    kept.write({"C-ECHO": Result(workloads["C-ECHO"], {"some": [Sample(1.0)]})}, Scale())
+    assert kept.read(workloads, Scale()) == {}
+
+
+def test_what_cannot_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "figures.json"
+    Kept(figures).write({}, Scale(repeat=3))
+    for words, reason in ((["--json", str(figures)], "other amounts"), ([], "--resume needs --json")):
+        with pytest.raises(SystemExit):
+            main([*words, "--resume"])
+        assert reason in capsys.readouterr().err
+
+
 def made_up(*rates: float, **figures: float) -> Result:
     """What would have been measured, of two contestants."""
     workload = Workload("C-ECHO", "message pair", {})
@@ -61,7 +153,7 @@ def test_goals_are_reached_or_not(capsys: pytest.CaptureFixture[str]) -> None:
     (goal,) = (goal for goal in GOALS if goal.workload == "dialogue: C-ECHO" and goal.beside)
     assert goal.measured(faster) == 1.5
     assert goal.measured(slower) == 0.5
-    assert [each["reached"] for each in as_json({goal.workload: faster})["goals"]] == [True, None, None]
+    assert [each["reached"] for each in as_json({goal.workload: faster}, Scale())["goals"]] == [True, None, None]
     show({goal.workload: slower})
     assert "NO, 0.5 x the goal" in capsys.readouterr().out
     show({goal.workload: faster})
