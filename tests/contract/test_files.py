@@ -11,6 +11,8 @@ from pydicom.data import get_testdata_file
 from dicom_proto.datasets import file_preamble_and_meta
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
+from dicom_transports import _files
+from dicom_transports._durability import sync_directories
 from dicom_transports._files import IncomingFile, read_object, safe_path
 
 
@@ -103,11 +105,21 @@ def test_directories_on_the_way_are_brought_to_disk(tmp_path: Path, monkeypatch:
     for number in range(3):
         with IncomingFile(tmp_path) as file:
             file.write(b"all of it")
-            file.commit(tmp_path / "a" / "b" / f"{number}.dcm", is_durable=number != 1)
+            file.commit(tmp_path / "a" / "b" / f"{number}.dcm", sync=None if number == 1 else sync_directories)
     directories = [stat.st_ino for stat in synced if S_ISDIR(stat.st_mode)]
-    expected = [tmp_path / "a", tmp_path, tmp_path / "a" / "b", tmp_path / "a" / "b"]
+    expected = [tmp_path / "a" / "b", tmp_path / "a", tmp_path, tmp_path / "a" / "b"]
     assert directories == [path.stat().st_ino for path in expected]
     assert len(synced) == 2 + len(directories)
+
+
+def test_so_many_directories_are_remembered_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(_files, "_KNOWN", len(_files._on_disk) + 1)  # noqa: SLF001 - others have left some
+    for name in ("a", "a", "b", "b", "a"):
+        with IncomingFile(tmp_path) as file:
+            file.commit(tmp_path / name / "object", sync=synced.extend)
+    assert [path.name for path in synced if path != tmp_path] == ["a", "a", "b", "b", "a"]
+    assert synced.count(tmp_path) == 3  # for a, for b, and again for a, which had to be forgotten
 
 
 def test_directories_that_somebody_has_removed_are_made_again(tmp_path: Path) -> None:

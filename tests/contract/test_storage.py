@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_proto.datasets import encode
+from dicom_proto.datasets import encode, file_preamble_and_meta
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.services.event import RequestEvent
@@ -22,10 +22,11 @@ from dicom_proto.services.sinks import Refused, Sink, Streamed
 from dicom_proto.services.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports import _files
-from dicom_transports.blocking import AE, Association, build_role, evt
-from dicom_transports.storage import store_in_file, store_to, sweep
+from dicom_transports._files import read_object
+from dicom_transports.blocking import AE, Association, evt
+from dicom_transports.storage import GroupCommit, store_in_file, store_to, sweep
 from tests.contract.adapters import WAIT, Peer, make_ae
-from tests.contract.entities import GET, dataset, dial, entity, serving
+from tests.contract.entities import CT_ROLES, GET, MOVE, dataset, dial, entity, serving
 from tests.proto.dimse.pairs import fragments, p_data, raw
 from tests.proto.wire import offer
 
@@ -119,7 +120,7 @@ class _Watched:
 # --- what is stored ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("durability", ["each", "none"])
+@pytest.mark.parametrize("durability", ["each", "none", GroupCommit()])
 @pytest.mark.parametrize("size", [0, 100, 3_000_000])
 def test_an_object_becomes_a_file(tmp_path: Path, durability: Any, size: int) -> None:
     image = ct(size=size)
@@ -147,22 +148,60 @@ def test_pieces_of_any_size_end_up_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "1.2.3.1.dcm").read_bytes().endswith(data)
 
 
-def test_objects_come_by_c_get_as_well(tmp_path: Path) -> None:
+RETRIEVED = {"1.2.3.1.dcm": encode(ct(1), IMPLICIT), "1.2.3.2.dcm": encode(ct(2, size=3_000_000), IMPLICIT)}
+WANTED = dataset(QueryRetrieveLevel="PATIENT", PatientID="P1")
+
+
+def retrieved(_event: Any) -> Any:
+    yield len(RETRIEVED)
+    for name, data in RETRIEVED.items():
+        uid = name.removesuffix(".dcm")
+        yield 0xFF00, file_preamble_and_meta(CTImageStorage, uid, IMPLICIT) + data
+
+
+def data_sets(directory: Path) -> dict[str, bytes]:
+    return {name: bytes(read_object(directory / name).data_set) for name in files(directory)}
+
+
+@pytest.mark.parametrize("durability", ["each", GroupCommit(seconds=3600)])
+def test_objects_come_by_c_get_as_well(tmp_path: Path, durability: Any) -> None:
     archive = entity("ARCHIVE", CTImageStorage, GET)
-
-    def get(_event: Any) -> Any:
-        yield 2
-        yield 0xFF00, ct(1)
-        yield 0xFF00, ct(2)
-
-    roles = [build_role(CTImageStorage, scu_role=True, scp_role=True)]
+    sink: Any = store_to(tmp_path, durability=durability)
     with (
-        serving((evt.EVT_C_GET, get), ae=archive) as server,
-        dial(server, (evt.EVT_C_STORE, store_to(tmp_path)), ae=archive, ext_neg=roles) as association,
+        serving((evt.EVT_C_GET, retrieved), ae=archive) as server,
+        dial(server, (evt.EVT_C_STORE, sink), ae=archive, ext_neg=[CT_ROLES]) as association,
     ):
-        results = list(association.send_c_get(dataset(QueryRetrieveLevel="PATIENT", PatientID="P1"), GET))
-    assert results[-1][0].Status == SUCCESS
-    assert files(tmp_path) == ["1.2.3.1.dcm", "1.2.3.2.dcm"]
+        *_, (status, _) = association.send_c_get(WANTED, GET)
+    assert (status.Status, status.NumberOfCompletedSuboperations) == (SUCCESS, 2)
+    assert data_sets(tmp_path) == RETRIEVED
+
+
+def test_objects_come_by_c_move_as_well(tmp_path: Path) -> None:
+    archive = entity("ARCHIVE", CTImageStorage, MOVE)
+    with serving((evt.EVT_C_STORE, store_to(tmp_path)), ae=scp()) as destination:
+
+        def move(event: Any) -> Any:
+            yield destination.address if event.move_destination == "STORE" else (None, None)
+            yield from retrieved(event)
+
+        with serving((evt.EVT_C_MOVE, move), ae=archive) as server, dial(server, ae=archive) as association:
+            *_, (status, _) = association.send_c_move(WANTED, "STORE", MOVE)
+    assert (status.Status, status.NumberOfCompletedSuboperations) == (SUCCESS, 2)
+    assert data_sets(tmp_path) == RETRIEVED
+
+
+def test_a_retrieval_goes_on_behind_an_object_that_cannot_be_stored(tmp_path: Path) -> None:
+    archive = entity("ARCHIVE", CTImageStorage, GET)
+    (tmp_path / "1.2.3.1.dcm").mkdir()
+    with (
+        serving((evt.EVT_C_GET, retrieved), ae=archive) as server,
+        dial(server, (evt.EVT_C_STORE, store_to(tmp_path)), ae=archive, ext_neg=[CT_ROLES]) as association,
+    ):
+        *_, (status, failed) = association.send_c_get(WANTED, GET)
+    assert (status.Status, status.NumberOfFailedSuboperations) == (0xB000, 1)
+    assert failed is not None
+    assert failed.FailedSOPInstanceUIDList == "1.2.3.1"
+    assert data_sets(tmp_path) == {"1.2.3.2.dcm": RETRIEVED["1.2.3.2.dcm"]}
 
 
 @pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, DEFLATED])
@@ -325,11 +364,14 @@ def test_a_disk_that_becomes_full_leaves_no_file(tmp_path: Path, at: int) -> Non
 
 @pytest.mark.parametrize("call", ["fsync", "writev", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_whatever_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
+@pytest.mark.parametrize("durability", ["each", GroupCommit()])
+def test_whatever_fails_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, durability: Any
+) -> None:
     def fail(*_arguments: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    with sending(store_to(tmp_path)) as association:
+    with sending(store_to(tmp_path, durability=durability)) as association:
         with monkeypatch.context() as patch:
             patch.setattr(os, call, fail)
             assert association.send_c_store(ct(1)).Status == OUT_OF_RESOURCES
@@ -355,12 +397,13 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("duplicates", ["replace", "ignore", "keep"])
-def test_a_file_where_a_directory_has_to_be(tmp_path: Path, duplicates: Any) -> None:
+@pytest.mark.parametrize(("name", "second"), [(BY_STUDY, "P2/1.9/1.2.3.1.dcm"), ("{PatientID}/{Modality}", "P2/_")])
+def test_a_file_where_a_directory_has_to_be(tmp_path: Path, duplicates: Any, name: str, second: str) -> None:
     (tmp_path / "P1").touch()
-    with sending(store_to(tmp_path, BY_STUDY, duplicates=duplicates)) as association:
+    with sending(store_to(tmp_path, name, duplicates=duplicates)) as association:
         assert association.send_c_store(ct()).Status == OUT_OF_RESOURCES
         assert association.send_c_store(ct(PatientID="P2")).Status == SUCCESS
-    assert files(tmp_path) == ["P1", "P2/1.9/1.2.3.1.dcm"]
+    assert files(tmp_path) == ["P1", second]
 
 
 @pytest.mark.parametrize("transfer_syntax", [IMPLICIT, DEFLATED])

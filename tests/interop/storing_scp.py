@@ -1,4 +1,4 @@
-"""A storage SCP in a process of its own, which can be killed: ``storing_scp.py adapter port directory``."""
+"""A storage SCP in a process of its own, which can be killed: ``storing_scp.py adapter port directory durability``."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,12 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "transports")]
 
 from dicom_transports.blocking import evt  # noqa: E402 - from the tree that is tested
-from dicom_transports.storage import store_to  # noqa: E402
+from dicom_transports.storage import Durability, GroupCommit, store_to  # noqa: E402
 from tests.contract.adapters import make_ae, use  # noqa: E402
 
-adapter, port, directory = sys.argv[1:]
-sink: Any = store_to(directory, "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm")
+adapter, port, directory, durability = sys.argv[1:]
+policy: Durability = GroupCommit() if durability == "group" else "each"
+sink: Any = store_to(directory, "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm", durability=policy)
 with use(adapter):
     ae = make_ae("STORING")
     ae.unrestricted_storage = True

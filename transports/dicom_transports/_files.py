@@ -4,12 +4,13 @@ import fcntl
 import logging
 import mmap
 import os
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from hashlib import sha256
 from io import FileIO, TextIOBase
 from pathlib import Path
 from secrets import token_hex
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, TypeAlias
 
 from attrs import frozen
 
@@ -19,17 +20,21 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import is_valid_uid
 from dicom_proto.services.shipment import KEPT
 from dicom_proto.services.store import StoredObject
+from dicom_transports._durability import sync_directories
 from dicom_transports._gather import GatherQueue
 from dicom_transports._mapping import Mapping
 
 __all__ = ["FileObject", "IncomingFile", "as_storable", "read_object", "safe_path", "sweep"]
 
 _log = logging.getLogger("dicom_transports")
+Sync: TypeAlias = Callable[[Collection[Path]], None]
 
 _HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
 _LONGEST_NAME: Final = 64  # characters, as in the longest UID
 _TEMPORARY: Final = ".incoming-"
 _GATHERED: Final = 1 << 20  # bytes that are written at a time
+_KNOWN: Final = 1024  # directories that are remembered
+_on_disk: Final[set[tuple[Path, Path]]] = set()  # directories whose names are on disk, with those on the way from where
 
 
 @frozen
@@ -210,7 +215,7 @@ class IncomingFile:
         self._flush()
         return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
 
-    def commit(self, path: Path, *, replace: bool = True, is_durable: bool = True) -> None:
+    def commit(self, path: Path, *, replace: bool = True, sync: Sync | None = sync_directories) -> None:
         """Bring the file to disk, then give it its name, at one stroke, and bring that to disk.
 
         Parameters
@@ -219,8 +224,9 @@ class IncomingFile:
             The name, below the directory; directories on the way are made.
         replace : bool
             Whether it replaces a file of that name. Not to needs a file system that has hard links.
-        is_durable : bool
-            Whether it has to survive a system that fails; it survives a process that does in any case.
+        sync : callable or None
+            Brings the names in some directories to disk; returns when they are there. ``None`` if the file need not
+            survive a system that fails; it survives a process that does in any case.
 
         Raises
         ------
@@ -230,20 +236,29 @@ class IncomingFile:
             If something fails.
         """
         self._flush()
-        if is_durable:
+        if sync is not None:
             os.fsync(self._file.fileno())
+        taken: FileExistsError | None = None
         try:
-            self._give_name(path, replace=replace, is_durable=is_durable)
-        except FileNotFoundError:  # somebody has removed a directory that was there
-            _make_directories.cache_clear()
-            self._give_name(path, replace=replace, is_durable=is_durable)
-        finally:
-            if is_durable:
-                _sync_directory(path.parent)
+            self._give_name(path, replace=replace)
+        except FileExistsError as error:
+            taken = error
+        if sync is not None:
+            _bring_to_disk(path.parent, self._directory, sync)
+        if taken is not None:
+            raise taken
 
-    def _give_name(self, path: Path, *, replace: bool, is_durable: bool) -> None:
+    def _give_name(self, path: Path, *, replace: bool) -> None:
+        try:
+            self._put_at(path, replace=replace)
+        except FileNotFoundError:  # somebody has removed a directory that was there
+            _make_directory.cache_clear()
+            _on_disk.clear()
+            self._put_at(path, replace=replace)
+
+    def _put_at(self, path: Path, *, replace: bool) -> None:
         if path.parent != self._directory:
-            _make_directories(path.parent, self._directory, is_durable=is_durable)
+            _make_directory(path.parent)
         if replace:
             self._temporary.replace(path)
             self._is_pending = False
@@ -287,26 +302,24 @@ def _lock(file: IO[bytes] | FileIO, how: int) -> bool:
     return True
 
 
-@lru_cache(maxsize=1024)
-def _make_directories(directory: Path, root: Path, *, is_durable: bool) -> None:
-    """Make a directory below another one, and bring its name and those on the way to disk; once is enough."""
+@lru_cache(maxsize=_KNOWN)
+def _make_directory(directory: Path) -> None:
+    """Make a directory and those on the way; once is enough."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # which is not to say that the file is there
         raise NotADirectoryError(error.errno, "a file is where a directory has to be", str(directory)) from error
-    for parent in directory.parents if is_durable else ():
-        _sync_directory(parent)
-        if parent == root:
-            break
 
 
-def _sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _bring_to_disk(directory: Path, root: Path, sync: Sync) -> None:
+    """Bring the names in a directory to disk, and, the first time, its own name and those on the way from the root."""
+    if directory == root or (directory, root) in _on_disk:
+        sync((directory,))
+        return
+    sync((directory, *(parent for parent in directory.parents if parent.is_relative_to(root))))
+    if len(_on_disk) >= _KNOWN:
+        _on_disk.clear()
+    _on_disk.add((directory, root))
 
 
 def sweep(directory: Path) -> list[Path]:

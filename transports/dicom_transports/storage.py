@@ -6,6 +6,7 @@ What arrives is written as it arrives: an object of any size costs about a mebib
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from string import Formatter
@@ -20,14 +21,15 @@ from dicom_proto.errors import InvalidSettingError
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.sinks import Receiving, Sink
 from dicom_proto.status import Status
-from dicom_transports._files import IncomingFile, safe_path, sweep
+from dicom_transports._durability import Committer, GroupCommit, sync_directories
+from dicom_transports._files import IncomingFile, Sync, safe_path, sweep
 
-__all__ = ["Duplicates", "Durability", "store_in_file", "store_to", "sweep"]
+__all__ = ["Duplicates", "Durability", "GroupCommit", "store_in_file", "store_to", "sweep"]
 
 _log = logging.getLogger("dicom_transports")
 
-Durability: TypeAlias = Literal["each", "none"]
-"""Whether an object is on disk before it is answered with Success, or may be lost if the system fails."""
+Durability: TypeAlias = Literal["each", "none"] | GroupCommit
+"""Whether an object is on disk before it is answered with Success, by itself or with others, or may be lost."""
 
 Duplicates: TypeAlias = Literal["replace", "ignore", "keep"]
 """What becomes of an object whose name is taken: it replaces the other one, is dropped, or gets another name."""
@@ -40,6 +42,7 @@ _FROM_REQUEST: Final[Mapping[str, Callable[[RequestEvent], str]]] = {
     "CallingAETitle": lambda event: event.source_ae_title,
 }
 _TEXT_VRS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
+_DURABILITIES: Final = ("each", "none")
 _NOTHING: Final = "_"  # stands for a value that is empty
 
 
@@ -68,9 +71,10 @@ def store_to(
         have to be text. Whatever a peer sends, each part stays one harmless component: what is not a letter, digit,
         dot, hyphen or underscore becomes an underscore, so does an empty value, and the end of what is longer than
         64 characters becomes a digest.
-    durability : {"each", "none"}
+    durability : {"each", "none"} or GroupCommit
         Whether each object is brought to disk before its answer, or left to the system, which is faster and loses
-        objects that were answered with Success when the power fails.
+        objects that were answered with Success when the power fails. With a group commit each is brought to disk
+        before its answer too, but objects that wait at the same time share what brings their names there.
     duplicates : {"replace", "ignore", "keep"}
         What becomes of an object when there is a file of its name: it replaces that, or is received and dropped, or
         gets a name with a random number in it.
@@ -90,24 +94,31 @@ def store_to(
     OSError
         If the directory cannot be made or read.
     """
-    for value, kind in ((durability, Durability), (duplicates, Duplicates)):
-        if value not in get_args(kind):
-            raise InvalidSettingError(f"{value!r} is none of {', '.join(get_args(kind))}")
+    if not isinstance(durability, GroupCommit) and durability not in _DURABILITIES:
+        raise InvalidSettingError(f"{durability!r} is no GroupCommit, and none of {', '.join(_DURABILITIES)}")
+    if duplicates not in get_args(Duplicates):
+        raise InvalidSettingError(f"{duplicates!r} is none of {', '.join(get_args(Duplicates))}")
     template = _Template.of(name)
+    committer = Committer(durability) if isinstance(durability, GroupCommit) else None
+    sync = None if durability == "none" else sync_directories
     root = Path(directory)
+    new = [one for one in (root, *root.parents) if not one.exists()]
     root.mkdir(parents=True, exist_ok=True)
+    if sync is not None:
+        sync([one.parent for one in new])
     for stale in sweep(root):
         _log.warning("%s has been removed: whoever wrote it did not live to finish it", stale)
-    return _Directory(root, template, durability == "each", duplicates, on_stored)
+    return _Directory(root, template, duplicates, on_stored, sync, committer)
 
 
 @frozen
 class _Directory(Sink):
     root: Path
     template: "_Template"
-    is_durable: bool
     duplicates: Duplicates
     on_stored: OnStored | None
+    sync: Sync | None
+    committer: Committer | None
 
     def open(self, event: RequestEvent) -> Receiving:
         return _Arriving(self, event)
@@ -122,6 +133,10 @@ class _Arriving:
         self._event = event
         self._head_length = len(head)
         self._file = IncomingFile(sink.root)
+        self._sync = sink.sync
+        if sink.committer is not None:
+            sink.committer.expect(self)
+            self._sync = partial(sink.committer.sync, self)
         self.write = self._file.write
         self.write(head)
 
@@ -146,10 +161,12 @@ class _Arriving:
         return self._file.content()[self._head_length :]
 
     def _commit(self, path: Path) -> None:
-        self._file.commit(path, replace=self._sink.duplicates == "replace", is_durable=self._sink.is_durable)
+        self._file.commit(path, replace=self._sink.duplicates == "replace", sync=self._sync)
 
     def discard(self) -> None:
         self._file.close()
+        if self._sink.committer is not None:
+            self._sink.committer.forget(self)
 
 
 @frozen
