@@ -22,6 +22,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_proto._dataset_structure import DEFLATED, UNDEFINED, Structure, Syntax, TruncatedError, value_end
 from dicom_proto.buffers import Buffer
@@ -243,8 +244,8 @@ def _encode(dataset: Dataset, syntax: Syntax, parent_charset: str | list[str], p
             continue
         try:
             element = _writable(dataset, tag, syntax, as_read=as_read)
-            if _has_fragments(element) and not (syntax.encapsulated or as_read):
-                raise LocalProtocolError(f"{path}{_named(tag)} is compressed and cannot be encoded as {syntax.name}")
+            if _has_fragments(element):
+                _check_fragments(element, syntax, path, as_read=as_read)
             if element.VR == "SQ" and not element.is_raw:
                 write_data_element(out, _encode_sequence(element, syntax, charset, path))
             else:
@@ -285,7 +286,20 @@ def _writable(dataset: Dataset, tag: BaseTag, syntax: Syntax, *, as_read: bool) 
     if odd and isinstance(element.value, bytes):  # pydicom pads text, but not all bytes
         element = copy(element)
         element.value = element.value.ljust(len(element.value) + len(element.value) % 2, b"\0")
+    if element.VR == "UN" and _is_undefined(element) and not element.value:
+        # So pydicom reads an empty sequence that has no VR in the data and no entry in the dictionary (PS3.5 6.2.2).
+        return DataElement(tag, "SQ", [], is_undefined_length=True)
     return element
+
+
+def _check_fragments(element: DataElement | RawDataElement, syntax: Syntax, path: str, *, as_read: bool) -> None:
+    """Refuse a value of undefined length that is no sequence where there can be none."""
+    name = f"{path}{_named(element.tag)}"
+    if not (syntax.encapsulated or as_read):
+        raise LocalProtocolError(f"{name} is compressed and cannot be encoded as {syntax.name}")
+    # Other VRs have a length of 16 bits (PS3.5 7.1.2), and whoever reads UN takes it for a sequence (PS3.5 6.2.2).
+    if not syntax.implicit and (element.VR == "UN" or element.VR not in EXPLICIT_VR_LENGTH_32):
+        raise LocalProtocolError(f"{name} has an undefined length, which {element.VR} cannot have")
 
 
 def _has_fragments(element: DataElement | RawDataElement) -> bool:

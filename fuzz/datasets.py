@@ -61,6 +61,8 @@ _TOKENS: Final = (
     _SEQUENCE + b"\xff" * 4,
     b"\xe0\x7f\x10\0OB\0\0" + b"\xff" * 4,
     b"\x09\0\x01\x10UN\0\0" + b"\xff" * 4,
+    b"\x09\0\x01\x10" + b"\xff" * 4,
+    b"\x08\0\x18\0" + b"\xff" * 4,
     b"\x08\0\x05\0CS\x0a\0ISO_IR 192",
     b"\x08\0\x05\0CS\x0e\0\\ISO 2022 IR 87",
     b"\x08\0\0\0UL\x04\0\x10\0\0\0",
@@ -98,8 +100,6 @@ def _silence() -> Iterator[None]:
 
 def _check_data_set(flags: int, data: bytes) -> None:
     transfer_syntax = _SYNTAXES[flags % 0x20 % len(_SYNTAXES)]
-    # A private element of undefined length may be an empty sequence or a value: it is written as what it is taken for.
-    is_certain = _UNDEFINED not in data
     if transfer_syntax == _DEFLATED and not flags & _AS_IT_IS:
         data = _deflated(data)
     found = _decode(data, transfer_syntax, **(_BOUNDS if flags & _BOUNDED else {}))
@@ -108,7 +108,7 @@ def _check_data_set(flags: int, data: bytes) -> None:
         return
     assert texts is not None, "it can be decoded, and not read"
     for other in (transfer_syntax, EXPLICIT, _BIG_ENDIAN):
-        _check_round_trip(found, other, is_certain=is_certain)
+        _check_round_trip(found, other)
     _encode(found, IMPLICIT)  # from which nobody can tell any more which VRs there were
 
 
@@ -135,14 +135,11 @@ def _read_text(data: bytes, transfer_syntax: str) -> dict[int, str] | None:
     return texts
 
 
-_UNDEFINED = b"\xff" * 4
-
-
-def _check_round_trip(found: Dataset, transfer_syntax: str, *, is_certain: bool) -> None:
+def _check_round_trip(found: Dataset, transfer_syntax: str) -> None:
     encoded = _encode(found, transfer_syntax)
     if encoded is not None:
         again = decode(encoded, transfer_syntax)
-        assert not is_certain or encode(again, transfer_syntax) == encoded, "one data set was encoded in two ways"
+        assert encode(again, transfer_syntax) == encoded, "one data set was encoded in two ways"
 
 
 def _encode(found: Dataset, transfer_syntax: str) -> bytes | None:
@@ -256,6 +253,8 @@ def seeds() -> Mapping[str, bytes]:
     found["nested"] = b"\1" + nested * 3 + (_TOKENS[2] + _TOKENS[3]) * 3
     found["nested-too-deep"] = b"\1" + nested * 40
     found["unknown-sequence"] = b"\1" + _TOKENS[8] + _TOKENS[1] + _TOKENS[3]
+    for name, start in (("sequence-without-vr", _TOKENS[9]), ("uid-of-undefined-length", _TOKENS[10])):
+        found[name] = b"\1" + b"\x08\0\x05\0CS\0\0" + start + _TOKENS[3]
     for uid in (*_SYNTAXES[:2], _DEFLATED):
         head = file_preamble_and_meta(CT, "1.2.3.4", uid, source_ae_title="STORESCU")
         found[f"file-{uid}"] = bytes((_FILE,)) + head + (_deflated(plain[EXPLICIT]) if uid == _DEFLATED else plain[uid])

@@ -1,10 +1,29 @@
 """What the tests of the core share."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from dicom_proto import sop_class
+
+# So many examples as find at once what is broken; `--hypothesis-profile thorough` looks for what is rare. No deadline:
+# a time says more of the machine than of the code.
+settings.register_profile("unit", max_examples=10, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile("unit")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected: what is made then lives as long as the run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from dicom_proto.dimse.declaration import Element
@@ -14,6 +15,9 @@ from dicom_proto.dimse.messages import (
     RetrieveResponse,
 )
 from tests.proto.strategies import PRINTABLE, ae_titles, bits16, uids
+
+PER_CLASS = settings(max_examples=settings().max_examples // 2)
+"""For a test of each of the 23 classes: their messages have most in common."""
 
 PENDING = 0xFF00
 STATUSES = [0x0000, 0x0001, 0x0105, 0x0106, 0x0107, 0x0110, 0x0112, 0x0113, 0x0115, 0x0117, 0x0120, 0x0123, 0x0124]
@@ -34,25 +38,33 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+_priorities = st.sampled_from(Priority)
+_statuses = st.sampled_from(STATUSES)
+
+
 def values(element: Element) -> st.SearchStrategy[Any]:
     """Every value that a field may have."""
-    return st.sampled_from(Priority) if element.attribute == "priority" else _VALUES[element.vr.name]
+    return _priorities if element.attribute == "priority" else _VALUES[element.vr.name]
+
+
+def _one_of(draw: st.DrawFn, choices: list[bool]) -> bool:
+    return draw(st.booleans()) if len(choices) == 2 else choices[0]
 
 
 @st.composite
 def sendable(draw: st.DrawFn, cls: type[Message]) -> tuple[Message, bool]:
     """Draw a message of a class that may be sent, and whether a data set follows it."""
-    status = draw(st.sampled_from(STATUSES))
+    status = draw(_statuses)
     choices = {DataSet.NEVER: [False], DataSet.ALWAYS: [True], DataSet.OPTIONAL: [False, True]}[cls.data_set]
     if cls.data_set_condition is not None:
         choices = [c for c in choices if cls.data_set_condition.allows(c, status=status, has_data_set=c)]
-    has_data_set = draw(st.sampled_from(choices))
+    has_data_set = _one_of(draw, choices)
     known: dict[str, Any] = {}
     for element in cls.elements:
         presence = [True] if element.usage == "M" else [False, True]
         if element.condition is not None:
             presence = [p for p in presence if element.condition.allows(p, status=status, has_data_set=has_data_set)]
-        if draw(st.sampled_from(presence)):
+        if _one_of(draw, presence):
             known[element.attribute] = draw(values(element))
     if issubclass(cls, Response):
         known["status"] = status

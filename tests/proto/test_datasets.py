@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
@@ -29,6 +29,7 @@ from dicom_proto.datasets import (
 )
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from tests.proto.rows import for_each
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 DEFLATED, BIG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
@@ -79,7 +80,7 @@ def sample() -> Dataset:
 # -- encode and decode -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, DEFLATED, BIG, JPEG, JPEG_XL, JPIP_DEFLATED])
+@for_each("transfer_syntax", [IMPLICIT, EXPLICIT, DEFLATED, BIG, JPEG, JPEG_XL, JPIP_DEFLATED])
 def test_round_trip(transfer_syntax: str) -> None:
     encoded = encode(sample(), transfer_syntax)
     assert len(encoded) % 2 == 0
@@ -88,8 +89,8 @@ def test_round_trip(transfer_syntax: str) -> None:
     assert encode(decode(encoded, transfer_syntax), transfer_syntax) == encoded
 
 
-@pytest.mark.parametrize("first", [IMPLICIT, EXPLICIT, DEFLATED, BIG])
-@pytest.mark.parametrize("second", [IMPLICIT, EXPLICIT, DEFLATED, BIG])
+@for_each("first", [IMPLICIT, EXPLICIT, DEFLATED, BIG])
+@for_each("second", [IMPLICIT, EXPLICIT, DEFLATED, BIG])
 def test_from_one_transfer_syntax_into_another(first: str, second: str) -> None:
     received = decode(encode(sample(), first), first)
     assert encode(received, second) == encode(sample(), second)
@@ -221,7 +222,38 @@ def test_what_is_encapsulated_stays_where_that_can_be() -> None:
             encode(decode(other, EXPLICIT), transfer_syntax)
 
 
-@pytest.mark.parametrize(("vr", "value"), [(b"OW", b"\1\2"), (b"UN", b"\1\2\3\4")])
+def test_an_empty_sequence_that_the_data_do_not_call_one() -> None:
+    """Without a VR and without an item, only its undefined length tells what a private element is (PS3.5 6.2.2)."""
+    unnamed = implicit(0x00091001, implicit(SEQUENCE_END), UNDEFINED)
+    named = explicit(0x00091001, b"SQ", implicit(SEQUENCE_END), UNDEFINED)
+    before = explicit(0x00080005, b"CS", b"ISO_IR 192")
+    assert encode(decode(unnamed, IMPLICIT), IMPLICIT) == unnamed
+    assert encode(decode(unnamed, IMPLICIT), EXPLICIT) == named
+    for transfer_syntax in (EXPLICIT, RLE):
+        encoded = encode(decode(before + unnamed, transfer_syntax), transfer_syntax)
+        assert encoded == before + named
+        assert encode(decode(encoded, transfer_syntax), transfer_syntax) == encoded
+    assert encode(decode(before + unnamed, EXPLICIT), IMPLICIT) == implicit(0x00080005, b"ISO_IR 192") + unnamed
+
+
+@for_each("fragments", [b"", encapsulate([b"frame "])])
+def test_a_text_of_undefined_length_has_no_explicit_encoding(fragments: bytes) -> None:
+    """An explicit length of 16 bits cannot be undefined (PS3.5 7.1.2)."""
+    data = implicit(0x00080018, fragments + implicit(SEQUENCE_END), UNDEFINED)
+    assert encode(decode(data, IMPLICIT), IMPLICIT) == data
+    with pytest.raises(LocalProtocolError, match=r"\(0008,0018\) SOPInstanceUID has an undefined length"):
+        encode(decode(explicit(0x00080005, b"CS", b"ISO_IR 192") + data, EXPLICIT), EXPLICIT)
+
+
+def test_what_is_unknown_and_of_undefined_length_is_a_sequence_or_not_encoded() -> None:
+    """Whoever reads a UN of undefined length takes it for a sequence (PS3.5 6.2.2)."""
+    dataset = Dataset()
+    dataset.add(DataElement(0x00091001, "UN", encapsulate([b"frame "]), is_undefined_length=True))
+    with pytest.raises(LocalProtocolError, match=r"\(0009,1001\) has an undefined length, which UN cannot have"):
+        encode(dataset, RLE)
+
+
+@for_each(("vr", "value"), [(b"OW", b"\1\2"), (b"UN", b"\1\2\3\4")])
 def test_words_do_not_change_their_byte_order(vr: bytes, value: bytes) -> None:
     big = decode(explicit(0x00091001, vr, value, order=">"), BIG)
     assert encode(big, BIG) == explicit(0x00091001, vr, value, order=">")
@@ -294,7 +326,7 @@ def nested(depth: int, *, defined: bool) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("defined", [True, False])
+@for_each("defined", [True, False])
 def test_sequences_are_nested_so_deep_and_no_deeper(*, defined: bool) -> None:
     dataset = decode(nested(MAX_DEPTH, defined=defined), IMPLICIT)
     depth = 0
@@ -340,7 +372,7 @@ def test_deflated_data_grows_so_long_and_no_longer() -> None:
 PATIENT_ID, STUDY, MODALITY = 0x00100020, 0x0020000D, 0x00080060
 
 
-@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED])
+@for_each("transfer_syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED])
 def test_a_few_elements_are_read_from_the_top(transfer_syntax: str) -> None:
     item, dataset = Dataset(), Dataset()
     item.PatientID = "inside"
@@ -429,14 +461,14 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("transfer_syntax", "data"), GOOD.values(), ids=GOOD)
+@for_each(("transfer_syntax", "data"), GOOD.values(), ids=GOOD)
 def test_data_that_is_sound(transfer_syntax: str, data: bytes) -> None:
     dataset = decode(data, transfer_syntax)
     assert 1 <= len(dataset) <= 2
     assert decode(encode(dataset, transfer_syntax), transfer_syntax).keys() == dataset.keys()
 
 
-@pytest.mark.parametrize(("transfer_syntax", "data"), BAD.values(), ids=BAD)
+@for_each(("transfer_syntax", "data"), BAD.values(), ids=BAD)
 def test_data_that_is_not_sound(transfer_syntax: str, data: bytes) -> None:
     with pytest.raises(DataSetError):
         decode(data, transfer_syntax)
@@ -496,14 +528,12 @@ def pieces(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=50, deadline=None)
 @given(data=pieces(), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_pieces(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=50, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], transfer_syntax: str) -> None:
     data = bytearray(encode(sample(), transfer_syntax))
@@ -513,7 +543,6 @@ def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], t
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about values
-@settings(max_examples=50, deadline=None)
 @given(data=st.binary(max_size=64), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_noise(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)
@@ -535,7 +564,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("name", "transfer_syntax"), FILES.items(), ids=FILES)
+@for_each(("name", "transfer_syntax"), FILES.items(), ids=FILES)
 def test_the_data_set_of_a_file_as_it_lies(name: str, transfer_syntax: str) -> None:
     content, expected = bundled(name), dcmread(BytesIO(bundled(name)))
     meta = read_file_meta(content, complete=True)
@@ -566,7 +595,7 @@ def test_the_head_of_a_file_is_read_from_ever_more_of_it() -> None:
         assert steps <= 6
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "transfer_syntax"),
     [
         ("rtstruct.dcm", IMPLICIT),
@@ -650,7 +679,7 @@ def meta_of(content: bytes, *, complete: bool = True) -> FileMeta:
 META_UIDS = text(0x00020002, "1.2.8"), text(0x00020003, "1.2.9")
 
 
-@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG])
+@for_each("transfer_syntax", [IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG])
 def test_an_object_is_what_its_data_set_says(transfer_syntax: str) -> None:
     content = head(*META_UIDS, text(0x00020010, transfer_syntax)) + encode(sample(), transfer_syntax)
     assert (meta_of(content).sop_class_uid, meta_of(content).sop_instance_uid) == (CT, UID_1)
@@ -698,7 +727,7 @@ def test_deflated_data_may_begin_like_meta_information() -> None:
         read_file_meta(start + b"\2\0" + b"\xff" * 20)
 
 
-@pytest.mark.parametrize("wrong", [0, 7, 1 << 20])
+@for_each("wrong", [0, 7, 1 << 20])
 def test_a_wrong_group_length_does_no_harm(wrong: int) -> None:
     start = head(
         explicit(0x00020000, b"UL", struct.pack("<L", wrong)),
@@ -724,7 +753,7 @@ NO_FILES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("content", NO_FILES.values(), ids=NO_FILES)
+@for_each("content", NO_FILES.values(), ids=NO_FILES)
 def test_what_is_no_file(content: bytes) -> None:
     with pytest.raises(LocalProtocolError):
         read_file_meta(content, complete=True)

@@ -16,6 +16,7 @@ from dicom_proto.upper_layer.items import (
     UserIdentity,
 )
 from dicom_proto.upper_layer.negotiation import DEFAULT_LOCAL_SIDE, LocalSide
+from tests.proto.rows import for_each
 
 CT, STORAGE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.4.2"
 
@@ -43,7 +44,7 @@ NAMES = {  # what users of pynetdicom set
 }
 
 
-@pytest.mark.parametrize(("kind", "names"), NAMES.items())
+@for_each(("kind", "names"), NAMES.items())
 def test_every_item_begins_empty_and_has_the_known_names(kind: Any, names: tuple[str, ...]) -> None:
     assert tuple(attribute.name for attribute in fields(kind)) == names
     assert kind() == kind()
@@ -94,7 +95,7 @@ def test_user_identity() -> None:
     assert "secret" not in repr(item)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("item", "missing"),
     [
         (n.SCP_SCU_RoleSelectionNegotiation(scu_role=True), "SOP class"),
@@ -113,7 +114,7 @@ def test_what_is_missing_is_said(item: Any, missing: str) -> None:
         item.to_item()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("item", "name", "value"),
     [
         (n.UserIdentityNegotiation(), "user_identity_type", 6),
@@ -135,7 +136,7 @@ def test_values_that_cannot_be_right(item: Any, name: str, value: object) -> Non
     assert repr(item) == before
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("item", "name", "value"),
     [
         (n.SCP_SCU_RoleSelectionNegotiation(), "sop_class_uid", "CT"),

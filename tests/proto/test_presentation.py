@@ -19,6 +19,7 @@ from dicom_proto.presentation import (
 from dicom_proto.upper_layer.items import ContextResult, ProposedContext, RoleSelection, UserInformation
 from dicom_proto.upper_layer.negotiation import Agreement, agree
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ
+from tests.proto.rows import for_each
 
 CT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.1"
 IMPLICIT, EXPLICIT, JPEG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
@@ -72,19 +73,19 @@ def test_transfer_syntaxes_are_given_as_one_or_several() -> None:
     assert all(isinstance(uid, UID) for uid in build_context(CT, iter([EXPLICIT])).transfer_syntax)
 
 
-@pytest.mark.parametrize(("uids", "error"), [("", InvalidNameError), ("CT", InvalidNameError)])
+@for_each(("uids", "error"), [("", InvalidNameError), ("CT", InvalidNameError)])
 def test_no_context_without_an_abstract_syntax(uids: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         build_context(uids)
 
 
-@pytest.mark.parametrize("uids", [[], (), {}])
+@for_each("uids", [[], (), {}])
 def test_no_context_without_a_transfer_syntax(uids: list[str]) -> None:
     with pytest.raises(InvalidSettingError, match="without a transfer syntax"):
         build_context(CT, uids)
 
 
-@pytest.mark.parametrize("uids", ["JPEG", ["JPEG"], [IMPLICIT, ""], [1], b"1.2"])
+@for_each("uids", ["JPEG", ["JPEG"], [IMPLICIT, ""], [1], b"1.2"])
 def test_transfer_syntaxes_are_uids(uids: list[str]) -> None:
     with pytest.raises(InvalidNameError):
         build_context(CT, uids)
@@ -104,7 +105,7 @@ def test_a_context_is_filled_in_bit_by_bit() -> None:
     assert context.transfer_syntax[0].is_implicit_VR
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value", "error"),
     [
         ("abstract_syntax", "CT", InvalidNameError),
@@ -130,7 +131,7 @@ def test_a_transfer_syntax_that_is_none_is_not_added() -> None:
     assert context == build_context(CT)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "words"),
     [
         (None, "Pending"),
@@ -206,7 +207,7 @@ def agreement() -> Agreement:
     return agree(offer, answer)
 
 
-@pytest.mark.parametrize("is_requestor", [True, False])
+@for_each("is_requestor", [True, False])
 def test_contexts_after_the_negotiation(is_requestor: bool) -> None:
     accepted, rejected = negotiated_contexts(agreement(), is_requestor=is_requestor)
     echo: dict[str, Any] = {"context_id": 1, "result": 0, "as_scu": is_requestor, "as_scp": not is_requestor}
@@ -222,7 +223,7 @@ def test_contexts_after_the_negotiation(is_requestor: bool) -> None:
 # --- ready-made lists -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "count"), LISTS.items())
+@for_each(("name", "count"), LISTS.items())
 def test_every_known_list_is_there(name: str, count: int) -> None:
     contexts = getattr(presentation, name)
     uids = [context.abstract_syntax for context in contexts]

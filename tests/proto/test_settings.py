@@ -7,6 +7,7 @@ from attrs import define, field
 
 from dicom_proto._settings import FLAG, MAXIMUM_LENGTH, OCTETS, OPTIONAL_FLAG, SECONDS, check, integer
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError
+from tests.proto.rows import for_each
 
 
 @define
@@ -20,7 +21,7 @@ class Settings:
     even: Any = field(default=2, validator=check(lambda value: value % 2 == 0, "even"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         ("flag", True),
@@ -38,7 +39,7 @@ def test_what_fits_is_taken(name: str, value: object) -> None:
     assert getattr(settings, name) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         *(("flag", value) for value in (None, 1, "yes")),

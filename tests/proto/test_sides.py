@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.sides import NOWHERE, ServiceUser, acceptor_of, requestor_of
 from dicom_proto.upper_layer.items import (
@@ -17,6 +15,7 @@ from dicom_proto.upper_layer.items import (
 )
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, EXPLICIT, IMPLICIT, MR
 from tests.proto.wire import answer, drain, exchange, offer, sent
 
@@ -98,7 +97,7 @@ def own() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("side", [0, 1])
+@for_each("side", [0, 1])
 def test_what_the_requestor_has_said(side: int) -> None:
     requestor = requestor_of(established()[side], HERE)
     assert (requestor.mode, requestor.ae_title) == ("requestor", "SCANNER")
@@ -116,7 +115,7 @@ def test_what_the_requestor_has_said(side: int) -> None:
     assert requestor.user_identity == IDENTITY
 
 
-@pytest.mark.parametrize("side", [0, 1])
+@for_each("side", [0, 1])
 def test_what_the_acceptor_has_said(side: int) -> None:
     acceptor = acceptor_of(established()[side], LOCAL, "UNUSED", THERE)
     assert (acceptor.mode, acceptor.ae_title) == ("acceptor", "ARCHIVE")

@@ -38,6 +38,7 @@ from dicom_proto.sop_class import (
     sop_classes,
     uid_to_sop_class,
 )
+from tests.proto.rows import for_each
 
 Row = dict[str, str]
 
@@ -193,7 +194,7 @@ def test_register_a_private_sop_class() -> None:
     assert dimse_services(query) == ("C-FIND",)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("uid", "keyword", "dimse_service", "message"),
     [
         ("1.2.03", "Mine", "", "not a UID"),

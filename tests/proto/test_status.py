@@ -4,8 +4,6 @@ import csv
 import re
 from pathlib import Path
 
-import pytest
-
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.status import (
     FAILURE_REASONS,
@@ -18,6 +16,7 @@ from dicom_proto.status import (
     is_known,
     lookup,
 )
+from tests.proto.rows import for_each
 
 Row = dict[str, str]
 
@@ -97,7 +96,7 @@ def test_the_limits_of_a_row_are_told() -> None:
             assert scope[1] in scopes
 
 
-@pytest.mark.parametrize("row", CONVENTION, ids=lambda row: row["code"])
+@for_each("row", CONVENTION, ids=lambda row: row["code"])
 def test_what_no_service_class_lists_has_the_meaning_of_its_range(row: Row) -> None:
     low, high = bounds(row)
     code = (low + high) // 2 | 0x08
@@ -110,7 +109,7 @@ def test_what_no_service_class_lists_has_the_meaning_of_its_range(row: Row) -> N
     assert code_to_category(low) == row["category"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "category"),
     [
         (0x0000, "Success"),

@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.codec import decode_message, encode_message
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from tests.proto.message_strategies import sendable
+from tests.proto.message_strategies import MESSAGE_STRATEGIES, PER_CLASS
+from tests.proto.rows import for_each
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PENDING = m.CFindRSP(affected_sop_class_uid=FIND, message_id_being_responded_to=7, status=0xFF00)
@@ -24,18 +25,22 @@ def with_id(encoded: bytes, number: int) -> bytes:
     return encode_command_set({**elements, tag: number.to_bytes(2, "little")})
 
 
-@pytest.mark.parametrize("cls", m.MESSAGES.values(), ids=lambda cls: cls.name)
-@settings(max_examples=10)
-@given(data=st.data(), numbers=st.lists(st.integers(0, 0xFFFF), min_size=2, max_size=3))
-def test_messages_that_differ_in_their_id_only(cls: type[m.Message], data: st.DataObject, numbers: list[int]) -> None:
-    message, has_data_set = data.draw(sendable(cls))
-    first = encode_message(message, has_data_set=has_data_set)
+@for_each("cls", m.MESSAGES.values(), ids=lambda cls: cls.name)
+def test_messages_that_differ_in_their_id_only(cls: type[m.Message]) -> None:
     name = next(each.attribute for each in cls.elements if each.tag in ID_TAGS)
-    for number in numbers:
-        setattr(message, name, number)
-        encoded = encode_message(message, has_data_set=has_data_set)
-        assert encoded == with_id(first, number)
-        assert decode_message(encoded) == (message, has_data_set)
+
+    @PER_CLASS
+    @given(MESSAGE_STRATEGIES[cls.command_field], st.lists(st.integers(0, 0xFFFF), min_size=2, max_size=3))
+    def check(drawn: tuple[m.Message, bool], numbers: list[int]) -> None:
+        message, has_data_set = drawn
+        first = encode_message(message, has_data_set=has_data_set)
+        for number in numbers:
+            setattr(message, name, number)
+            encoded = encode_message(message, has_data_set=has_data_set)
+            assert encoded == with_id(first, number)
+            assert decode_message(encoded) == (message, has_data_set)
+
+    check()
 
 
 def test_what_is_received_belongs_to_the_receiver() -> None:
@@ -47,9 +52,7 @@ def test_what_is_received_belongs_to_the_receiver() -> None:
     assert decode_message(encoded) == (PENDING, True)
 
 
-@pytest.mark.parametrize(
-    ("status", "tags"), [(0xA900, [0x00100010]), (0xA900, (0x00100010,)), (0xC000, [0x00080052, 0x00100010])]
-)
+@for_each(("status", "tags"), [(0xA900, [0x00100010]), (0xA900, (0x00100010,)), (0xC000, [0x00080052, 0x00100010])])
 def test_tags_may_be_a_list(status: int, tags: Any) -> None:
     response = m.CFindRSP(message_id_being_responded_to=1, status=status, offending_element=tags)
     received, _ = decode_message(encode_message(response, has_data_set=False))
@@ -63,7 +66,7 @@ def test_what_is_equal_to_a_number_that_went_out_is_not_sent_for_it() -> None:
         encode_message(m.CFindRQ(message_id=1, affected_sop_class_uid=FIND, priority=1.0), has_data_set=True)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [None, -1, 0x10000, "1"])
+@for_each("number", [None, -1, 0x10000, "1"])
 def test_an_error_about_the_message_id_names_it(number: Any) -> None:
     encode_message(m.CEchoRQ(message_id=1), has_data_set=False)
     with pytest.raises(LocalProtocolError, match=r"^C-ECHO-RQ: MessageID \(0000,0110\)"):
@@ -87,7 +90,7 @@ def in_order(*tags: int) -> bytes:
     return joined(*((tag, ECHO[tag]) for tag in tags))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "command",
     [
         in_order(0x0002, 0x0100, 0x0110, 0x0800),
@@ -109,7 +112,7 @@ def test_elements_in_any_order(command: bytes) -> None:
 HEADER = bytes.fromhex("0000100102000000")  # of a message ID, (0000,0110)
 
 
-@pytest.mark.parametrize("text", [b"\x34\x12", b"\x35\x12"])
+@for_each("text", [b"\x34\x12", b"\x35\x12"])
 def test_the_header_of_a_message_id_inside_a_value(text: bytes) -> None:
     # It is where that of a command without a UID would be, but belongs to an element that is none of the message's.
     command = joined((0x0600, b"ab" + HEADER + text), *ECHO.items())
@@ -131,7 +134,7 @@ def test_a_request_with_the_id_of_a_response_only() -> None:
             decode_message(joined((0x0100, b"\x30\0"), (0x0120, b"\x09\0"), (0x0800, b"\1\1"), (0x0002, b"1.2\0")))
 
 
-@pytest.mark.parametrize("left", range(12, 66))
+@for_each("left", range(12, 66))
 def test_nothing_is_taken_for_granted_of_a_command_that_is_cut_short(left: int) -> None:
     command = joined(*ECHO.items())
     assert decode_message(command) == (m.CEchoRQ(message_id=7), False)

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from dicom_proto.dimse.command_set import AE, AT, LO, UI, US, decode_command_set, encode_command_set
 from dicom_proto.errors import CommandSetError, LocalProtocolError
+from tests.proto.rows import for_each
 
 C_ECHO_RQ = bytes.fromhex(
     "000000000400000038000000"
@@ -22,7 +23,7 @@ def test_decodes_a_command_set():
     assert decode_command_set(C_ECHO_RQ) == ELEMENTS
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: memoryview(b"x" + data)[1:]])
+@for_each("kind", [bytes, bytearray, memoryview, lambda data: memoryview(b"x" + data)[1:]])
 def test_takes_every_kind_of_buffer_and_keeps_only_bytes(kind):
     assert {type(value) for value in decode_command_set(kind(C_ECHO_RQ)).values()} == {bytes}
 
@@ -40,7 +41,7 @@ def test_an_empty_command_set():
     assert encode_command_set({}) == bytes.fromhex("000000000400000000000000")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "data",
     [
         UID_AND_ID,
@@ -59,13 +60,13 @@ def test_accepts_elements_out_of_order():
     assert decode_command_set(UID_AND_ID[10:] + UID_AND_ID[:10]) == {0x0002: b"1\0", 0x0110: b"\x07\0"}
 
 
-@pytest.mark.parametrize("element", [0x0001, 0x0010, 0x0200, 0x0850, 0x4000, 0x51B0, 0x7777])
+@for_each("element", [0x0001, 0x0010, 0x0200, 0x0850, 0x4000, 0x51B0, 0x7777])
 def test_keeps_retired_and_unknown_elements(element):
     data = UID_AND_ID + b"\0\0" + element.to_bytes(2, "little") + bytes.fromhex("020000004142")
     assert decode_command_set(data)[element] == b"AB"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("more", "error"),
     [
         ("00", "ends inside the element header at byte 20"),
@@ -84,7 +85,7 @@ def test_refuses_what_is_no_command_set(more, error):
         decode_command_set(UID_AND_ID + bytes.fromhex(more))
 
 
-@pytest.mark.parametrize("elements", [{0x0002: b"1"}, {0x10000: b""}, {-1: b""}])
+@for_each("elements", [{0x0002: b"1"}, {0x10000: b""}, {-1: b""}])
 def test_does_not_encode_what_is_no_command_set(elements):
     with pytest.raises(LocalProtocolError):
         encode_command_set(elements)
@@ -104,7 +105,7 @@ def test_arbitrary_bytes_are_elements_or_an_error(data):
     assert decode_command_set(encode_command_set(elements)) == elements
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("vr", "value", "raw"),
     [
         (UI, "1.2.840.10008.1.1", b"1.2.840.10008.1.1\0"),
@@ -125,13 +126,13 @@ def test_values_travel_little_endian_and_padded(vr, value, raw):
     assert vr.decode(raw) == value
 
 
-@pytest.mark.parametrize("vr", [AE, LO])
+@for_each("vr", [AE, LO])
 def test_spaces_around_text_mean_nothing(vr):
     assert vr.encode("  A B ") == b"A B "
     assert vr.decode(b"  A B \0") == "A B"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("vr", "raw", "text"),
     [
         (UI, b"1.2.3 \0\0", "1.2.3"),
@@ -146,7 +147,7 @@ def test_decoding_text_never_fails(vr, raw, text):
     assert vr.decode(raw) == text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("vr", "value"),
     [
         *((UI, value) for value in ["", "1.02", "1." + "2" * 63, "1.2 ", "1.é", 12, b"1.2", None]),
@@ -161,7 +162,7 @@ def test_values_that_are_sent_are_checked(vr, value):
         vr.encode(value)
 
 
-@pytest.mark.parametrize(("vr", "raw"), [(US, b"\1\0\0\0"), (US, b"\1"), (AT, b"\1\0"), (AT, b"\1\0\1\0\1\0")])
+@for_each(("vr", "raw"), [(US, b"\1\0\0\0"), (US, b"\1"), (AT, b"\1\0"), (AT, b"\1\0\1\0\1\0")])
 def test_binary_values_of_the_wrong_length_are_refused(vr, raw):
     with pytest.raises(CommandSetError, match=str(len(raw))):
         vr.decode(raw)

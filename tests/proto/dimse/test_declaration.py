@@ -17,9 +17,10 @@ from dicom_proto.dimse.declaration import (
     span,
 )
 from dicom_proto.errors import CommandSetError, LocalProtocolError
+from tests.proto.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("statuses", "inside", "outside"),
     [
         (SUCCESS, [0x0000], [0x0001, 0xFF00]),
@@ -47,7 +48,7 @@ STORE = m.CStoreRQ(message_id=7, affected_sop_class_uid=CT, affected_sop_instanc
 STATUSES = (0x0000, 0xFE00, 0xFF00)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("condition", "text", "present_with", "absent_with", "absent_with_data_set"),
     [
         (Condition(), "", STATUSES, STATUSES, STATUSES),
@@ -101,7 +102,7 @@ def test_messages_are_described_by_their_class():
     assert [element.tag for element in m.NGetRSP.elements] == [0x0002, 0x0120, 0x0900, 0x0902, 0x0903, 0x1000, 0x1005]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "has_data_set", "error"),
     [
         (STORE, True, None),
@@ -130,7 +131,7 @@ def test_the_rules_about_more_than_one_value(message, has_data_set, error):
             message.check(has_data_set=has_data_set)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "summary"),
     [
         (STORE, f"C-STORE-RQ id=7 class='{CT}'"),

@@ -5,14 +5,15 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, DataSet, Priority, decode_message, encode_message
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from tests.proto.message_strategies import MESSAGE_STRATEGIES, messages
+from tests.proto.message_strategies import MESSAGE_STRATEGIES, PER_CLASS, messages
+from tests.proto.rows import for_each
 
 CLASSES = list(MESSAGES.values())
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -137,7 +138,7 @@ def test_there_are_23_messages():
     assert len(MESSAGES) == len({cls.name for cls in CLASSES}) == len(MINIMAL) == 23
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=name_of)
+@for_each("cls", CLASSES, ids=name_of)
 def test_every_row_of_the_standard_is_declared_once_and_no_other(cls):
     declared = [(f"{e.tag:08X}", e.keyword, e.vr.name, e.usage) for e in cls.elements]
     facts = [(r["tag"], r["keyword"], r["vr"], r["usage"]) for r in tag_facts(cls.name) if r["keyword"] not in COMPUTED]
@@ -146,14 +147,14 @@ def test_every_row_of_the_standard_is_declared_once_and_no_other(cls):
     assert {element.attribute for element in cls.elements} == {field.name for field in attrs.fields(cls)}
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=name_of)
+@for_each("cls", CLASSES, ids=name_of)
 def test_whether_a_data_set_follows(cls):
     [usage] = [row["usage"] for row in FACTS if row["message"] == cls.name and row["tag"] == "dataset"]
     assert cls.data_set is {"M": DataSet.ALWAYS, "-": DataSet.NEVER}.get(usage, DataSet.OPTIONAL)
     assert (cls.data_set_condition is not None) == (cls.data_set is DataSet.OPTIONAL and issubclass(cls, m.Response))
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=name_of)
+@for_each("cls", CLASSES, ids=name_of)
 def test_a_conditional_field_has_a_condition_and_no_other_has(cls):
     assert all((element.condition is not None) == (element.usage == "C") for element in cls.elements)
 
@@ -173,7 +174,7 @@ def test_requests_name_their_response():
     assert not issubclass(m.CCancelRQ, m.Request | m.Response)
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=name_of)
+@for_each("cls", CLASSES, ids=name_of)
 def test_the_documentation_names_every_field(cls):
     assert cls.__doc__.startswith(cls.name)
     for row in tag_facts(cls.name):
@@ -181,8 +182,8 @@ def test_the_documentation_names_every_field(cls):
             assert f"{KEYWORDS[row['keyword']]} : {row['vr']}\n    (0000,{row['tag'][4:]}), " in cls.__doc__
 
 
-@pytest.mark.parametrize(("message", "_"), MINIMAL, ids=name_of)
-def test_messages_are_slotted_and_keyword_only(message, _):
+@for_each("message", [message for message, _ in MINIMAL], ids=name_of)
+def test_messages_are_slotted_and_keyword_only(message):
     assert not hasattr(message, "__dict__")
     with pytest.raises(TypeError):
         type(message)(7)
@@ -191,15 +192,15 @@ def test_messages_are_slotted_and_keyword_only(message, _):
 # The codec.
 
 
-@pytest.mark.parametrize(("text", "message", "has_data_set"), EXAMPLES, ids=name_of)
+@for_each(("text", "message", "has_data_set"), EXAMPLES, ids=name_of)
 def test_examples(text, message, has_data_set):
     assert decode_message(bytes.fromhex(text)) == (message, has_data_set)
     assert encode_message(message, has_data_set=has_data_set).hex() == text
 
 
-@pytest.mark.parametrize("command_field", MESSAGES, ids=lambda field: MESSAGES[field].name)
+@for_each("command_field", MESSAGES, ids=lambda field: MESSAGES[field].name)
 def test_round_trip(command_field):
-    @settings(max_examples=25)
+    @PER_CLASS
     @given(MESSAGE_STRATEGIES[command_field])
     def check(drawn):
         message, has_data_set = drawn
@@ -218,7 +219,6 @@ def test_every_message_has_a_summary_of_one_line(drawn):
     assert summary.isprintable()
 
 
-@settings(max_examples=80)
 @given(st.binary(max_size=80))
 def test_arbitrary_bytes_raise_nothing_else(data):
     with pytest.raises(CommandSetError):
@@ -231,7 +231,6 @@ elements = st.dictionaries(
 )
 
 
-@settings(max_examples=80)
 @given(st.sampled_from(sorted(MESSAGES)), elements)
 def test_arbitrary_elements_raise_nothing_else(command_field, drawn):
     try:
@@ -242,7 +241,7 @@ def test_arbitrary_elements_raise_nothing_else(command_field, drawn):
     assert message.summary().isprintable()
 
 
-@pytest.mark.parametrize("command_set", ENCODED[:-1], ids=lambda _: "")
+@for_each("command_set", ENCODED[:-1], ids=lambda _: "")
 def test_every_truncation_is_refused(command_set):
     for length in range(len(command_set)):
         with pytest.raises(CommandSetError):
@@ -259,7 +258,7 @@ def test_a_truncation_that_takes_a_whole_optional_element_cannot_be_seen():
             decode_message(bytes.fromhex(text[:length]))
 
 
-@pytest.mark.parametrize("command_set", ENCODED, ids=lambda _: "")
+@for_each("command_set", ENCODED, ids=lambda _: "")
 def test_flipped_bits_raise_nothing_else(command_set):
     for bit in range(8 * len(command_set)):
         flipped = bytearray(command_set)
@@ -274,7 +273,7 @@ def test_flipped_bits_raise_nothing_else(command_set):
 # Strict in what is sent.
 
 
-@pytest.mark.parametrize(("message", "has_data_set"), MINIMAL, ids=name_of)
+@for_each(("message", "has_data_set"), MINIMAL, ids=name_of)
 def test_the_data_set_rule_is_kept(message, has_data_set):
     encode_message(message, has_data_set=has_data_set)
     if message.data_set is not DataSet.OPTIONAL:
@@ -282,7 +281,7 @@ def test_the_data_set_rule_is_kept(message, has_data_set):
             encode_message(message, has_data_set=not has_data_set)
 
 
-@pytest.mark.parametrize(("message", "has_data_set"), MINIMAL, ids=name_of)
+@for_each(("message", "has_data_set"), MINIMAL, ids=name_of)
 def test_mandatory_fields_are_sent(message, has_data_set):
     for element in message.elements:
         if element.usage == "M":
@@ -296,7 +295,7 @@ def test_a_request_is_built_without_message_id_and_not_sent_without():
         encode_message(m.CEchoRQ(), has_data_set=False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "error"),
     [
         ({"message_id": 0x10000}, r"MessageID \(0000,0110\): 65536 is not an integer"),
@@ -349,7 +348,7 @@ NORMALIZED = [m.NEventReportRSP, m.NGetRSP, m.NSetRSP, m.NActionRSP, m.NCreateRS
 TAGS = (0x00080018, 0x00100010)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cls", "field", "value", "statuses"),
     [
         *((cls, "offending_element", TAGS, C_OFFENDING) for cls in COMPOSITE),
@@ -395,7 +394,7 @@ OFFENDING = PERFORMED | {0x0106, 0x0121}
 RETRIEVED = FINAL - {0x0000, 0x7777}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cls", "required", "allowed"),
     [
         (m.CStoreRSP, set(), set()),
@@ -426,7 +425,7 @@ def test_the_data_set_of_a_response_goes_with_its_statuses_only(cls, required, a
     assert {status for status in ALL if not encodes(status, has_data_set=False)} == required
 
 
-@pytest.mark.parametrize(("cls", "field"), [(m.NEventReportRSP, "event_type_id"), (m.NActionRSP, "action_type_id")])
+@for_each(("cls", "field"), [(m.NEventReportRSP, "event_type_id"), (m.NActionRSP, "action_type_id")])
 def test_a_reply_needs_its_type(cls, field):
     response = cls(message_id_being_responded_to=7, status=0x0000)
     encode_message(response, has_data_set=False)
@@ -440,8 +439,8 @@ def type_keyword(field):
     return {attribute: keyword for keyword, attribute in KEYWORDS.items()}[field]
 
 
-@pytest.mark.parametrize("cls", [m.CGetRSP, m.CMoveRSP])
-@pytest.mark.parametrize("kind", ["remaining", "completed", "failed", "warning"])
+@for_each("cls", [m.CGetRSP, m.CMoveRSP])
+@for_each("kind", ["remaining", "completed", "failed", "warning"])
 def test_a_pending_retrieve_response_counts_everything(cls, kind):
     response = cls(message_id_being_responded_to=7, status=0xFF00, **counters(cls, 0xFF00))
     encode_message(response, has_data_set=False)
@@ -450,8 +449,8 @@ def test_a_pending_retrieve_response_counts_everything(cls, kind):
         encode_message(response, has_data_set=False)
 
 
-@pytest.mark.parametrize("status", [0xFE00, 0xB000, 0xA702])
-@pytest.mark.parametrize(("failed", "data_sets"), [(None, [False, True]), (0, [False]), (2, [True])])
+@for_each("status", [0xFE00, 0xB000, 0xA702])
+@for_each(("failed", "data_sets"), [(None, [False, True]), (0, [False]), (2, [True])])
 def test_a_final_retrieve_response_lists_what_failed(status, failed, data_sets):
     response = m.CMoveRSP(message_id_being_responded_to=7, status=status, number_of_failed_suboperations=failed)
     for has_data_set in (False, True):
@@ -471,7 +470,7 @@ def test_a_condition_is_checked_against_a_status_that_is_none():
 # Tolerant in what is received.
 
 
-@pytest.mark.parametrize(("message", "has_data_set"), MINIMAL, ids=name_of)
+@for_each(("message", "has_data_set"), MINIMAL, ids=name_of)
 def test_mandatory_fields_are_received(message, has_data_set):
     for element in message.elements:
         if element.usage == "M":
@@ -481,14 +480,14 @@ def test_mandatory_fields_are_received(message, has_data_set):
                     decode_message(with_elements(message, has_data_set, **{element.attribute: raw}))
 
 
-@pytest.mark.parametrize("raw", [b"\0\0", b"  ", b"\0 \0\0"])
+@for_each("raw", [b"\0\0", b"  ", b"\0 \0\0"])
 def test_a_mandatory_text_of_nothing_but_padding_is_empty(raw):
     for message, attribute in ((MINIMAL[0][0], "affected_sop_class_uid"), (MINIMAL[6][0], "move_destination")):
         with pytest.raises(CommandSetError, match="is mandatory, and empty"):
             decode_message(with_elements(message, True, **{attribute: raw}))
 
 
-@pytest.mark.parametrize(("message", "has_data_set"), MINIMAL, ids=name_of)
+@for_each(("message", "has_data_set"), MINIMAL, ids=name_of)
 def test_numbers_and_tags_of_the_wrong_length_are_refused(message, has_data_set):
     for element in message.elements:
         if element.vr.name in {"US", "AT"}:
@@ -497,7 +496,7 @@ def test_numbers_and_tags_of_the_wrong_length_are_refused(message, has_data_set)
                 decode_message(with_elements(message, has_data_set, **{element.attribute: b"\0" * 6}))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "shown"),
     [(None, "absent"), (b"", "empty"), (b"\x77\x77", "77 77"), (b"\1\0" * 50, "01 00 01 00 01 00 01 00$")],
 )
@@ -506,13 +505,13 @@ def test_an_unknown_command_field_is_refused(raw, shown):
         decode_message(with_elements(*MINIMAL[0], command_field=raw))
 
 
-@pytest.mark.parametrize("raw", [None, b"", b"\1\1\0\0"])
+@for_each("raw", [None, b"", b"\1\1\0\0"])
 def test_a_command_says_whether_a_data_set_follows(raw):
     with pytest.raises(CommandSetError, match=r"C-STORE-RQ: CommandDataSetType \(0000,0800\) is mandatory"):
         decode_message(with_elements(*MINIMAL[0], command_data_set_type=raw))
 
 
-@pytest.mark.parametrize(("message", "has_data_set"), MINIMAL, ids=name_of)
+@for_each(("message", "has_data_set"), MINIMAL, ids=name_of)
 def test_any_data_set_type_but_one_means_a_data_set_whatever_the_message(message, has_data_set):
     for value in (0x0000, 0x0001, 0x0101, 0x0102, 0xFEFE):
         data = with_elements(message, has_data_set, command_data_set_type=value.to_bytes(2, "little"))
@@ -541,7 +540,7 @@ def test_elements_of_other_messages_are_ignored():
     assert decode_message(encode_command_set(elements)) == EXAMPLES[1][1:]
 
 
-@pytest.mark.parametrize("status", [0x0000, 0x7777, 0xFF00, 0xFFFF])
+@for_each("status", [0x0000, 0x7777, 0xFF00, 0xFFFF])
 def test_conditional_fields_are_received_with_any_status_or_without(status):
     data = with_elements(
         m.CMoveRSP(message_id_being_responded_to=7, status=0),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from pydicom.dataset import Dataset
@@ -99,6 +100,12 @@ def code(result: tuple[int | Dataset, Dataset | None]) -> int:
 def sent_and_back(data_set: Dataset) -> Dataset:
     """A data set as its receiver has it."""
     return decode(encode(data_set, EXPLICIT), EXPLICIT)
+
+
+def sent_often(make: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """Make a data set as its receiver has it, each time another; what takes no arguments is encoded once."""
+    plain = cache(lambda: encode(make(), EXPLICIT))
+    return lambda **more: sent_and_back(make(**more)) if more else decode(plain(), EXPLICIT)
 
 
 class Talk:

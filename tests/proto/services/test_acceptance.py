@@ -32,6 +32,7 @@ from dicom_proto.upper_layer.policy import (
     Policy,
     Supported,
 )
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, IMPLICIT, MR, VERIFICATION, Script, offer_of
 
 POLICY = Policy(supported={VERIFICATION: IMPLICIT, CT: IMPLICIT}, maximum_invoked=3, maximum_performed=2)
@@ -120,7 +121,7 @@ def test_event_and_arguments() -> None:
 # --- user identity ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "response"),
     [
         ((True, b"ticket"), b"ticket"),
@@ -159,7 +160,7 @@ def test_identity_is_refused(result: Any, caplog: pytest.LogCaptureFixture) -> N
     assert bool(caplog.records) == (result is not False and not (isinstance(result, tuple) and result[0] is False))
 
 
-@pytest.mark.parametrize(("is_required", "answer"), [(False, AAssociateAC), (True, AAssociateRJ)])
+@for_each(("is_required", "answer"), [(False, AAssociateAC), (True, AAssociateRJ)])
 def test_identity_that_nobody_looks_at(is_required: bool, answer: type[Answer]) -> None:
     request = asking(identity=UserIdentity(USERNAME, b"me", b"", True))
     assert isinstance(answered(request, policy=evolve(POLICY, identity_required=is_required)), answer)
@@ -180,7 +181,7 @@ def test_response_that_cannot_be_sent(identity_type: int, response: bytes, caplo
 # --- SOP class extended negotiation -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "expected"),
     [
         ({VERIFICATION: b"\1"}, [ExtendedNegotiation(VERIFICATION, b"\1")]),
@@ -204,7 +205,7 @@ def test_extended_negotiation(result: Any, expected: list[ExtendedNegotiation]) 
 # --- asynchronous operations window -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "expected"),
     [
         ((1, 4), (1, 4)),
@@ -250,8 +251,8 @@ def test_declarations_are_shown_to_the_handler() -> None:
     assert seen[0].items == {PRIVATE: RELATED}
 
 
-@pytest.mark.parametrize("item", [RELATED, ITEM])
-@pytest.mark.parametrize("policy", [POLICY, TRUSTING])
+@for_each("item", [RELATED, ITEM])
+@for_each("policy", [POLICY, TRUSTING])
 def test_declaration_that_counts(policy: Policy, item: Any) -> None:
     assert is_accepted(RELATED, {PRIVATE: item}, policy)
 
@@ -261,15 +262,13 @@ def test_declared_service_class() -> None:
     assert not is_accepted(OF_SERVICE, {PRIVATE: OF_SERVICE}, POLICY)
 
 
-@pytest.mark.parametrize(
-    "result", [{}, {PRIVATE: UNKNOWN}, {PRIVATE: "nonsense"}, {PRIVATE: SOPClassCommonExtendedNegotiation()}]
-)
-@pytest.mark.parametrize("policy", [POLICY, TRUSTING])
+@for_each("result", [{}, {PRIVATE: UNKNOWN}, {PRIVATE: "nonsense"}, {PRIVATE: SOPClassCommonExtendedNegotiation()}])
+@for_each("policy", [POLICY, TRUSTING])
 def test_declaration_that_does_not_count(policy: Policy, result: Mapping[str, Any]) -> None:
     assert not is_accepted(RELATED, result, policy)
 
 
-@pytest.mark.parametrize("result", [None, "nonsense", ZeroDivisionError()])
+@for_each("result", [None, "nonsense", ZeroDivisionError()])
 def test_policy_decides_if_the_handler_does_not(result: Any) -> None:
     assert is_accepted(RELATED, result, TRUSTING)
     assert not is_accepted(RELATED, result, POLICY)

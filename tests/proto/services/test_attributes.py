@@ -30,6 +30,7 @@ from dicom_proto.services.attributes import (
 )
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.handlers import EVT_N_CREATE, EVT_N_GET, Handlers
+from tests.proto.rows import for_each
 from tests.proto.services.flows import create_event, get_event
 from tests.proto.services.script import dataset_of
 
@@ -39,7 +40,7 @@ STORED = dataset_of(
 )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("refused", "result"),
     [
         (Refused(0x0112), (0x0112, None)),
@@ -109,7 +110,7 @@ def test_copy_is_changed_and_the_original_is_not() -> None:
     assert (STORED.PatientID, "StudyID" in STORED) == ("1", False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("data_set", "result"),
     [
         (Dataset(), (dataset_of(Status=0x0120, AttributeIdentifierList=[0x00081115, 0x00100010, 0x00100020]), None)),
@@ -142,7 +143,7 @@ def test_changes_that_are_sent_may_be_made() -> None:
         check_settable(STORED, frozenset({"PatientName", "PatientID", "StudyID"}))
 
 
-@pytest.mark.parametrize("data_set", [STORED, changed(STORED, PatientName="", ReferencedSeriesSequence=[])])
+@for_each("data_set", [STORED, changed(STORED, PatientName="", ReferencedSeriesSequence=[])])
 def test_requirements_are_met(data_set: Dataset) -> None:
     check_elements(data_set, RULES)
 
@@ -158,7 +159,7 @@ def test_what_may_be_empty_is_added() -> None:
         complete(changed(STORED, ReferencedSeriesSequence=[Dataset()]), RULES)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "after", "modified"),
     [
         ({}, {}, set()),
@@ -179,7 +180,7 @@ def test_modifications(changes: Any, after: Any, modified: set[str]) -> None:
     assert before == STORED
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "result"),
     [
         ({"PatientID": "2"}, (0x0106, dataset_of(PatientID="2"))),
@@ -203,7 +204,7 @@ def test_attributes_are_had() -> None:
     assert get_attributes(STORED, [0x00100020, 0x00200010]) == (0x0001, dataset_of(PatientID="1"))
 
 
-@pytest.mark.parametrize(("uid", "status"), [(None, 0x0117), ("1.02", 0x0117), ("1.2", 0x0111)])
+@for_each(("uid", "status"), [(None, 0x0117), ("1.02", 0x0117), ("1.2", 0x0111)])
 def test_new_instance_is_not_new(uid: str | None, status: int) -> None:
     with pytest.raises(Refused) as refused:
         new_instance_uid(create_event("1.5", uid), {"1.2"})

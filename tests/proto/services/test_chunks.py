@@ -16,6 +16,7 @@ from dicom_proto.services.handlers import EVT_C_STORE, Binding
 from dicom_proto.services.performing import Performing
 from dicom_proto.services.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, EXPLICIT, Scene, Script, Task, data_set, statuses
 from tests.proto.wire import sent
 
@@ -180,8 +181,8 @@ def one_piece(answer: int) -> Callable[[Iterator[bytes]], int]:
     return lambda chunks: (next(chunks), answer)[1]
 
 
-@pytest.mark.parametrize("status", [0x0000, 0xB000, 0xA700, 0xC123])
-@pytest.mark.parametrize("size", [len(LONG), 2])
+@for_each("status", [0x0000, 0xB000, 0xA700, 0xC123])
+@for_each("size", [len(LONG), 2])
 def test_what_is_left_is_dropped(status: int, size: int) -> None:
     assert stored(one_piece(status), LONG[:size]) == [status]
     assert stored(lambda _: status, LONG[:size]) == [status]
@@ -275,7 +276,7 @@ def test_the_end_of_the_association_is_no_fault_of_the_handler(
     assert "raised" not in caplog.text
 
 
-@pytest.mark.parametrize("end", [abort, lose])
+@for_each("end", [abort, lose])
 def test_the_end_of_the_association_while_the_rest_is_dropped(end: Callable[[Scene], None]) -> None:
     here = scene(lambda _: 0x0000)
     task, _ = arriving(here)

@@ -28,6 +28,7 @@ from dicom_proto.services.commitment import (
 )
 from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.handlers import EVT_N_ACTION
+from tests.proto.rows import for_each
 from tests.proto.services.flows import Talk, action_event, code, report_event
 from tests.proto.services.script import CT, MR, dataset_of, decoded, offer_of
 
@@ -70,7 +71,7 @@ def test_request() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("transaction", "references", "error"),
     [
         ("1.02", [ONE], InvalidNameError),
@@ -112,14 +113,14 @@ REPORTS = [
 ]
 
 
-@pytest.mark.parametrize(("result", "expected"), REPORTS)
+@for_each(("result", "expected"), REPORTS)
 def test_report(result: CommitmentResult, expected: Dataset | None) -> None:
     report = commitment_report(result)
     assert expected is None or report == expected
     assert read_commitment_report(reporting(report, kind=2)) == result
 
 
-@pytest.mark.parametrize("result", [result_of(), result_of({ONE: ARCHIVE}, unmentioned=(TWO,))])
+@for_each("result", [result_of(), result_of({ONE: ARCHIVE}, unmentioned=(TWO,))])
 def test_report_has_to_say_what_became_of_everything(result: CommitmentResult) -> None:
     with pytest.raises(LocalProtocolError, match="every instance"):
         commitment_report(result)
@@ -136,7 +137,7 @@ def test_result_says_what_it_means() -> None:
 # --- what the SCP reads -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "status", "named"),
     [
         (asking(commitment_request(TRANSACTION, [ONE]), sop_class=CT), 0x0118, None),
@@ -196,7 +197,7 @@ def test_provider_may_refuse_for_reasons_of_its_own() -> None:
     assert not provider.used  # so the peer may try again
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("decision", "committed", "failed"),
     [
         (True, {ONE: Location()}, {}),
@@ -213,7 +214,7 @@ def test_decision(decision: Any, committed: Any, failed: Any) -> None:
 # --- what the SCU reads -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "status"),
     [
         (reporting(commitment_report(result_of({ONE: ARCHIVE})), sop_class=CT), 0x0118),
@@ -250,7 +251,7 @@ def test_reports_find_their_requests_and_may_be_repeated() -> None:
     assert commitments.results == {TRANSACTION: result}
 
 
-@pytest.mark.parametrize("uid", [TRANSACTION, "1.5"])
+@for_each("uid", [TRANSACTION, "1.5"])
 def test_transaction_uid_is_not_used_again(uid: str) -> None:
     commitments = Commitments({TRANSACTION: (ONE,)}, {"1.5": result_of({ONE: ARCHIVE})})
     with pytest.raises(LocalProtocolError, match="used"):
@@ -311,7 +312,7 @@ def test_requestor_has_to_propose_to_report() -> None:
         Talk(offer_of(CLASS)).run(lambda peer: report_commitment(peer, result_of({ONE: ARCHIVE})))
 
 
-@pytest.mark.parametrize("commitments", [Commitments(), None])
+@for_each("commitments", [Commitments(), None])
 def test_request_that_is_refused_is_forgotten(commitments: Commitments | None) -> None:
     talk = Talk(offer_of(CLASS), other=[(EVT_N_ACTION, lambda _: (0x0213, None))])
     reply = talk.run(lambda peer: request_commitment(peer, [ONE], TRANSACTION, commitments))

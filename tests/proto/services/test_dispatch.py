@@ -33,6 +33,7 @@ from dicom_proto.sop_class import register_uid
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CT,
     MR,
@@ -73,7 +74,7 @@ def test_every_request_has_a_program() -> None:
     assert set(SCP_PROGRAMS) == {message for message in MESSAGES.values() if issubclass(message, Request)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("request_", "abstract_syntax", "status"),
     [
         # what no handler has been bound to is not refused before
@@ -109,7 +110,7 @@ def test_requests_and_contexts(request_: Request, abstract_syntax: str, status: 
     assert statuses(here.serve(request_, data)) == [status]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("request_", "abstract_syntax", "status"),
     [
         (store(CT), CT, 0xC000),
@@ -164,7 +165,7 @@ class Hostile(dict[str, Any]):
         raise RuntimeError
 
 
-@pytest.mark.parametrize("result", [(Hostile(), Hostile()), Hostile()])
+@for_each("result", [(Hostile(), Hostile()), Hostile()])
 def test_hostile_results(result: Any) -> None:
     assert statuses(Scene(MPPS, bindings=[(EVT_N_GET, lambda _: result)]).serve(normalized(NGetRQ, MPPS))) == [0xC002]
 
@@ -277,7 +278,7 @@ def test_a_program_of_the_users_own_gets_no_request_without_its_data_set() -> No
     assert statuses(here.serve_raw(request)) == [0xC000]
 
 
-@pytest.mark.parametrize(("as_scp", "status"), [(False, 0x0107), (True, OWN)])
+@for_each(("as_scp", "status"), [(False, 0x0107), (True, OWN)])
 def test_programs_are_for_the_scp_and_handlers_for_what_the_scu_is_told(as_scp: bool, status: int) -> None:
     roles = [RoleSelection(PRIVATE, scu=as_scp, scp=True)]
     report = NEventReportRQ(affected_sop_class_uid=PRIVATE, affected_sop_instance_uid="1.2", event_type_id=1)
@@ -368,9 +369,7 @@ def test_a_program_that_does_not_read_its_data() -> None:
     assert statuses(here.overheard()) == [0x0110]
 
 
-@pytest.mark.parametrize(
-    ("error", "is_raised"), [(RuntimeError, False), (AssociationFailure, True), (LocalProtocolError, True)]
-)
+@for_each(("error", "is_raised"), [(RuntimeError, False), (AssociationFailure, True), (LocalProtocolError, True)])
 def test_a_program_that_outlives_its_association(error: type[Exception], is_raised: bool) -> None:
     def end(performing: Performing) -> None:
         performing.peer.connection.abort()

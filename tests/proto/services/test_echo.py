@@ -14,6 +14,7 @@ from dicom_proto.services.event import RequestEvent
 from dicom_proto.services.handlers import EVT_C_ECHO, Handlers
 from dicom_proto.services.peer import Peer
 from dicom_proto.status import Category
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, VERIFICATION, Scene, Script, connected, dataset_of, offer_of, statuses
 
 
@@ -53,7 +54,7 @@ def test_scp_without_a_handler_answers_success() -> None:
     assert statuses(scene().serve(CEchoRQ())) == [0x0000]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("result", "status"),
     [
         (0x0122, 0x0122),

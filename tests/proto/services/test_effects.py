@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-import pytest
-
 from dicom_proto.dimse.messages import NActionRQ, NEventReportRQ
 from dicom_proto.entity import ApplicationEntity
 from dicom_proto.services.echo import echo_scu
@@ -24,6 +22,7 @@ from dicom_proto.services.move import move_scu
 from dicom_proto.services.normalized import normalized_scu
 from dicom_proto.services.store import store_object_scu
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CANCEL,
     CT,
@@ -116,7 +115,7 @@ def test_find_is_cancelled() -> None:
     assert set(said(read)[:-1]) == {PENDING}
 
 
-@pytest.mark.parametrize("roles", [[RoleSelection(CT, scu=False, scp=True)], []])
+@for_each("roles", [[RoleSelection(CT, scu=False, scp=True)], []])
 def test_get_with_the_objects_on_the_same_association(roles: list[RoleSelection]) -> None:
     stored: list[str] = []
 

@@ -26,6 +26,7 @@ from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolErro
 from dicom_proto.services.event import Event, MessageView, RequestEvent
 from dicom_proto.services.handlers import EVT_C_STORE, EVT_CONN_OPEN
 from dicom_proto.upper_layer.negotiation import AcceptedContext
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, EXPLICIT, STUDY_FIND, STUDY_GET, STUDY_MOVE, data_set, dataset_of
 
 BOX, INSTANCE = "1.2.840.10008.5.1.1.2", "1.2.3"
@@ -98,7 +99,7 @@ OTHERS: dict[str, tuple[Request, Any]] = {
 }
 
 
-@pytest.mark.parametrize("attribute", DATA_SETS)
+@for_each("attribute", DATA_SETS)
 def test_data_sets_have_the_names_of_the_service(attribute: str) -> None:
     for request in REQUESTS:
         if request not in DATA_SETS[attribute]:
@@ -114,7 +115,7 @@ def test_data_sets_have_the_names_of_the_service(attribute: str) -> None:
             getattr(event(request, b"\x10\x00\x10\x00PN\xff\xffab"), attribute)
 
 
-@pytest.mark.parametrize("attribute", OTHERS)
+@for_each("attribute", OTHERS)
 def test_other_parameters(attribute: str) -> None:
     owner, value = OTHERS[attribute]
     assert getattr(event(owner), attribute) == value
@@ -194,7 +195,7 @@ def test_the_encoded_data_set_of_a_message() -> None:
     assert event(STORE, None).request.data_set is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("request_", "name"),
     [
         (STORE, "DataSet"),

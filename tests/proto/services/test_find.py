@@ -15,6 +15,7 @@ from dicom_proto.services.handlers import EVT_C_FIND, Handlers
 from dicom_proto.services.peer import Peer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CANCEL,
     CT,
@@ -121,7 +122,7 @@ def test_scp_pulls_and_sends_match_by_match() -> None:
     ]
 
 
-@pytest.mark.parametrize("effects", [[Receive], [Receive, Call, Pull, Drain]])
+@for_each("effects", [[Receive], [Receive, Call, Pull, Drain]])
 def test_the_end_of_the_association_ends_the_program(effects: list[type]) -> None:
     here = scene((lambda _: [],))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
@@ -159,7 +160,7 @@ def test_matches_are_data_sets_or_encoded() -> None:
     assert said[3][1] is None
 
 
-@pytest.mark.parametrize("last", [0xFE00, 0xA700, 0xC001, 0xB001, 0x0000])
+@for_each("last", [0xFE00, 0xA700, 0xC001, 0xB001, 0x0000])
 def test_a_final_status_of_the_handler_ends_the_query(last: int) -> None:
     def handler(_: Any) -> Iterator[Any]:
         yield PENDING, match(1)
@@ -171,7 +172,7 @@ def test_a_final_status_of_the_handler_ends_the_query(last: int) -> None:
     assert said[1][1] is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("item", "status"),
     [
         (None, 0xC002),
@@ -205,7 +206,7 @@ class Unwilling:
         raise RuntimeError
 
 
-@pytest.mark.parametrize("result", [None, 0xFF00, Unwilling()])
+@for_each("result", [None, 0xFF00, Unwilling()])
 def test_a_handler_that_does_not_yield(result: object) -> None:
     assert statuses(serve(lambda _: result)) == [0xC311]
 

@@ -21,6 +21,7 @@ from dicom_proto.services.store import StoredObject
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CANCEL,
     CT,
@@ -167,7 +168,7 @@ def test_scp_effects() -> None:
     script.fail_at_last(ValueError())  # after the last object it makes no difference
 
 
-@pytest.mark.parametrize("reached", range(1, 8))
+@for_each("reached", range(1, 8))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
     here = Getting(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
@@ -215,7 +216,7 @@ def test_a_priority_that_the_peer_made_up_is_not_sent() -> None:
     assert here.stored[0].priority is Priority.MEDIUM
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answers", "status", "counted", "failed"),
     [
         ([0, 0], 0x0000, (None, 2, 0, 0), None),
@@ -259,7 +260,7 @@ NO_OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize("item", NO_OBJECTS)
+@for_each("item", NO_OBJECTS)
 def test_an_object_that_cannot_be_sent_fails_for_itself(item: Any) -> None:
     here = Getting(yields((PENDING, image(1)), item, (PENDING, image(3))))
     said = here.get()
@@ -308,7 +309,7 @@ def test_a_list_that_cannot_be_encoded_is_left_out_with_its_number() -> None:
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("roles", "is_answered", "status"),
     [
         ([RoleSelection(CT, scu=False, scp=True)], True, 0x0000),
@@ -380,7 +381,7 @@ def stripped() -> Dataset:
     return made
 
 
-@pytest.mark.parametrize("transfer_syntax", [None, EXPLICIT, DEFLATED])
+@for_each("transfer_syntax", [None, EXPLICIT, DEFLATED])
 def test_what_is_bulk_data(transfer_syntax: str | None) -> None:
     data = full() if transfer_syntax is None else encode(full(), transfer_syntax)
     what = StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.1", transfer_syntax=transfer_syntax, data=data)
@@ -425,7 +426,7 @@ def compressed() -> Dataset:
     return made
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("own", "accepted"),
     [*((own, accepted) for own in (None, EXPLICIT, DEFLATED, RLE) for accepted in (IMPLICIT, EXPLICIT)), (RLE, RLE)],
 )
@@ -455,7 +456,7 @@ def test_what_has_to_be_decoded_and_cannot_be_fails_for_itself() -> None:
 # --- what handlers do -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("handler", "status"),
     [
         ((), 0xC411),
@@ -499,7 +500,7 @@ def test_a_handler_that_raises_between_objects() -> None:
 GIVEN_UP = dataset_of(FailedSOPInstanceUIDList=["1.2.8", "1.2.9"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("item", "status", "counted", "failed"),
     [
         ((0x0000, None), 0xB000, (None, 1, 2, 0), []),

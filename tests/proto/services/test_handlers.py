@@ -9,6 +9,7 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services import handlers as evt
 from dicom_proto.services.handlers import Binding, EventKind, Handlers
 from dicom_proto.services.sinks import Receiving, Sink
+from tests.proto.rows import for_each
 
 
 def handler(event: Any) -> None:
@@ -104,7 +105,7 @@ def test_a_copy_is_independent() -> None:
         copied.bind(evt.EVT_C_ECHO, coroutine)
 
 
-@pytest.mark.parametrize("function", [*ASYNC])
+@for_each("function", [*ASYNC])
 def test_async_handlers(function: Any) -> None:
     assert Binding(function).is_async
     assert Handlers([(evt.EVT_C_FIND, function)]).binding(evt.EVT_C_FIND) == Binding(function)
@@ -112,15 +113,13 @@ def test_async_handlers(function: Any) -> None:
         Handlers([(evt.EVT_C_FIND, function)], allow_async=False)
 
 
-@pytest.mark.parametrize(
-    "function", [handler, Callable(), Callable().method, functools.partial(another, 1), print, int]
-)
+@for_each("function", [handler, Callable(), Callable().method, functools.partial(another, 1), print, int])
 def test_ordinary_handlers(function: Any) -> None:
     assert not Binding(function).is_async
     assert Handlers([(evt.EVT_C_FIND, function)], allow_async=False).kinds() == (evt.EVT_C_FIND,)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("bound", "message"),
     [
         ((evt.EVT_C_ECHO, None), "cannot be called"),
@@ -147,7 +146,7 @@ def test_a_sink_takes_objects_and_nothing_else() -> None:
             bound.bind(kind, sink)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("bound", "message"),
     [
         ((evt.EVT_C_STORE, LikeAStore()), "cannot be called"),

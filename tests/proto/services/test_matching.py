@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.services.matching import answer, matches
+from tests.proto.rows import for_each
 from tests.proto.services.script import dataset_of
 
 CODE = dataset_of(CodeValue="A", CodingSchemeDesignator="99X")
@@ -26,7 +26,7 @@ START = "ScheduledProcedureStepStartDateTime"
 STATION = "ScheduledStationNameCodeSequence"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("keyword", "value", "expected"),
     [
         ("SpecificCharacterSet", "ISO_IR 192", True),  # not a key

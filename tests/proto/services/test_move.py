@@ -20,6 +20,7 @@ from dicom_proto.services.store import StoredObject
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CANCEL,
     CT,
@@ -213,7 +214,7 @@ def test_scp_effects() -> None:
     script.end()
 
 
-@pytest.mark.parametrize("reached", range(1, 9))
+@for_each("reached", range(1, 9))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
     here = Moving(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
@@ -249,7 +250,7 @@ def test_everything_is_sent_over_one_association() -> None:
     assert (len(here.dialled), here.hung_up) == (1, 1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answers", "status", "counted"),
     [
         ([0xA700, 0xA700], 0xA702, (None, 0, 2, 0)),
@@ -281,7 +282,7 @@ def test_an_originator_whose_title_may_not_be_sent() -> None:
 # --- the destination --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("handler", "status"),
     [
         ((), 0xC511),
@@ -321,7 +322,7 @@ def test_without_an_entity_nobody_can_be_called(caplog: pytest.LogCaptureFixture
     assert "entity" in caplog.text
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "status"),
     [
         (ConnectionRefusedError("nobody there"), 0xA801),
@@ -381,7 +382,7 @@ def test_more_contexts_than_an_association_has(monkeypatch: pytest.MonkeyPatch) 
     assert [len(contexts) for contexts in here.proposed()] == [1, 2, 3, 1, 2]
 
 
-@pytest.mark.parametrize("item", [(PENDING, None), (PENDING, stored(1, sop_class="1.02"))])
+@for_each("item", [(PENDING, None), (PENDING, stored(1, sop_class="1.02"))])
 def test_an_object_that_cannot_be_sent_fails_for_itself(item: Any) -> None:
     here = Moving(moves(THERE, item, (PENDING, image(2))))
     *_, last = here.move()

@@ -33,6 +33,7 @@ from dicom_proto.services.mpps import (
     set_step,
 )
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.flows import (
     NOW,
     Talk,
@@ -41,6 +42,7 @@ from tests.proto.services.flows import (
     get_event,
     report_event,
     sent_and_back,
+    sent_often,
     set_event,
 )
 from tests.proto.services.script import CT, EXPLICIT, dataset_of, decoded, offer_of
@@ -64,8 +66,9 @@ def attributes(**more: Any) -> Dataset:
     )
 
 
+@sent_often
 def new_step(**more: Any) -> Dataset:
-    return sent_and_back(begin_step(attributes(**more)))
+    return begin_step(attributes(**more))
 
 
 def series(**more: Any) -> Dataset:
@@ -169,7 +172,7 @@ def test_step_is_created() -> None:
     assert told == [StepChange(UID, StepEvent.IN_PROGRESS)]
 
 
-@pytest.mark.parametrize("path", REQUIRED)
+@for_each("path", REQUIRED)
 def test_step_lacks_an_attribute(path: str) -> None:
     steps = PerformedProcedureSteps()
     status, data_set = steps.on_create(create_event(MPPS, UID, without(FULL, path)))
@@ -178,7 +181,7 @@ def test_step_lacks_an_attribute(path: str) -> None:
     assert (data_set, steps.steps) == (None, {})
 
 
-@pytest.mark.parametrize("path", WITH_VALUE)
+@for_each("path", WITH_VALUE)
 def test_step_lacks_a_value(path: str) -> None:
     steps = PerformedProcedureSteps()
     step = emptied(FULL, path)
@@ -187,7 +190,7 @@ def test_step_lacks_a_value(path: str) -> None:
     assert (status, data_set, steps.steps) == (0x0121, dataset_of(**{top: step[top].value}), {})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "status"),
     [
         (create_event(CT, UID, FULL), 0x0118),
@@ -202,7 +205,7 @@ def test_step_is_not_created(event: RequestEvent, status: int) -> None:
     assert not steps.steps
 
 
-@pytest.mark.parametrize("value", ["COMPLETED", "DISCONTINUED", "SCHEDULED", ["IN PROGRESS", "COMPLETED"]])
+@for_each("value", ["COMPLETED", "DISCONTINUED", "SCHEDULED", ["IN PROGRESS", "COMPLETED"]])
 def test_step_begins_in_progress(value: Any) -> None:
     step = new_step()
     step.PerformedProcedureStepStatus = value
@@ -228,7 +231,7 @@ def test_site_may_put_up_with_less() -> None:
 # --- N-SET ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "event", "status"),
     [
         (dataset_of(PerformedProcedureStepDescription="head"), StepEvent.UPDATED, "IN PROGRESS"),
@@ -251,10 +254,8 @@ def test_step_is_changed(change: Dataset, event: StepEvent, status: str) -> None
     assert told[1:] == [StepChange(UID, event)]
 
 
-@pytest.mark.parametrize("end", [StepStatus.COMPLETED, StepStatus.DISCONTINUED])
-@pytest.mark.parametrize(
-    "change", [dataset_of(PerformedProcedureStepDescription="x"), ending(), ending(StepStatus.DISCONTINUED)]
-)
+@for_each("end", [StepStatus.COMPLETED, StepStatus.DISCONTINUED])
+@for_each("change", [dataset_of(PerformedProcedureStepDescription="x"), ending(), ending(StepStatus.DISCONTINUED)])
 def test_step_that_has_ended_stays_as_it_is(end: StepStatus, change: Dataset) -> None:
     steps = steps_with(ending(end))
     before = deepcopy(steps.steps)
@@ -268,7 +269,7 @@ IN_BETWEEN = dataset_of(PerformedSeriesSequence=ending().PerformedSeriesSequence
 TWO_STATUSES = dataset_of(PerformedProcedureStepStatus=["COMPLETED", "COMPLETED"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "status", "data_set"),
     [
         (set_event(CT, UID, ending()), 0x0118, None),
@@ -305,7 +306,7 @@ def test_step_is_not_changed(event: RequestEvent, status: int, data_set: Dataset
     assert steps.steps == {UID: new_step()}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("created", "changed", "kept"),
     [
         ("ISO_IR 100", "ISO_IR 100", "ISO_IR 100"),
@@ -358,7 +359,7 @@ def test_what_a_step_does_not_have_is_no_reason_to_refuse() -> None:
     assert code(steps.on_set(set_event(MPPS, UID, change))) == 0x0105  # for it was not created
 
 
-@pytest.mark.parametrize(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (RETRIEVE, "1.2.4", 0x0112)])
+@for_each(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (RETRIEVE, "1.2.4", 0x0112)])
 def test_step_is_not_had(sop_class: str, uid: str, status: int) -> None:
     assert steps_with().on_get(get_event(sop_class, uid)) == (status, None)
 
@@ -383,7 +384,7 @@ def test_step_is_deleted() -> None:
 # --- what the modality sends ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["Modality", "PerformedStationAETitle", "ScheduledStepAttributesSequence"])
+@for_each("path", ["Modality", "PerformedStationAETitle", "ScheduledStepAttributesSequence"])
 def test_step_cannot_begin_without_what_is_required(path: str) -> None:
     for incomplete in (without, emptied):
         with pytest.raises(LocalProtocolError, match=path):
@@ -402,13 +403,13 @@ def test_step_ends() -> None:
     assert item.ReferencedNonImageCompositeSOPInstanceSequence[0].ReferencedSOPInstanceUID == "1.9"
 
 
-@pytest.mark.parametrize("status", [StepStatus.IN_PROGRESS, "OVER"])
+@for_each("status", [StepStatus.IN_PROGRESS, "OVER"])
 def test_step_does_not_end_like_that(status: Any) -> None:
     with pytest.raises(LocalProtocolError, match="COMPLETED or DISCONTINUED"):
         end_step(status, NOW, [series()])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "message"),
     [
         (dataset_of(PatientName="Roe"), "PatientName"),
@@ -450,7 +451,7 @@ def test_life_of_a_step() -> None:
     assert told == [change]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "program",
     [
         lambda peer: create_step(peer, UID, attributes()),
@@ -464,7 +465,7 @@ def test_nothing_can_be_sent_without_a_context(program: Any) -> None:
         Talk(offer_of(CT)).run(program)
 
 
-@pytest.mark.parametrize(("sop_class", "event_type", "status"), [(MPPS, 1, 0x0118), (NOTIFICATION, 6, 0x0113)])
+@for_each(("sop_class", "event_type", "status"), [(MPPS, 1, 0x0118), (NOTIFICATION, 6, 0x0113)])
 def test_notification_is_refused(sop_class: str, event_type: int, status: int) -> None:
     told: list[StepChange] = []
     assert receive_notification(report_event(sop_class, UID, event_type), told.append) == (status, None)

@@ -23,6 +23,7 @@ from dicom_proto.services.peer import Peer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     EXPLICIT,
     Said,
@@ -75,7 +76,7 @@ def serve(request: Request, handler: Any) -> list[Said]:
 # --- SCU --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MAKE)
+@for_each("name", MAKE)
 def test_scu(name: str) -> None:
     one, other = connected(offer_of(CONTEXT))
     request = MAKE[name]()
@@ -123,7 +124,7 @@ def test_scu_does_without_an_empty_data_set_where_that_is_possible() -> None:
 # --- SCP --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MAKE)
+@for_each("name", MAKE)
 def test_scp(name: str) -> None:
     request = MAKE[name]()
     events: list[Any] = []
@@ -157,7 +158,7 @@ def test_scp_effects() -> None:
     assert statuses(here.replies()) == [0]
 
 
-@pytest.mark.parametrize("effects", [[Receive], [Receive, Call]])
+@for_each("effects", [[Receive], [Receive, Call]])
 def test_scp_at_the_end_of_the_association(effects: list[type]) -> None:
     here = Scene(CONTEXT, bindings=[(EVENTS[NSetRQ], lambda _: 0)])
     script = here.ask(MAKE["N-SET"](), data_set(EXPLICIT, PatientID="1"))
@@ -168,13 +169,13 @@ def test_scp_at_the_end_of_the_association(effects: list[type]) -> None:
         script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
 
 
-@pytest.mark.parametrize("name", MAKE)
+@for_each("name", MAKE)
 def test_scp_without_a_handler_and_with_one_that_raises(name: str) -> None:
     assert statuses(serve(MAKE[name](), None)) == [0x0110]
     assert statuses(serve(MAKE[name](), lambda _: 1 / 0)) == [0x0110]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "result", "status"),
     [
         ("N-GET", (0x0112, None), 0x0112),
@@ -218,7 +219,7 @@ def create(status: object, data_set: object) -> Said:
     return said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "attributes", "uid"),
     [
         (dataset_of(Status=0, AffectedSOPInstanceUID="1.2.9"), None, "1.2.9"),

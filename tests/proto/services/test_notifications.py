@@ -23,6 +23,7 @@ from dicom_proto.upper_layer.pdu import (
     pack_header,
 )
 from tests.proto.dimse.pairs import COMMAND, LAST, fragments, p_data, pair
+from tests.proto.rows import for_each
 from tests.proto.wire import Cut, answer, every, offer, whole
 
 RECEIVED = (evt.EVT_DATA_RECV, evt.EVT_PDU_RECV, evt.EVT_ACSE_RECV, evt.EVT_DIMSE_RECV)
@@ -84,7 +85,7 @@ def stored(data: bytes, size: int) -> list[bytes]:
 # --- nothing is bound -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kinds", [(), (evt.EVT_ESTABLISHED, evt.EVT_C_ECHO)])
+@for_each("kinds", [(), (evt.EVT_ESTABLISHED, evt.EVT_C_ECHO)])
 def test_nothing_is_told_if_nothing_is_bound(kinds: tuple[EventKind, ...]) -> None:
     connection, _ = pair()
     watching, _ = notifier(*kinds, connection=connection)
@@ -95,7 +96,7 @@ def test_nothing_is_told_if_nothing_is_bound(kinds: tuple[EventKind, ...]) -> No
     assert connection.association.observer is None
 
 
-@pytest.mark.parametrize("kind", ALL)
+@for_each("kind", ALL)
 def test_what_is_bound_is_told_and_nothing_else(kind: EventKind) -> None:
     connection, _ = pair()
     watching, _ = notifier(kind, connection=connection)
@@ -109,7 +110,7 @@ def test_what_is_bound_is_told_and_nothing_else(kind: EventKind) -> None:
 # --- what passes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cut", [whole, every(1), every(7)])
+@for_each("cut", [whole, every(1), every(7)])
 def test_everything_in_the_order_in_which_it_passes(cut: Cut) -> None:
     told = received(RELEASE + ECHO, *RECEIVED, cut=cut)
     assert names(told) == ["DATA_RECV", "PDU_RECV", "ACSE_RECV", "DATA_RECV", "PDU_RECV", "DIMSE_RECV"]
@@ -156,7 +157,7 @@ def test_transitions() -> None:
     ]
 
 
-@pytest.mark.parametrize("kinds", [(evt.EVT_FSM_TRANSITION,), ()])
+@for_each("kinds", [(evt.EVT_FSM_TRANSITION,), ()])
 def test_transition_before_anybody_could_see_it(kinds: tuple[EventKind, ...]) -> None:
     connection = Connection()
     connection.connection_made(now=0)
@@ -168,7 +169,7 @@ def test_transition_before_anybody_could_see_it(kinds: tuple[EventKind, ...]) ->
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [1, 100, 1000])
+@for_each("size", [1, 100, 1000])
 def test_data_set_in_fragments(size: int) -> None:
     assert messages(b"".join(stored(DATA, size)) + ECHO) == [("C-STORE-RQ", 7, DATA), ("C-ECHO-RQ", 5, None)]
 
@@ -187,7 +188,7 @@ def test_messages_without_a_data_set() -> None:
     assert attributes["message"].MessageIDBeingRespondedTo == 4
 
 
-@pytest.mark.parametrize("size", [1, 100, 1000])
+@for_each("size", [1, 100, 1000])
 def test_data_set_that_is_too_long(size: int) -> None:
     stream = b"".join(stored(DATA, size)) + ECHO + b"".join(stored(DATA[:100], size))
     assert messages(stream, data_limit=len(DATA) - 1) == [
@@ -217,7 +218,7 @@ def test_long_pdus_that_are_no_message() -> None:
     assert messages(long + p_data((1, 0, bytes(1000))) + ECHO, pdu_limit=150) == [("C-ECHO-RQ", 5, None)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "rubbish",
     [
         p_data((1, COMMAND | LAST, b"no command")),

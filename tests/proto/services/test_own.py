@@ -16,6 +16,7 @@ from dicom_proto.services.own import check_scp, scu_for, sop_classes, sop_classe
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import Answer, Performing
 from dicom_proto.sop_class import Verification
+from tests.proto.rows import for_each
 from tests.proto.services.script import Listener, Scene, World, data_set, decoded, statuses
 
 PRIVATE, OTHER = "1.2.3.4", "1.2.3.5"
@@ -82,7 +83,7 @@ def wrapped(program: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-@pytest.mark.parametrize(
+@for_each(
     "program", [Shouting([]), Archive().perform, wrapped(numbering), sop_classes(OTHER)(partial(numbering, start=2))]
 )
 def test_what_is_a_program_too(program: Any) -> None:
@@ -110,7 +111,7 @@ class Silent:
     """Its objects cannot be called."""
 
 
-@pytest.mark.parametrize("wrong", [plain, coroutine, async_generator, Plain, Plain(), Silent, Silent(), len, None, 1])
+@for_each("wrong", [plain, coroutine, async_generator, Plain, Plain(), Silent, Silent(), len, None, 1])
 def test_what_is_no_program(wrong: Any) -> None:
     with pytest.raises(
         LocalProtocolError, match=r"not a generator function.*`yield from performing\.receive_data\(\)`"
@@ -121,7 +122,7 @@ def test_what_is_no_program(wrong: Any) -> None:
         sop_classes_of(wrong)
 
 
-@pytest.mark.parametrize("wrong", [Shouting([]), Archive().perform])
+@for_each("wrong", [Shouting([]), Archive().perform])
 def test_what_cannot_be_marked(wrong: Any) -> None:
     with pytest.raises(LocalProtocolError, match="decorate the function or the class"):
         sop_classes(PRIVATE)(wrong)
@@ -138,7 +139,7 @@ def test_what_a_program_is_for_has_to_be_said() -> None:
         sop_classes_of(program)
 
 
-@pytest.mark.parametrize("wrong", ["CT", "", "1.02", f"1.{'2' * 64}", None, [PRIVATE], plain])
+@for_each("wrong", ["CT", "", "1.02", f"1.{'2' * 64}", None, [PRIVATE], plain])
 def test_what_is_no_uid(wrong: Any) -> None:
     with pytest.raises(InvalidNameError):
         sop_classes(PRIVATE, wrong)
@@ -171,7 +172,7 @@ def needs_a_name(_: Performing, *, name: str) -> Iterator[Any]:
     yield name
 
 
-@pytest.mark.parametrize("program", [asce_style, no_arguments, needs_a_name])
+@for_each("program", [asce_style, no_arguments, needs_a_name])
 def test_an_scp_program_is_called_with_one_argument(program: Any) -> None:
     sop_classes(PRIVATE)(program)
     assert sop_classes_of(program) == (PRIVATE,)

@@ -25,6 +25,7 @@ from dicom_proto.services.handlers import EVT_C_ECHO, EVT_C_STORE, Handlers
 from dicom_proto.services.peer import Peer
 from dicom_proto.services.performing import Answer, Performing, as_pair
 from dicom_proto.status import Category
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CT,
     IMPLICIT,
@@ -149,7 +150,7 @@ def test_pairs() -> None:
     assert as_pair((1, 2, 3)) == ((1, 2, 3), None)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "answer"),
     [
         (0xA700, Answer(0xA700)),
@@ -225,7 +226,7 @@ NORMALIZED = {
 }
 
 
-@pytest.mark.parametrize("name", NORMALIZED)
+@for_each("name", NORMALIZED)
 def test_requested_becomes_affected(name: str) -> None:
     data = data_set(PatientID="1") if name == "get" else None
     scene, what = performing(NORMALIZED[name], PRINTER, data_set(PatientID="1") if name == "set" else None)

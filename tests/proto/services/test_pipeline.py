@@ -21,6 +21,7 @@ from dicom_proto.services.pipeline import NotStored, Pipeline, iterate, next_ite
 from dicom_proto.services.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.state_table import State
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     CT,
     EXPLICIT,
@@ -175,7 +176,7 @@ def test_priority_and_conversion() -> None:
     assert line.arrived[0].priority == 1
 
 
-@pytest.mark.parametrize(("decompress", "kind"), [(False, NoContextError), (True, LocalProtocolError)])
+@for_each(("decompress", "kind"), [(False, NoContextError), (True, LocalProtocolError)])
 def test_compressed_objects(decompress: bool, kind: type[Exception]) -> None:
     line = Line(
         [image(1, transfer_syntax=JPEG)], (CT, IMPLICIT), read=lambda item: item, decompress=decompress, window=2
@@ -258,7 +259,7 @@ def test_nothing_is_read_when_there_is_no_association() -> None:
     assert failures(line.rest()) == [(0, AssociationClosed, False), (1, AssociationClosed, False)]
 
 
-@pytest.mark.parametrize("has_begun", [True, False])
+@for_each("has_begun", [True, False])
 def test_strict_peers_raise(has_begun: bool) -> None:
     line = Line(range(2))
     line.peer.is_strict = True

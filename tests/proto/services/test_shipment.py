@@ -22,6 +22,7 @@ from dicom_proto.services.shipment import KEPT, ErrandEffect, Pause, Shipment
 from dicom_proto.services.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.state_table import State
+from tests.proto.rows import for_each
 from tests.proto.services.script import CT, EXPLICIT, IMPLICIT, JPEG, Task, carry, connected, data_set, dataset_of
 from tests.proto.wire import drain
 
@@ -202,8 +203,8 @@ def test_an_endless_iterable_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPat
     assert [len(stored) for stored in voyage.stored] == [3, 3, 1]
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-@pytest.mark.parametrize(("data", "times"), [(LONG, 2), (None, 1)])
+@for_each("kind", [str, Path])
+@for_each(("data", "times"), [(LONG, 2), (None, 1)])
 def test_long_files_are_read_when_it_is_their_turn(kind: Any, data: Any, times: int) -> None:
     seen = []
 
@@ -304,7 +305,7 @@ def test_what_has_no_answer_is_sent_again_and_nothing_else(caplog: pytest.LogCap
     assert "3 objects have no answer, 3 are sent again" in caplog.text
 
 
-@pytest.mark.parametrize("retries", [0, 2])
+@for_each("retries", [0, 2])
 def test_one_that_costs_the_association_each_time_is_given_up(retries: int) -> None:
     """The others behind it do not pay for it."""
     voyage = Voyage(range(3), 1, *[0] * retries, retries=retries)
@@ -314,7 +315,7 @@ def test_one_that_costs_the_association_each_time_is_given_up(retries: int) -> N
     assert len(voyage.of(Dial)) == retries + 2
 
 
-@pytest.mark.parametrize("retries", [0, 2])
+@for_each("retries", [0, 2])
 def test_nobody_there(retries: int) -> None:
     voyage = Voyage(range(2), *[REFUSED] * (retries + 1), retries=retries)
     results = list(voyage)

@@ -1,21 +1,28 @@
 """Objects that are taken as they arrive: what a sink gets, what it may say, and how each of them ends."""
 
 import logging
+import mmap
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
+from dicom_proto.limits import Limits
+from dicom_proto.services.dispatch import perform
 from dicom_proto.services.effects import Call, Receive
 from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.handlers import EVT_C_STORE
+from dicom_proto.services.handlers import EVT_C_STORE, Handlers
+from dicom_proto.services.peer import Peer
 from dicom_proto.services.sinks import Refused, Sink, Streamed
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
-from tests.proto.services.script import CT, EXPLICIT, Scene, Task, data_set, dataset_of, statuses
-from tests.proto.wire import sent
+from tests.proto.rows import for_each
+from tests.proto.services.script import CT, EXPLICIT, NO_TIMEOUTS, Scene, Task, data_set, dataset_of, statuses
+from tests.proto.wire import answer, associate, offer, sent
 
 ENCODED = data_set(EXPLICIT, PatientID="1")
 LONG = bytes(400_000)  # which comes in several pieces
@@ -118,7 +125,51 @@ def test_an_object_of_any_size_passes() -> None:
     assert (sink.calls[0], sink.calls[-1]) == ("open", "finish")
 
 
-@pytest.mark.parametrize(("answer", "status"), [(0xB006, 0xB006), (dataset_of(Status=0xA700), 0xA700), (None, 0xC002)])
+class Measure(Sink):
+    """Tells how long an object is, and looks at none of it."""
+
+    def __init__(self) -> None:
+        self.length = 0
+
+    def open(self, _event: RequestEvent) -> "Measure":
+        return self
+
+    def write(self, data: Any) -> None:
+        self.length += len(data)
+
+    def finish(self) -> int:
+        return 0x0000
+
+    def discard(self) -> None:
+        raise AssertionError("it has been refused")
+
+
+def test_the_length_of_an_object_has_more_than_32_bits() -> None:
+    """Nothing is moved: views of memory that is never read go from one side to the other."""
+    length = (1 << 32) + (1 << 27) + 2
+    sink = Measure()
+    limits = Limits(send_pdu_length=1 << 26, send_queue=1 << 28)
+    requestor, acceptor = (Connection(timeouts=NO_TIMEOUTS, limits=limits) for _ in range(2))
+    asked = offer(CT, maximum_length=0)
+    associate(requestor, acceptor, asked, answer(asked, maximum_length=0))
+    peer = Peer(acceptor, Handlers([(EVT_C_STORE, sink)]), "the association")
+    pages = memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
+    requestor.send_request(request(), context=1, data=pages)
+    task: Task | None = None
+    while buffers := requestor.data_to_send(now=0):
+        for buffer in buffers:
+            acceptor.receive_data(buffer, now=0)
+        if task is None:
+            received = peer.router.next_summons()
+            assert isinstance(received, RequestReceived)
+            task = Task(peer, perform(peer, received))
+        task.advance()
+    assert task is not None
+    assert task.is_done
+    assert sink.length == length
+
+
+@for_each(("answer", "status"), [(0xB006, 0xB006), (dataset_of(Status=0xA700), 0xA700), (None, 0xC002)])
 def test_finish_answers_as_a_handler_does(answer: Any, status: int) -> None:
     sink = Notes(answer=answer)
     assert stored(sink) == [status]
@@ -141,8 +192,8 @@ FAILURES: list[tuple[Exception, int]] = [
 ]
 
 
-@pytest.mark.parametrize("call", ["open", "write", "finish"])
-@pytest.mark.parametrize(("error", "status"), FAILURES)
+@for_each("call", ["open", "write", "finish"])
+@for_each(("error", "status"), FAILURES)
 def test_what_a_sink_raises_costs_one_object(call: str, error: Exception, status: int) -> None:
     sink = Notes(**{call: error})
     assert stored(sink, LONG) == [status]
@@ -151,7 +202,7 @@ def test_what_a_sink_raises_costs_one_object(call: str, error: Exception, status
     assert sink.calls[-1] == ("open" if call == "open" else "discard")
 
 
-@pytest.mark.parametrize("call", ["open", "write"])
+@for_each("call", ["open", "write"])
 def test_a_failure_is_answered_at_once_and_nothing_else_is(call: str) -> None:
     for status, is_early in ((0xA700, True), (0x0000, False), (0xB000, False)):
         here = scene(Notes(**{call: Refused(status)}))
@@ -166,7 +217,7 @@ def test_a_failure_is_answered_at_once_and_nothing_else_is(call: str) -> None:
             assert statuses(here.overheard()) == [status]
 
 
-@pytest.mark.parametrize("status", [0x0000, 0xB007])
+@for_each("status", [0x0000, 0xB007])
 def test_an_object_that_is_not_wanted_may_be_a_success(status: int) -> None:
     for call in ("open", "write", "finish"):
         assert stored(Notes(**{call: Refused(status)}), LONG) == [status]
@@ -234,7 +285,7 @@ def test_an_abort_in_the_middle_of_what_is_not_wanted() -> None:
     assert isinstance(task.error, AssociationFailure)
 
 
-@pytest.mark.parametrize("effects", [1, 2, 3, 4])
+@for_each("effects", [1, 2, 3, 4])
 def test_a_driver_that_gives_up_discards(effects: int) -> None:
     sink = Notes()
     here = scene(sink)
@@ -306,7 +357,7 @@ class Diary:
         return self._status
 
 
-@pytest.mark.parametrize("status", [0x0000, 0xB000, 0xA700])
+@for_each("status", [0x0000, 0xB000, 0xA700])
 def test_a_generator_takes_an_object(status: int) -> None:
     diary = Diary(status=status)
     assert stored(Streamed(diary.take), LONG) == [status]
@@ -320,8 +371,8 @@ def test_a_generator_gets_the_arguments_that_were_bound() -> None:
     assert diary.arguments == ("label",)
 
 
-@pytest.mark.parametrize("most", [0, 1])
-@pytest.mark.parametrize("status", [0x0000, 0xB000, 0xA700])
+@for_each("most", [0, 1])
+@for_each("status", [0x0000, 0xB000, 0xA700])
 def test_a_generator_may_have_enough(most: int, status: int) -> None:
     diary = Diary(most=most, status=status)
     assert stored(Streamed(diary.take), LONG) == [status]
@@ -354,7 +405,7 @@ def test_a_generator_that_raises_is_at_fault() -> None:
     assert stored(Streamed(take)) == [0xC211]
 
 
-@pytest.mark.parametrize("function", [None, len, lambda event: event, Notes()])
+@for_each("function", [None, len, lambda event: event, Notes()])
 def test_only_generator_functions_are_streamed(function: Callable[..., Any]) -> None:
     with pytest.raises(LocalProtocolError, match="no generator function"):
         Streamed(function)

@@ -30,6 +30,7 @@ from dicom_proto.services.store import (
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.negotiation import AcceptedContext
+from tests.proto.rows import for_each
 from tests.proto.services.script import (
     BIG_ENDIAN,
     CT,
@@ -115,7 +116,7 @@ def test_a_stored_object_is_one() -> None:
     assert StoredObject.of(stored()) == stored()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("dataset", "transfer_syntax"),
     [
         (IMAGE, None),
@@ -130,7 +131,7 @@ def test_a_data_set_knows_its_transfer_syntax(dataset: Dataset, transfer_syntax:
     assert StoredObject.of(dataset) == stored(transfer_syntax, dataset)
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@for_each("kind", [bytes, bytearray, memoryview])
 def test_the_content_of_a_file_is_sent_as_it_is(kind: Any) -> None:
     content = file_preamble_and_meta(CT, "1.2.3", JPEG) + ENCODED
     found = StoredObject.of(kind(content))
@@ -148,21 +149,21 @@ def test_a_file_of_pydicom_is_read_as_it_is_written() -> None:
     assert StoredObject.of(out.getvalue()) == stored(EXPLICIT, memoryview(ENCODED))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "meta",
     [
         meta_of(),
         FileMeta(transfer_syntax=EXPLICIT, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=999, stated=True),
     ],
 )
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@for_each("kind", [bytes, bytearray, memoryview])
 def test_a_data_set_behind_its_file_meta(meta: Any, kind: Any) -> None:
     found = StoredObject.of((meta, kind(ENCODED)))
     assert found == stored(EXPLICIT, found.data)
     assert bytes(found.encode(EXPLICIT)) == ENCODED
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "missing"),
     [
         (dataset_of(SOPClassUID=CT), "a Dataset without SOP Instance UID cannot"),
@@ -175,7 +176,7 @@ def test_what_is_missing_is_said(value: Any, missing: str) -> None:
         StoredObject.of(value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         None,
@@ -203,7 +204,7 @@ def contexts(*transfer_syntaxes: str) -> list[AcceptedContext]:
     return [AcceptedContext(2 * number + 1, CT, uid) for number, uid in enumerate(transfer_syntaxes)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("own", "accepted", "chosen"),
     [
         (EXPLICIT, [IMPLICIT, EXPLICIT, EXPLICIT], 3),
@@ -221,13 +222,13 @@ def test_as_it_is_or_else_converted(own: str | None, accepted: list[str], chosen
     assert choose_context(stored(own), iter(contexts(*accepted))).context_id == chosen
 
 
-@pytest.mark.parametrize(("own", "accepted"), [(JPEG, [IMPLICIT]), (EXPLICIT, [JPEG]), (EXPLICIT, []), (None, [JPEG])])
+@for_each(("own", "accepted"), [(JPEG, [IMPLICIT]), (EXPLICIT, [JPEG]), (EXPLICIT, []), (None, [JPEG])])
 def test_a_compressed_object_is_not_converted(own: str | None, accepted: list[str]) -> None:
     with pytest.raises(LocalProtocolError, match="none" if not accepted else accepted[0]):
         choose_context(stored(own), contexts(*accepted))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("accepted", "chosen"), [([IMPLICIT, RLE], 3), ([BIG_ENDIAN, IMPLICIT, EXPLICIT], 5), ([JPEG, BIG_ENDIAN], 3)]
 )
 def test_as_it_is_or_else_decompressed(accepted: list[str], chosen: int) -> None:
@@ -250,7 +251,7 @@ def test_it_is_said_what_cannot_be_sent_and_what_could_be() -> None:
     assert str(no_context_for(stored(None, IMAGE), [RLE])) == f"{none} SOP Instance 1.2.3: {accepted} {rle}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("own", "decompress", "needed"),
     [
         (EXPLICIT, False, [(EXPLICIT,), (IMPLICIT,)]),
@@ -265,8 +266,8 @@ def test_what_is_proposed_for_an_object(own: str | None, decompress: bool, neede
     assert needed_contexts(stored(own), decompress=decompress) == [(CT, uids) for uids in needed]
 
 
-@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT])
-@pytest.mark.parametrize("as_dataset", [True, False])
+@for_each("transfer_syntax", [IMPLICIT, EXPLICIT])
+@for_each("as_dataset", [True, False])
 def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
     image = compressed()
     before = encode(image, RLE)
@@ -342,7 +343,7 @@ def test_conversion() -> None:
     assert stored(None, IMAGE).encode(BIG_ENDIAN) == encode(IMAGE, BIG_ENDIAN)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "what",
     [stored(data=b"\x10\x00\x10\x00PN\xff\xffab"), stored(None), stored(data=Dataset(), transfer_syntax="1.2.3")],
 )
@@ -354,7 +355,7 @@ def test_what_cannot_be_converted(what: StoredObject) -> None:
 # --- SCU --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [IMAGE, stored(), file_preamble_and_meta(CT, "1.2.3", EXPLICIT) + ENCODED])
+@for_each("value", [IMAGE, stored(), file_preamble_and_meta(CT, "1.2.3", EXPLICIT) + ENCODED])
 def test_scu_chooses_a_context_and_encodes(value: Storable) -> None:
     one, other = connected(offer_of(MR, (CT, JPEG), (CT, IMPLICIT)))
     script = Script(
@@ -420,7 +421,7 @@ def test_scp_calls_the_handler_with_the_whole_object() -> None:
     assert statuses(here.replies()) == [0xB000]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("handler", "status"),
     [
         (lambda _: 0, 0),

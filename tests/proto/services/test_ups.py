@@ -26,13 +26,14 @@ from dicom_proto.services.ups_state import (
     State,
     Subscriptions,
 )
+from tests.proto.rows import for_each
 from tests.proto.services.flows import (
     action_event,
     code,
     create_event,
     find_event,
     get_event,
-    sent_and_back,
+    sent_often,
     set_event,
 )
 from tests.proto.services.script import CT, dataset_of
@@ -77,8 +78,9 @@ def attributes(**more: Any) -> Dataset:
     )
 
 
+@sent_often
 def new(**more: Any) -> Dataset:
-    return sent_and_back(new_ups(attributes(**more)))
+    return new_ups(attributes(**more))
 
 
 class Worklist:
@@ -146,7 +148,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("current", "wanted", "has_lock", "status"), CASES)
+@for_each(("current", "wanted", "has_lock", "status"), CASES)
 def test_state_is_changed_as_the_table_says(current: State, wanted: State, has_lock: bool, status: int) -> None:
     worklist = Worklist().bring_to(current)
     worklist.subscribe()
@@ -161,7 +163,7 @@ def test_state_is_changed_as_the_table_says(current: State, wanted: State, has_l
     assert worklist.reports() == ([] if status else [("WATCHER", UID, 1)])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wanted", "change", "status"),
     [
         (COMPLETED, PERFORMED, 0x0000),
@@ -177,7 +179,7 @@ def test_final_state_has_requirements(wanted: State, change: Dataset, status: in
     assert worklist.state() == (IN_PROGRESS if status else wanted)
 
 
-@pytest.mark.parametrize("path", ["PerformedProcedureStepEndDateTime", "OutputInformationSequence"])
+@for_each("path", ["PerformedProcedureStepEndDateTime", "OutputInformationSequence"])
 def test_what_was_performed_is_to_be_complete(path: str) -> None:
     worklist = Worklist().bring_to(IN_PROGRESS)
     performed = deepcopy(PERFORMED)
@@ -186,7 +188,7 @@ def test_what_was_performed_is_to_be_complete(path: str) -> None:
     assert worklist.change(COMPLETED) == 0xC304
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("information", "status"),
     [
         (None, 0x0115),
@@ -200,7 +202,7 @@ def test_state_is_not_changed(information: Dataset | None, status: int) -> None:
     assert worklist.state() == SCHEDULED
 
 
-@pytest.mark.parametrize("action", ActionType)
+@for_each("action", ActionType)
 def test_step_is_not_there(action: ActionType) -> None:
     status = 0xC307
     assert Worklist().act(action, subscription_information("WATCHER", deletion_lock=True)) == status
@@ -227,7 +229,7 @@ def test_step_keeps_what_it_was_given() -> None:
     assert "ScheduledProcedureStepModificationDateTime" not in steps.steps[UID]
 
 
-@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES if not rule.path])
+@for_each("keyword", [rule.keyword for rule in CREATE_RULES if not rule.path])
 def test_step_lacks_an_attribute(keyword: str) -> None:
     step = new()
     tag = step[keyword].tag
@@ -236,7 +238,7 @@ def test_step_lacks_an_attribute(keyword: str) -> None:
     assert answer == (dataset_of(Status=0x0120, AttributeIdentifierList=[tag]), None)
 
 
-@pytest.mark.parametrize("keyword", [rule.keyword for rule in CREATE_RULES if rule.needs_value and not rule.path])
+@for_each("keyword", [rule.keyword for rule in CREATE_RULES if rule.needs_value and not rule.path])
 def test_step_lacks_a_value(keyword: str) -> None:
     step = new()
     step[keyword].value = ""
@@ -256,7 +258,7 @@ def with_state(state: str) -> Dataset:
     return step
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("event", "status"),
     [
         (create_event(CT, UID, new()), 0x0118),
@@ -276,7 +278,7 @@ def test_step_is_not_created(event: RequestEvent, status: int) -> None:
     assert not steps.steps
 
 
-@pytest.mark.parametrize("state", State)
+@for_each("state", State)
 def test_step_is_created_once(state: State) -> None:
     assert Worklist().bring_to(state).create() == 0x0111
 
@@ -286,7 +288,7 @@ def test_step_is_created_once(state: State) -> None:
 LABEL = dataset_of(ProcedureStepLabel="other")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("state", "lock", "change", "status"),
     [
         (SCHEDULED, "", LABEL, 0x0000),
@@ -312,7 +314,7 @@ def test_step_is_changed(state: State, lock: str, change: Dataset, status: int) 
     assert after == before
 
 
-@pytest.mark.parametrize(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (PUSH, "1.9", 0xC307)])
+@for_each(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (PUSH, "1.9", 0xC307)])
 def test_step_is_not_changed(sop_class: str, uid: str, status: int) -> None:
     worklist = Worklist().bring_to(SCHEDULED)
     assert worklist.steps.on_set(set_event(sop_class, uid, LABEL)) == (status, None)
@@ -338,7 +340,7 @@ def test_nobody_gets_the_lock() -> None:
     ]
 
 
-@pytest.mark.parametrize(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (PUSH, "1.9", 0xC307)])
+@for_each(("sop_class", "uid", "status"), [(CT, UID, 0x0118), (PUSH, "1.9", 0xC307)])
 def test_step_is_not_had(sop_class: str, uid: str, status: int) -> None:
     assert Worklist().bring_to(SCHEDULED).steps.on_get(get_event(sop_class, uid)) == (status, None)
 
@@ -358,7 +360,7 @@ def test_steps_are_found() -> None:
 CANCEL = cancel_information("why not", code=CODE, contact_uri="tel:1", contact_name="Eve")
 
 
-@pytest.mark.parametrize(("state", "status"), [(COMPLETED, 0xC311), (CANCELED, 0xB304)])
+@for_each(("state", "status"), [(COMPLETED, 0xC311), (CANCELED, 0xB304)])
 def test_step_that_has_ended_is_not_cancelled(state: State, status: int) -> None:
     worklist = Worklist().bring_to(state)
     worklist.subscribe()
@@ -398,7 +400,7 @@ def test_cancelled_step_keeps_its_progress() -> None:
     assert (progress.ProcedureStepProgress, progress.ReasonForCancellation) == ("50", "why not")
 
 
-@pytest.mark.parametrize("status", [0x0000, 0xC312, 0xC313])
+@for_each("status", [0x0000, 0xC312, 0xC313])
 def test_performer_is_asked(status: int) -> None:
     asked: list[str] = []
 
@@ -455,7 +457,7 @@ SUBSCRIBING = [
 ]
 
 
-@pytest.mark.parametrize(("action", "before", "after", "is_told"), SUBSCRIBING)
+@for_each(("action", "before", "after", "is_told"), SUBSCRIBING)
 def test_subscription(
     action: Callable[[Worklist], int], before: bool | None, after: bool | None, is_told: bool
 ) -> None:
@@ -468,7 +470,7 @@ def test_subscription(
     assert worklist.reports() == (INITIAL if is_told else [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "expected"),
     [
         ([], {}),
@@ -487,7 +489,7 @@ def test_new_step_is_reported_to_who_has_subscribed_globally(before: Any, expect
     assert worklist.reports() == (INITIAL if expected else [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("action", "uid", "information", "status"),
     [
         (3, FILTERED, subscription_information("WATCHER"), 0x0115),
@@ -583,7 +585,7 @@ PERFORMERS = dataset_of(
 STATION = dataset_of(ScheduledStationNameCodeSequence=[CODE])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "event_type", "information"),
     [
         (

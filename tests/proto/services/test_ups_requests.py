@@ -28,6 +28,7 @@ from dicom_proto.services.ups_requests import (
 )
 from dicom_proto.services.ups_state import EventReport, EventType, State
 from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.rows import for_each
 from tests.proto.services.flows import Talk, report_event
 from tests.proto.services.script import CT, dataset_of, decoded, offer_of
 
@@ -65,7 +66,7 @@ def test_step_is_scheduled_with_all_that_is_required() -> None:
     assert (step.TransactionUID, step.ProcedureStepProgressInformationSequence) == (None, [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("information", "expected"),
     [
         (cancel_information(), Dataset()),
@@ -91,21 +92,19 @@ def test_information(information: Dataset, expected: Dataset) -> None:
     assert information == expected
 
 
-@pytest.mark.parametrize(
-    "build", [lambda: state_information(State.COMPLETED, "x"), lambda: subscription_information("")]
-)
+@for_each("build", [lambda: state_information(State.COMPLETED, "x"), lambda: subscription_information("")])
 def test_names_are_checked(build: Callable[[], Dataset]) -> None:
     with pytest.raises(InvalidNameError):
         build()
 
 
-@pytest.mark.parametrize("state", ["OVER", None])
+@for_each("state", ["OVER", None])
 def test_states_are_checked(state: Any) -> None:
     with pytest.raises(LocalProtocolError, match="SCHEDULED, IN PROGRESS"):
         state_information(state, LOCK)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "message"),
     [
         (dataset_of(PatientName="Roe"), "PatientName"),
@@ -153,7 +152,7 @@ def test_life_of_a_step() -> None:
     assert steps.removable() == [UID]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "program",
     [
         lambda peer: get_ups(peer, UID),
@@ -166,7 +165,7 @@ def test_nothing_can_be_sent_without_a_context(program: Any) -> None:
         Talk(offer_of(CT)).run(program)
 
 
-@pytest.mark.parametrize(("sop_class", "event_type", "status"), [(CT, 1, 0x0118), (PUSH, 6, 0x0113)])
+@for_each(("sop_class", "event_type", "status"), [(CT, 1, 0x0118), (PUSH, 6, 0x0113)])
 def test_report_is_refused(sop_class: str, event_type: int, status: int) -> None:
     told: list[EventReport] = []
     assert receive_report(report_event(sop_class, UID, event_type), told.append) == (status, None)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.services.attributes import Rules
@@ -24,6 +23,7 @@ from dicom_proto.services.ups_state import (
     transition,
 )
 from dicom_proto.status import Category, ServiceClass, code_to_category, is_known
+from tests.proto.rows import for_each
 from tests.proto.services.script import dataset_of
 
 OLD, NEW = "1.2", "1.3"
@@ -42,7 +42,7 @@ TRANSITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "has_lock", "statuses"), TRANSITIONS)
+@for_each(("wanted", "has_lock", "statuses"), TRANSITIONS)
 def test_transition(wanted: State, has_lock: bool, statuses: tuple[int, ...]) -> None:
     assert tuple(transition(current, wanted, has_lock=has_lock) for current in State) == statuses
 
@@ -111,8 +111,8 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "after", "new"), CHANGES)
-@pytest.mark.parametrize(("number", "before"), list(enumerate((None, True, False))))
+@for_each(("change", "after", "new"), CHANGES)
+@for_each(("number", "before"), list(enumerate((None, True, False))))
 def test_subscription(
     change: Callable[[Subscriptions], Any],
     after: tuple[bool | None, ...],
@@ -133,7 +133,7 @@ def test_subscription(
     assert steps[NEW] == ({} if new is None else {"ME": new})
 
 
-@pytest.mark.parametrize("ending", [Subscriptions.suspend, Subscriptions.unsubscribe_from_all])
+@for_each("ending", [Subscriptions.suspend, Subscriptions.unsubscribe_from_all])
 def test_global_subscription_ends(ending: Callable[[Subscriptions, str], None]) -> None:
     subscriptions = Subscriptions()
     subscriptions.subscribe_to_all([], "ME", lock=True)

@@ -1,7 +1,7 @@
 """What the bytes of extended negotiation mean."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import LocalProtocolError
@@ -16,6 +16,7 @@ from dicom_proto.upper_layer.extended import (
     declare_storage,
 )
 from dicom_proto.upper_layer.items import CommonExtendedNegotiation
+from tests.proto.rows import for_each
 
 LAYOUTS = [
     (StorageOptions(), b"\3\0\0\0\2\0"),  # what an SCU offers
@@ -45,7 +46,7 @@ LAYOUTS = [
 Options = StorageOptions | QueryOptions | RetrieveOptions | CompositeRetrieveOptions | WorklistOptions
 
 
-@pytest.mark.parametrize(("options", "information"), LAYOUTS)
+@for_each(("options", "information"), LAYOUTS)
 def test_layouts(options: Options, information: bytes) -> None:
     assert options.encode() == information
     assert type(options).decode(information) == options
@@ -59,7 +60,7 @@ def test_numbers_that_are_not_listed_are_kept() -> None:
     assert StorageOptions.decode(b"") == StorageOptions(level=0, digital_signature_level=0, element_coercion=0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "options",
     [StorageOptions(level=4), StorageOptions(digital_signature_level=-1), StorageOptions(element_coercion=3)],
 )
@@ -68,7 +69,7 @@ def test_numbers_that_are_not_listed_are_not_sent(options: StorageOptions) -> No
         options.encode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "offered", "answer"),
     [
         (QueryOptions(relational=True, fuzzy_names=True), b"\1", b"\1"),  # one byte is answered with one
@@ -89,7 +90,6 @@ def test_an_acceptor_answers_what_is_offered_and_it_can_do(
 
 
 @given(st.sampled_from([StorageOptions, QueryOptions, RetrieveOptions, WorklistOptions]), st.binary(max_size=12))
-@settings(max_examples=40)
 def test_any_bytes_can_be_read(kind: type[Options], information: bytes) -> None:
     assert kind.decode(information) == kind.decode(information.ljust(20, b"\0"))
 

@@ -1,7 +1,5 @@
 """How an association ended, as exceptions."""
 
-import pytest
-
 from dicom_proto.errors import AbortReason, DicomProtoError, PDUError
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -21,6 +19,7 @@ from dicom_proto.upper_layer.failures import (
     failure_of,
 )
 from dicom_proto.upper_layer.timers import Timer
+from tests.proto.rows import for_each
 
 
 def test_a_rejection_has_its_three_numbers() -> None:
@@ -50,12 +49,12 @@ def test_an_abort_of_this_side_carries_the_error() -> None:
     assert str(failure).endswith(": what was wrong")
 
 
-@pytest.mark.parametrize("origin", [AbortOrigin.PEER_USER, AbortOrigin.TRANSPORT])
+@for_each("origin", [AbortOrigin.PEER_USER, AbortOrigin.TRANSPORT])
 def test_aborts_without_a_reason(origin: AbortOrigin) -> None:
     assert str(failure_of(Aborted(origin=origin))) == f"association ended by {origin.value}"
 
 
-@pytest.mark.parametrize("timer", Timer, ids=lambda timer: timer.name)
+@for_each("timer", Timer, ids=lambda timer: timer.name)
 def test_a_timeout_names_its_timer(timer: Timer) -> None:
     failure = failure_of(TimedOut(timer=timer))
     assert isinstance(failure, AssociationTimedOut)
@@ -63,7 +62,7 @@ def test_a_timeout_names_its_timer(timer: Timer) -> None:
     assert timer.value in str(failure)
 
 
-@pytest.mark.parametrize("event", [Released(), ConnectionClosed()])
+@for_each("event", [Released(), ConnectionClosed()])
 def test_the_regular_end(event: Ending) -> None:
     failure = failure_of(event)
     assert isinstance(failure, AssociationClosed)

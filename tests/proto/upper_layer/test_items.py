@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError, PDUError
@@ -26,6 +26,7 @@ from dicom_proto.upper_layer.items import (
     encode_uid_item,
     split_items,
 )
+from tests.proto.rows import for_each
 from tests.proto.strategies import context_results, proposed_contexts
 
 LENIENT = Tolerance()
@@ -114,13 +115,12 @@ def test_a_proposed_context_byte_by_byte():
     assert decode_proposed_context(encoded[4:], LENIENT) == context
 
 
-@settings(max_examples=30)
 @given(proposed_contexts)
 def test_proposed_contexts_come_back(context):
     assert decode_proposed_context(encode_proposed_context(context)[4:], LENIENT) == context
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("context", "error", "message"),
     [
         (ProposedContext(2, "1.2", ("1.3",)), InvalidNameError, "presentation context ID"),
@@ -157,7 +157,7 @@ def test_an_abstract_syntax_occurs_once():
         fails(decode_proposed_context, b"\1\0\0\0" + items, "a second item 30H", 18, unexpected)
 
 
-@pytest.mark.parametrize("context_id", [0, 2, 254])
+@for_each("context_id", [0, 2, 254])
 def test_even_ids_are_kept_where_they_are_tolerated(context_id):
     strict = Tolerance(even_context_ids=False)
     value = bytes((context_id, 0, 0, 0)) + ABSTRACT + TRANSFER
@@ -178,7 +178,7 @@ def test_padding_of_uids_is_dropped_where_that_is_tolerated():
     assert decode_context_result(value, strict) == ContextResult(1, 0, "1.3\0")
 
 
-@pytest.mark.parametrize("count", [3, 300])  # short enough to be remembered, and too long for that
+@for_each("count", [3, 300])  # short enough to be remembered, and too long for that
 def test_a_context_is_decoded_the_same_every_time(count):
     context = ProposedContext(1, "1.2", tuple(f"1.2.{n}" for n in range(count)))
     value = encode_proposed_context(context)[4:]
@@ -200,13 +200,12 @@ def test_a_context_result_byte_by_byte():
     assert decode_context_result(rejected[4:], LENIENT) == ContextResult(5, 3)
 
 
-@settings(max_examples=30)
 @given(context_results)
 def test_context_results_come_back(context):
     assert decode_context_result(encode_context_result(context)[4:], LENIENT) == context
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("context", "error", "message"),
     [
         (ContextResult(2, 0, "1.3"), InvalidNameError, "presentation context ID"),
@@ -241,7 +240,7 @@ def test_reserved_bytes_and_unknown_sub_items_of_a_context_result_are_not_looked
     assert decode_context_result(value, LENIENT) == ContextResult(5, 0, "1.3")
 
 
-@pytest.mark.parametrize("rest", [b"", b"\x40\0\0\0", b"\x40\0\0\1\0", b"\x30\0\0\x031.2"])
+@for_each("rest", [b"", b"\x40\0\0\0", b"\x40\0\0\1\0", b"\x30\0\0\x031.2"])
 def test_a_rejected_context_may_do_without_transfer_syntax_where_that_is_tolerated(rest):
     strict = Tolerance(missing_transfer_syntax=False)
     assert decode_context_result(b"\1\0\3\0" + rest, LENIENT) == ContextResult(1, 3, None)
@@ -262,7 +261,6 @@ def test_lengths_in_a_context_result_must_fit():
     fails(decode_context_result, b"\1\0\0\0\x40\0\0\1", "40H of 1 bytes runs 1 past", 4)
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=40), st.sampled_from([decode_proposed_context, decode_context_result]))
 def test_arbitrary_bytes_raise_nothing_but_item_errors(value, decode):
     for tolerance in (LENIENT, Tolerance(padded_uids=False, even_context_ids=False, missing_transfer_syntax=False)):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import InvalidNameError, LocalProtocolError
@@ -33,6 +33,7 @@ from dicom_proto.upper_layer.negotiation import (
     without_default_transfer_syntax,
 )
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, decode_pdu, encode_pdu
+from tests.proto.rows import for_each
 
 CT, MR, FIND = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
@@ -70,7 +71,7 @@ def test_a_side_states_sane_things_by_default() -> None:
     assert DEFAULT_LOCAL_SIDE.implementation_version_name == IMPLEMENTATION_VERSION_NAME
 
 
-@pytest.mark.parametrize(
+@for_each(
     "wrong",
     [
         {"maximum_length": 7},
@@ -149,7 +150,7 @@ def test_an_offer_has_1_to_128_contexts() -> None:
             build_offer("SCP", "SCU", ONE * count)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "message"),
     [
         ({"called_ae_title": ""}, "not an AE title"),
@@ -193,7 +194,7 @@ def test_contexts_are_accepted_and_rejected() -> None:
     assert agreement.faults == ()
 
 
-@pytest.mark.parametrize("result", [*PresentationContextResult, 5, 255])
+@for_each("result", [*PresentationContextResult, 5, 255])
 def test_every_result_of_a_context(result: int) -> None:
     agreement = agree(offered(), answered(ContextResult(1, result, EXPLICIT), ContextResult(3, 0, IMPLICIT)))
     assert list(agreement.contexts) == [3] if result else [1, 3]
@@ -214,7 +215,7 @@ def test_an_answer_to_a_context_that_was_not_proposed_is_ignored() -> None:
     assert agreement.faults == ("presentation context 5 is answered, which was not proposed",)
 
 
-@pytest.mark.parametrize("transfer_syntax", [DEFLATED, None])
+@for_each("transfer_syntax", [DEFLATED, None])
 def test_a_transfer_syntax_that_was_not_proposed_is_not_accepted(transfer_syntax: str | None) -> None:
     agreement = agree(offered(), answered(ContextResult(1, 0, IMPLICIT), ContextResult(3, 0, transfer_syntax)))
     assert set(agreement.contexts) == {1}
@@ -258,7 +259,7 @@ def roles_of(pair: tuple[int, int] | None) -> tuple[RoleSelection, ...]:
     return () if pair is None else (RoleSelection(CT, bool(pair[0]), bool(pair[1])),)
 
 
-@pytest.mark.parametrize(("proposed", "answer", "outcome"), ROLES)
+@for_each(("proposed", "answer", "outcome"), ROLES)
 def test_every_combination_of_roles(
     proposed: tuple[int, int] | None, answer: tuple[int, int] | None, outcome: tuple[bool, bool]
 ) -> None:
@@ -294,7 +295,7 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize(("proposed", "answer", "outcome", "broken"), WINDOWS)
+@for_each(("proposed", "answer", "outcome", "broken"), WINDOWS)
 def test_every_combination_of_operations_windows(
     proposed: tuple[int, int] | None, answer: tuple[int, int] | None, outcome: tuple[int, int], broken: bool
 ) -> None:
@@ -314,7 +315,7 @@ def test_windows_are_clamped_with_0_as_unlimited() -> None:
 # Agreement: the rest
 
 
-@pytest.mark.parametrize(("stated", "agreed"), [(None, 0), (0, 0), (16384, 16384)])
+@for_each(("stated", "agreed"), [(None, 0), (0, 0), (16384, 16384)])
 def test_each_side_has_its_own_maximum_length(stated: int | None, agreed: int) -> None:
     agreement = agree(offered(maximum_length=stated), answered())
     assert (agreement.requestor_maximum_length, agreement.acceptor_maximum_length) == (agreed, 32768)
@@ -339,7 +340,7 @@ def test_extended_negotiation_is_answered_for_what_was_offered() -> None:
     assert agreement.faults == (f"extended negotiation is answered for {MR!r}, which did not offer any",)
 
 
-@pytest.mark.parametrize("uid", ["1" * 64, "1" * 65, "\n" * 60_000])
+@for_each("uid", ["1" * 64, "1" * 65, "\n" * 60_000])
 def test_a_fault_quotes_no_more_of_a_peer_than_a_uid_has(uid: str) -> None:
     quoted = repr(uid) if len(uid) == 64 else f"{uid[:64]!r}..."
     roles = (RoleSelection(uid, scu=True, scp=True),)
@@ -350,7 +351,7 @@ def test_a_fault_quotes_no_more_of_a_peer_than_a_uid_has(uid: str) -> None:
     assert all(fault.isprintable() and len(fault) < 300 for fault in faults)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("identity", "response", "agreed"),
     [
         (None, None, None),
@@ -390,7 +391,6 @@ any_answer = st.builds(answered, any_result, any_result, identity_response=st.no
 
 
 @given(any_offer, any_answer)
-@settings(max_examples=50)
 def test_any_answer_to_any_offer_gives_an_agreement_on_every_context(offer: AAssociateRQ, answer: AAssociateAC) -> None:
     agreement = agree(offer, answer)
     assert sorted([*agreement.contexts, *agreement.rejected]) == [1, 3]

@@ -8,6 +8,7 @@ from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.machine import Transition
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.state_table import Action, Event, State
+from tests.proto.rows import for_each
 from tests.proto.upper_layer.machines import OFFER, acceptor, fed, p_data, pdv, send
 from tests.proto.wire import associate, exchange, sent
 
@@ -56,7 +57,7 @@ def test_state_that_an_action_chooses() -> None:
     assert seen[-1] == Transition(State.Sta2, Event.Evt6, Action.AE_6, State.Sta13)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("block", "is_between"),
     [
         (b"", True),

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError, PDUError
@@ -42,6 +42,7 @@ from dicom_proto.upper_layer.pdu import (
     unpack_pdv_header,
 )
 from dicom_proto.upper_layer.reasons import AbortSource, RejectReasonUser, RejectResult, RejectSource
+from tests.proto.rows import for_each
 from tests.proto.strategies import pdus
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
 
@@ -126,8 +127,8 @@ DECODED = {
 }
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-@pytest.mark.parametrize("tolerance", [DEFAULT_TOLERANCE, STRICT])
+@for_each("name", EXAMPLES)
+@for_each("tolerance", [DEFAULT_TOLERANCE, STRICT])
 def test_examples_are_decoded_and_encoded_again(name, tolerance):
     pdu = decode(EXAMPLES[name], tolerance)
     assert pdu == DECODED[name]
@@ -165,7 +166,6 @@ def test_the_header_of_one_pdv_is_that_of_its_pdu_and_its_own():
 # Round trips
 
 
-@settings(max_examples=60)
 @given(pdus)
 def test_what_is_sent_is_what_is_received(pdu):
     encoded = encode_pdu(pdu)
@@ -190,13 +190,11 @@ def survives(pdu_type, body):
         assert decode(encoded, tolerance) == pdu
 
 
-@settings(max_examples=50)
 @given(st.integers(0, 8) | st.integers(0, 255), st.binary(max_size=100))
 def test_arbitrary_bytes(pdu_type, body):
     survives(pdu_type, body)
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_bent_pdus(data):
     encoded = bytearray(encode_pdu(data.draw(pdus)))
@@ -205,7 +203,7 @@ def test_bent_pdus(data):
     survives(encoded[0], encoded[HEADER_LENGTH:])
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@for_each("name", EXAMPLES)
 def test_examples_with_every_bit_flipped_and_cut_everywhere(name):
     example = EXAMPLES[name]
     for bit in range(8 * HEADER_LENGTH, 8 * len(example), 7):  # 7 has no divisor in common with 8: each place in a byte
@@ -218,7 +216,7 @@ def test_examples_with_every_bit_flipped_and_cut_everywhere(name):
             decode_pdu(example[0], example[HEADER_LENGTH:cut])
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@for_each("kind", [bytes, bytearray, memoryview])
 def test_a_record_does_not_refer_to_what_it_was_decoded_from(kind):
     for example in EXAMPLES.values():
         pdu = decode_pdu(example[0], kind(example[HEADER_LENGTH:]))
@@ -227,7 +225,7 @@ def test_a_record_does_not_refer_to_what_it_was_decoded_from(kind):
             assert all(type(pdv.data) is bytes for pdv in pdu.pdvs)
 
 
-@pytest.mark.parametrize("pdu_type", [0, 8, 0x47, 255])
+@for_each("pdu_type", [0, 8, 0x47, 255])
 def test_an_unknown_type(pdu_type):
     fails(pdu_type, b"", f"unknown type {pdu_type:02X}H", AbortReason.UNRECOGNIZED_PDU)
 
@@ -240,7 +238,7 @@ def test_what_is_no_pdu_is_not_encoded():
 # A-ASSOCIATE-RQ and -AC
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "error", "message"),
     [
         ({"called_ae_title": ""}, InvalidNameError, "AE title"),
@@ -267,7 +265,7 @@ def test_a_request_that_may_not_be_sent(fields, error, message):
         encode_pdu(evolve(RQ, **fields))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "error", "message"),
     [
         ({"echo": bytes(63)}, LocalProtocolError, "64 bytes of the request"),
@@ -305,8 +303,8 @@ def test_titles_are_padded_when_sent_and_bare_when_received():
     assert request.echo == body[4:68]
 
 
-@pytest.mark.parametrize(("at", "name"), [(4, "called_ae_title"), (20, "calling_ae_title")])
-@pytest.mark.parametrize("blank", [b" " * 16, bytes(16)])
+@for_each(("at", "name"), [(4, "called_ae_title"), (20, "calling_ae_title")])
+@for_each("blank", [b" " * 16, bytes(16)])
 def test_blank_titles_where_they_are_tolerated(at, name, blank):
     body = FIXED[:at] + blank + FIXED[at + 16 :] + NAME + PROPOSED + INFORMATION
     assert getattr(decode_pdu(PDUType.A_ASSOCIATE_RQ, body), name) == ""
@@ -321,7 +319,7 @@ def test_titles_of_an_answer_are_reserved_bytes_and_kept_as_they_are():
     assert encode_pdu(evolve(AC, echo=reserved))[10:74] == reserved
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 3, 0x8001, 0xFFFF])
+@for_each("version", [0, 1, 2, 3, 0x8001, 0xFFFF])
 def test_the_protocol_version_is_kept_for_others_to_judge(version):
     fixed = struct.pack(">H", version) + b"\xff\xff" + FIXED[4:36] + b"\xff" * 32
     assert decode_pdu(PDUType.A_ASSOCIATE_RQ, fixed + NAME + PROPOSED + INFORMATION).protocol_version == version
@@ -343,7 +341,7 @@ def test_the_application_context_is_kept_valid_or_not():
     assert decode_pdu(PDUType.A_ASSOCIATE_RQ, body, tolerance=strict).application_context_name == "x y\0"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pdu_type", "items", "message"),
     [
         (1, PROPOSED + INFORMATION, "offset 96: the PDU ends without an application context item"),
@@ -362,7 +360,7 @@ def test_an_answer_may_leave_contexts_out():
     assert decode_pdu(PDUType.A_ASSOCIATE_AC, FIXED + NAME + INFORMATION).context_results == ()
 
 
-@pytest.mark.parametrize(("pdu_type", "context", "end"), [(1, PROPOSED, 117), (2, RESULT, 112)])
+@for_each(("pdu_type", "context", "end"), [(1, PROPOSED, 117), (2, RESULT, 112)])
 def test_items_that_occur_once(pdu_type, context, end):
     unexpected = AbortReason.UNEXPECTED_PDU_PARAMETER
     fails(pdu_type, FIXED + NAME + context + NAME, f"offset {end}: a second item 10H", unexpected)
@@ -372,7 +370,7 @@ def test_items_that_occur_once(pdu_type, context, end):
     fails(pdu_type, FIXED + items, f"offset {end + 4}: a second presentation context with the ID 1")
 
 
-@pytest.mark.parametrize("context_id", [0, 2])
+@for_each("context_id", [0, 2])
 def test_even_context_ids_where_they_are_tolerated(context_id):
     strict = Tolerance(even_context_ids=False)
     for pdu_type, item in ((1, PROPOSED), (2, RESULT)):
@@ -388,7 +386,7 @@ def test_an_even_context_id_can_be_answered():
     assert decode(encode_pdu(answer)) == answer
 
 
-@pytest.mark.parametrize("result", [1, 255])
+@for_each("result", [1, 255])
 def test_a_missing_transfer_syntax_where_that_is_tolerated(result):
     body = FIXED + NAME + b"\x21\0\0\4\1\0" + bytes((result,)) + b"\0" + INFORMATION
     assert decode_pdu(PDUType.A_ASSOCIATE_AC, body).context_results == (ContextResult(1, result),)
@@ -396,8 +394,8 @@ def test_a_missing_transfer_syntax_where_that_is_tolerated(result):
     fails(PDUType.A_ASSOCIATE_AC, body, "offset 107: .* has no transfer syntax", tolerance=strict)
 
 
-@pytest.mark.parametrize("pdu_type", [1, 2])
-@pytest.mark.parametrize(
+@for_each("pdu_type", [1, 2])
+@for_each(
     ("body", "message"),
     [
         (b"", "offset 6: 0 bytes where the fixed fields have 68"),
@@ -435,7 +433,7 @@ def test_fragments_of_one_message_in_one_pdu():
     assert decode(encoded) == pdu
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pdvs", "error", "message"),
     [
         ((), LocalProtocolError, "at least one presentation data value"),
@@ -473,7 +471,7 @@ def test_a_receiver_takes_fragments_that_may_not_be_sent():
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "message"),
     [
         (b"", "offset 6: 0 bytes where a presentation data value item has at least 6"),
@@ -493,15 +491,13 @@ def test_pdv_lengths_that_do_not_fit(body, message):
 # A-ASSOCIATE-RJ, A-RELEASE-RQ, A-RELEASE-RP, A-ABORT
 
 
-@pytest.mark.parametrize(
-    "codes", [(0, 1, 1), (3, 1, 1), (1, 0, 1), (1, 4, 1), (1, 1, 4), (1, 2, 3), (2, 3, 0), (1, 1, "")]
-)
+@for_each("codes", [(0, 1, 1), (3, 1, 1), (1, 0, 1), (1, 4, 1), (1, 1, 4), (1, 2, 3), (2, 3, 0), (1, 1, "")])
 def test_a_rejection_that_may_not_be_sent(codes):
     with pytest.raises(LocalProtocolError, match="A-ASSOCIATE-RJ"):
         encode_pdu(AAssociateRJ(*codes))
 
 
-@pytest.mark.parametrize("codes", [(1, 0), (3, 0), (2, 3), (2, 7), (2, -1), (0, 1), ("", 0)])
+@for_each("codes", [(1, 0), (3, 0), (2, 3), (2, 7), (2, -1), (0, 1), ("", 0)])
 def test_an_abort_that_may_not_be_sent(codes):
     with pytest.raises(LocalProtocolError, match="A-ABORT"):
         encode_pdu(AAbort(*codes))
@@ -519,24 +515,24 @@ def test_codes_become_members_where_the_standard_lists_them():
     assert answer.context_results[0].result is PresentationContextResult.ACCEPTANCE
 
 
-@pytest.mark.parametrize("codes", [(0, 0, 0), (3, 1, 1), (1, 4, 1), (1, 1, 4), (2, 3, 0), (255, 255, 255)])
+@for_each("codes", [(0, 0, 0), (3, 1, 1), (1, 4, 1), (1, 1, 4), (2, 3, 0), (255, 255, 255)])
 def test_codes_of_a_rejection_that_the_standard_does_not_list_are_kept(codes):
     assert decode_pdu(PDUType.A_ASSOCIATE_RJ, bytes((255, *codes)), tolerance=STRICT) == AAssociateRJ(*codes)
 
 
-@pytest.mark.parametrize("codes", [(0, 6), (1, 0), (2, 3), (255, 255)])
+@for_each("codes", [(0, 6), (1, 0), (2, 3), (255, 255)])
 def test_codes_of_an_abort_that_the_standard_does_not_list_are_kept(codes):
     abort = decode_pdu(PDUType.A_ABORT, bytes((255, 255, *codes)), tolerance=STRICT)
     assert abort == AAbort(*codes)
     assert not isinstance(abort.reason, AbortReason)
 
 
-@pytest.mark.parametrize("pdu_type", [PDUType.A_RELEASE_RQ, PDUType.A_RELEASE_RP])
+@for_each("pdu_type", [PDUType.A_RELEASE_RQ, PDUType.A_RELEASE_RP])
 def test_reserved_bytes_of_a_release_are_not_looked_at(pdu_type):
     assert decode_pdu(pdu_type, b"\xff\xff\xff\xff", tolerance=STRICT) == decode_pdu(pdu_type, bytes(4))
 
 
-@pytest.mark.parametrize("pdu_type", [3, 5, 6, 7])
+@for_each("pdu_type", [3, 5, 6, 7])
 def test_pdus_of_fixed_length_may_be_longer_where_that_is_tolerated(pdu_type):
     strict = Tolerance(long_fixed_pdus=False)
     body = b"\0\0\2\1"

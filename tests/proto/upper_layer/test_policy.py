@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import LocalProtocolError
@@ -25,6 +25,7 @@ from dicom_proto.upper_layer.items import (
 from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement, LocalSide, agree, build_offer
 from dicom_proto.upper_layer.pdu import PDU, AAssociateAC, AAssociateRJ, AAssociateRQ, decode_pdu, encode_pdu
 from dicom_proto.upper_layer.policy import Policy, Review, Supported, review
+from tests.proto.rows import for_each
 
 CT, MR, FIND = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.2.2.1"
 PRIVATE, STORAGE = "1.2.3.4", "1.2.840.10008.4.2"
@@ -92,7 +93,7 @@ def test_names_are_given_as_one_or_several() -> None:
     assert Policy(supported={}, called_ae_titles=None, unrestricted_except=[CT, MR]).called_ae_titles == frozenset()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("wrong", "message"),
     [
         ({"supported": {"CT": IMPLICIT}}, "'CT' is not a UID"),
@@ -112,7 +113,7 @@ def test_a_policy_that_cannot_be_right_is_refused(wrong: dict[str, Any], message
         Policy(**({"supported": {}} | wrong))
 
 
-@pytest.mark.parametrize("scp_role", [False, None])
+@for_each("scp_role", [False, None])
 def test_support_leaves_the_requestor_a_role(scp_role: bool | None) -> None:
     with pytest.raises(LocalProtocolError, match="neither SCU nor SCP"):
         Supported(IMPLICIT, scu_role=False, scp_role=scp_role)
@@ -124,7 +125,7 @@ NOBODY = Tolerance(blank_ae_titles=False)
 IDENTITY = UserIdentity(2, b"me", b"secret", positive_response_requested=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("offer", "settings_", "rejection"),
     [
         (evolve(offered(), protocol_version=2), {}, (1, 2, 2)),
@@ -147,7 +148,7 @@ def test_what_a_policy_rejects(offer: AAssociateRQ, settings_: dict[str, Any], r
     assert result == AAssociateRJ(*rejection)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("offer", "settings_"),
     [
         (evolve(offered(), protocol_version=3), {}),
@@ -181,7 +182,7 @@ def test_every_rejection_has_a_name() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     "rejection",
     [policies.NO_REASON_GIVEN, policies.TEMPORARY_CONGESTION, policies.LOCAL_LIMIT_EXCEEDED, AAssociateRJ(2, 1, 1)],
 )
@@ -214,7 +215,7 @@ def test_results_of_contexts() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("requestor_order", "proposed", "chosen"),
     [
         (False, (IMPLICIT, EXPLICIT), EXPLICIT),
@@ -228,7 +229,7 @@ def test_whose_order_of_transfer_syntaxes_counts(requestor_order: bool, proposed
     assert agreed(offered(ProposedContext(1, CT, proposed)), policy).contexts[1].transfer_syntax == chosen
 
 
-@pytest.mark.parametrize("result", [1, 2, 3, 4])
+@for_each("result", [1, 2, 3, 4])
 def test_the_application_may_refuse_contexts(result: int) -> None:
     offer = offered(ProposedContext(1, CT, (IMPLICIT,)), ProposedContext(3, MR, (IMPLICIT,)))
     agreement = agreed(offer, refused={1: result, 3: 1})
@@ -236,9 +237,7 @@ def test_the_application_may_refuse_contexts(result: int) -> None:
     assert {context_id: context.result for context_id, context in agreement.rejected.items()} == {1: result, 3: 1}
 
 
-@pytest.mark.parametrize(
-    ("refused", "message"), [({3: 1}, "3 was not proposed"), ({1: 0}, "from 1 to 4"), ({1: 5}, "from 1 to 4")]
-)
+@for_each(("refused", "message"), [({3: 1}, "3 was not proposed"), ({1: 0}, "from 1 to 4"), ({1: 5}, "from 1 to 4")])
 def test_only_contexts_that_were_proposed_can_be_refused(refused: dict[int, int], message: str) -> None:
     with pytest.raises(LocalProtocolError, match=message):
         reviewed(offered()).answer(refused=refused)
@@ -249,7 +248,7 @@ def test_only_contexts_that_were_proposed_can_be_refused(refused: dict[int, int]
 RELATED = CommonExtendedNegotiation(PRIVATE, STORAGE, ("1.2.9", MR, CT))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("uid", "declared", "settings_", "transfer_syntax"),
     [
         (CT, None, {}, EXPLICIT),
@@ -321,7 +320,7 @@ ROLES = [
 ]
 
 
-@pytest.mark.parametrize(("proposed", "supported", "outcome"), ROLES)
+@for_each(("proposed", "supported", "outcome"), ROLES)
 def test_every_combination_of_roles(
     proposed: tuple[int, int] | None, supported: tuple[bool | None, bool | None], outcome: tuple[bool, bool] | None
 ) -> None:
@@ -386,7 +385,7 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize(("proposed", "own", "answer"), WINDOWS)
+@for_each(("proposed", "own", "answer"), WINDOWS)
 def test_every_combination_of_operations_windows(
     proposed: tuple[int, int] | None, own: tuple[int, int], answer: tuple[int, int] | None
 ) -> None:
@@ -407,8 +406,8 @@ def test_the_application_may_choose_the_window_within_what_was_proposed() -> Non
 # User identity
 
 
-@pytest.mark.parametrize("identity_type", [1, 2, 3, 4, 5, 6])
-@pytest.mark.parametrize("requested", [False, True])
+@for_each("identity_type", [1, 2, 3, 4, 5, 6])
+@for_each("requested", [False, True])
 def test_an_identity_that_nobody_looks_at_is_not_answered(identity_type: int, requested: bool) -> None:
     identity = UserIdentity(identity_type, b"me", positive_response_requested=requested)
     result = reviewed(offered(identity=identity))
@@ -419,7 +418,7 @@ def test_an_identity_that_nobody_looks_at_is_not_answered(identity_type: int, re
     assert response == (b"" if requested else None)
 
 
-@pytest.mark.parametrize("identity_type", [3, 4])
+@for_each("identity_type", [3, 4])
 def test_tickets_and_assertions_are_answered(identity_type: int) -> None:
     identity = UserIdentity(identity_type, b"ticket", positive_response_requested=True)
     assert (
@@ -429,7 +428,7 @@ def test_tickets_and_assertions_are_answered(identity_type: int) -> None:
     assert accepted(reviewed(offered(identity=silent)), identity=b"back").user_information.identity_response is None
 
 
-@pytest.mark.parametrize("identity_type", [1, 2, 5])
+@for_each("identity_type", [1, 2, 5])
 def test_the_other_types_have_an_empty_response(identity_type: int) -> None:
     result = reviewed(offered(identity=UserIdentity(identity_type, b"me", positive_response_requested=True)))
     assert accepted(result, identity=b"").user_information.identity_response == b""
@@ -449,7 +448,7 @@ def test_a_required_identity_needs_a_verdict() -> None:
     assert accepted(result, identity=True).user_information.identity_response == b""
 
 
-@pytest.mark.parametrize("verdict", [0, 1, "", "yes", []])
+@for_each("verdict", [0, 1, "", "yes", []])
 def test_a_verdict_that_is_not_clearly_yes_is_no(verdict: Any) -> None:
     assert reviewed(offered(identity=IDENTITY)).answer(identity=verdict) == policies.USER_IDENTITY_REFUSED
 
@@ -576,7 +575,6 @@ any_policy = st.builds(
 
 
 @given(offers, any_policy)
-@settings(max_examples=40)
 def test_every_offer_gets_an_answer_that_keeps_the_rules(offer: AAssociateRQ, policy: Policy) -> None:
     result = reviewed(offer, policy)
     answer = accepted(result, identity=True, extended=result.extended)

@@ -1,7 +1,5 @@
 """Words for the codes of A-ASSOCIATE-RJ and A-ABORT."""
 
-import pytest
-
 from dicom_proto.errors import AbortReason
 from dicom_proto.upper_layer.reasons import (
     REJECT_REASONS,
@@ -11,9 +9,10 @@ from dicom_proto.upper_layer.reasons import (
     describe_abort,
     describe_rejection,
 )
+from tests.proto.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("codes", "words"),
     [
         ((1, 1, 1), "rejected permanently by the service-user: no reason given"),
@@ -33,7 +32,7 @@ def test_a_rejection_in_words(codes, words):
     assert describe_rejection(*codes) == words
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("codes", "words"),
     [
         ((0, 0), "aborted by the service-user"),

@@ -3,9 +3,8 @@
 import csv
 from pathlib import Path
 
-import pytest
-
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
+from tests.proto.rows import for_each
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -19,8 +18,8 @@ def facts() -> dict[tuple[Event, State], str]:
         }
 
 
-@pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
-@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+@for_each("event", Event, ids=lambda event: event.name)
+@for_each("state", State, ids=lambda state: state.name)
 def test_every_cell(event: Event, state: State) -> None:
     action = TABLE.get((event, state))
     assert (action.value if action else "") == facts()[event, state]
@@ -45,7 +44,7 @@ NEXT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("action", Action, ids=lambda action: action.value)
+@for_each("action", Action, ids=lambda action: action.value)
 def test_next_states(action: Action) -> None:
     assert " ".join(state.name for state in ACTIONS[action].next_states) == NEXT[action.value]
     assert ACTIONS[action].effect

@@ -30,6 +30,7 @@ from dicom_proto.upper_layer.pdu import (
 )
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_proto.upper_layer.timers import Timeouts
+from tests.proto.rows import for_each
 from tests.proto.wire import answer, drain, offer, sent
 
 ONLY_ARTIM = Timeouts(artim=10, request=None, release=None, response=None, idle=None)
@@ -141,8 +142,8 @@ def pdus(data: bytes) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
-@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+@for_each("event", Event, ids=lambda event: event.name)
+@for_each("state", State, ids=lambda state: state.name)
 def test_cell(state: State, event: Event) -> None:
     machine = in_state(state)
     action = TABLE.get((event, state))

@@ -1,11 +1,11 @@
 """The tap: whole PDUs out of any cut, long ones skipped, nothing after what is no PDU."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ, encode_pdu, pack_header
 from dicom_proto.upper_layer.tap import PDUTap, SkippedPDU
+from tests.proto.rows import for_each
 from tests.proto.upper_layer.machines import p_data, pdv
 from tests.proto.wire import every
 
@@ -21,7 +21,7 @@ def passed(data: bytes, size: int) -> list[bytes | SkippedPDU]:
     return [pdu for piece in every(size)(data) for pdu in tap.feed(piece)]
 
 
-@pytest.mark.parametrize("size", [1, 5, 6, 7, 10, 1000])
+@for_each("size", [1, 5, 6, 7, 10, 1000])
 def test_pdus_are_whole_and_long_ones_are_skipped(size: int) -> None:
     stream = RELEASE + FITS + LONG + EMPTY + LONG + LONG + RELEASED + ABORT
     assert passed(stream, size) == [RELEASE, FITS, SKIPPED, EMPTY, SKIPPED, SKIPPED, RELEASED, ABORT]
@@ -32,7 +32,7 @@ def test_any_cut(pdus: list[bytes], size: int) -> None:
     assert passed(b"".join(pdus), size) == [SKIPPED if pdu is LONG else pdu for pdu in pdus]
 
 
-@pytest.mark.parametrize("size", [1, 9, 1000])
+@for_each("size", [1, 9, 1000])
 def test_nothing_follows_what_is_no_pdu(size: int) -> None:
     assert passed(RELEASE + b"GET / HTTP/1.1\r\n" + ABORT, size) == [RELEASE]
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError
@@ -21,6 +21,7 @@ from dicom_proto.upper_layer.items import (
     UserInformation,
 )
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
+from tests.proto.rows import for_each
 from tests.proto.strategies import ac_user_information, rq_user_information
 
 LENIENT = Tolerance()
@@ -73,7 +74,7 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "raw"), LAYOUTS)
+@for_each(("fields", "raw"), LAYOUTS)
 def test_sub_items_byte_by_byte(fields, raw):
     request = "identity_response" not in fields
     assert decode(raw, request=request) == evolve(EMPTY, **fields)
@@ -105,13 +106,11 @@ def test_sub_items_are_sent_in_ascending_order_and_accepted_in_any():
     assert decode(b"".join([*pieces[3:], *pieces[:3]])) == information
 
 
-@settings(max_examples=30)
 @given(rq_user_information)
 def test_user_information_of_a_request_comes_back(information):
     assert decode(encode_user_information(information, request=True)[4:]) == information
 
 
-@settings(max_examples=30)
 @given(ac_user_information)
 def test_user_information_of_an_answer_comes_back(information):
     assert decode(encode_user_information(information, request=False)[4:], request=False) == information
@@ -127,7 +126,7 @@ def test_secrets_are_not_shown():
 LONG = bytes(65536)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "error", "message"),
     [
         ({"maximum_length": None}, LocalProtocolError, "maximum length is mandatory"),
@@ -185,7 +184,7 @@ def test_a_request_that_may_not_be_sent(fields, error, message):
         encode_user_information(evolve(PLAIN, **fields), request=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "message"),
     [
         ({"identity": UserIdentity(1, b"me")}, "A-ASSOCIATE-AC has no user identity"),
@@ -297,12 +296,12 @@ def test_types_of_user_identity_that_the_standard_does_not_list_are_kept():
 # What it does not accept
 
 
-@pytest.mark.parametrize("length", range(1, 8))
+@for_each("length", range(1, 8))
 def test_a_maximum_length_without_room_for_data_is_an_error(length):
     fails(b"\x51\0\0\4\0\0\0" + bytes((length,)), f"maximum length {length} leaves no room", 4)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "request_"),
     [(raw, "identity_response" not in fields) for fields, raw in LAYOUTS if raw[0] not in (0x54, 0x56, 0x57)],  # type: ignore[operator]
 )
@@ -311,7 +310,7 @@ def test_what_may_occur_once_occurs_once(raw, request_):
     fails(raw + raw, message, len(raw), AbortReason.UNEXPECTED_PDU_PARAMETER, request=request_)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "message", "offset"),
     [
         (b"\x51\0\0\4\0\0\0", "item 51H of 4 bytes runs 1 past", 0),
@@ -350,7 +349,7 @@ def test_lengths_must_fit_what_encloses_them(raw, message, offset):
     fails(PLAIN_BYTES[8:] + raw, message, 9 + offset)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "message", "offset"),
     [
         (sub_item(0x59, b""), "ends before the length of its server response", 4),
@@ -362,7 +361,6 @@ def test_lengths_in_a_user_identity_response_must_fit(raw, message, offset):
     fails(raw, message, offset, request=False)
 
 
-@settings(max_examples=60)
 @given(
     st.lists(st.builds(sub_item, st.integers(0x50, 0x5A), st.binary(max_size=20)), max_size=4).map(b"".join)
     | st.binary(max_size=40),

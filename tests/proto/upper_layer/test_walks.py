@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
@@ -314,7 +314,6 @@ class World:
             assert (side.machine.state, side.machine.next_deadline(), sent(side.machine)) == (State.Sta1, None, b"")
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.binary(min_size=200, max_size=300))
 def test_two_machines_never_raise_never_hang_and_always_end(program: bytes) -> None:
     world = World(program)
@@ -367,7 +366,6 @@ def outcome(machine: Association, blocks: Iterable[bytes], *, hasty: bool) -> tu
     return found, machine.state, sent(machine, 1), machine.next_deadline()
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(sorted(MACHINES)), streams, st.lists(st.integers(0, 500), max_size=10))
 def test_any_bytes_at_any_cuts_in_any_state_never_raise_and_come_to_the_same(
     name: str, stream: bytes, cuts: list[int]
@@ -382,7 +380,6 @@ def test_any_bytes_at_any_cuts_in_any_state_never_raise_and_come_to_the_same(
     assert isinstance(drain(machine)[-1], ConnectionClosed)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(sorted(MACHINES)), st.binary(max_size=100), st.sampled_from(range(8)))
 def test_arbitrary_bytes_in_any_state_never_raise(name: str, data: bytes, pdu_type: int) -> None:
     for stream in (data, bytes((pdu_type,)) + data, pack_header(pdu_type, len(data)) + data):
