@@ -393,9 +393,9 @@ class AssociationFace(AssociationLife, Generic[NothingT, StatusT, ResultT, Resul
         connection, router = self.peer.connection, self.peer.router
 
         def has_room() -> bool | None:
-            has_room = not self.is_established or len(connection.invoked) < connection.invoked_window
-            return has_room or router.is_full or None  # it may be the caller who has to ask for what fills it
+            # it may be the caller who has to ask for what fills the router
+            return not self.is_established or connection.can_invoke or router.is_full or None
 
-        while has_room() is None:  # another thread may have taken it
+        while not (connection.can_invoke or has_room()):  # another thread may have taken it
             yield Await(has_room)
         return (yield from program)

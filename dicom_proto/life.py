@@ -218,9 +218,9 @@ class AssociationLife:
         """Take over what has happened; return whether the association has ended."""
         router = self.peer.router
         router.pump()
-        if not self.is_over and router.ending is not None:
-            self._take_over(router.ending)
+        if router.ending is not None and not self.is_over:
             self.is_over = True
+            self._take_over(router.ending)
         return self.is_over
 
     def _take_over(self, ending: Ending) -> None:
@@ -276,7 +276,7 @@ class AssociationLife:
     @property
     def has_news(self) -> bool:
         """Whether there is something to tell, and nobody is telling already."""
-        return self.notifier.has_pending and not self._is_telling
+        return not self._is_telling and self.notifier.has_pending
 
     def tell(self) -> Program[None]:
         """Tell what has passed, in order; if somebody is telling already, leave it to them."""

@@ -140,7 +140,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
         "dicom_proto.upper_layer.tap.PDUTap.feed",
         lambda original: lambda tap, data: original(tap, data[1:]),
     ),
-    "what waits does not count": ("routing", "dicom_proto.dimse.routing.Router._account", lambda _: do_nothing),
+    "what has been taken still counts": ("routing", "dicom_proto.dimse.routing.Router._forget", lambda _: do_nothing),
     "what belongs to one goes to another": (
         "routing",
         "dicom_proto.dimse.routing.Router._file",

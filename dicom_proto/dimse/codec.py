@@ -58,17 +58,10 @@ _LAYOUTS: Final[dict[type[Message], _Layout]] = {}
 
 
 def _layout_of(cls: type[Message]) -> _Layout:
-    layout = _LAYOUTS.get(cls)
-    if layout is None:
-        layout = _LAYOUTS[cls] = _make_layout(cls)
-    return layout
-
-
-def _make_layout(cls: type[Message]) -> _Layout:
     command_field = Element(attribute="command_field", tag=_COMMAND_FIELD, vr=US, usage="M")
     elements = sorted((command_field, *cls.elements), key=lambda element: element.tag)
     before = tuple(element for element in elements if element.tag < _COMMAND_DATA_SET_TYPE)
-    return _Layout(
+    layout = _LAYOUTS[cls] = _Layout(
         cls,
         before,
         tuple(elements[len(before) :]),
@@ -76,6 +69,7 @@ def _make_layout(cls: type[Message]) -> _Layout:
         tuple(element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID),
         not any(element.tag in _SOP_INSTANCE for element in elements),
     )
+    return layout
 
 
 def encode_message(message: Message, *, has_data_set: bool) -> bytes:
@@ -94,7 +88,7 @@ def encode_message(message: Message, *, has_data_set: bool) -> bytes:
         If the data set breaks the rule of the message, a mandatory field is ``None``, a conditional field breaks its
         condition, or a value is not what its value representation allows.
     """
-    layout = _layout_of(type(message))
+    layout = _LAYOUTS.get(type(message)) or _layout_of(type(message))
     if not layout.is_repeated:
         return _encode(message, layout, has_data_set)
     others = tuple([getattr(message, name) for name in layout.others])
@@ -160,7 +154,7 @@ def decode_message(data: Buffer) -> tuple[Message, bool]:
     """
     raw = bytes(data)
     if _SHORTEST <= len(raw) <= _LONGEST:
-        at = _message_id_at(raw)
+        at = 38 + raw[16] if raw[14] else 30  # see _message_id_at
         known = _decode_around(raw[:at], raw[at + 2 :]) if at + 2 <= len(raw) else None
         if known is not None:
             cls, fields, has_data_set, message_id = known

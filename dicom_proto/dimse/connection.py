@@ -6,7 +6,7 @@ supervises the wait for responses.
 """
 
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from itertools import count
 from types import MappingProxyType
 from typing import Final, cast
@@ -27,10 +27,10 @@ from dicom_proto.dimse.outgoing import STREAMED, Data, Outbox, Outgoing
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, RemoteProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
-from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.association import UpperLayer
 from dicom_proto.upper_layer.events import AssociateAccepted, FragmentReceived, ReleaseRequested, TimedOut
-from dicom_proto.upper_layer.negotiation import AcceptedContext, Agreement
-from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.negotiation import Agreement
+from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
 
@@ -42,11 +42,11 @@ _CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _PENDING: Final = Category.PENDING
 _STREAM, _COLLECT, _DROP = Handling.STREAM, Handling.COLLECT, Handling.DROP
-_STA7: Final = State.Sta7
+_STA1, _STA7 = State.Sta1, State.Sta7
 _EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
 
 
-class Connection:
+class Connection(UpperLayer):
     """DIMSE on one connection, as requestor or acceptor, as SCU and SCP.
 
     Parameters
@@ -72,47 +72,30 @@ class Connection:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
         streamed: Set[type[Message]] = STREAMED_BY_DEFAULT,
     ) -> None:
-        self._association = Association(limits=limits, tolerance=tolerance, timeouts=timeouts)
-        self._limits = limits
+        super().__init__(limits=limits, tolerance=tolerance, timeouts=timeouts)
         self._streamed = streamed
-        self._response_timeout = timeouts.response
         self._response_deadline: float | None = None  # while this side waits for a response
-        self._events: deque[ConnectionEvent] = deque()
+        self._indications: deque[ConnectionEvent] = deque()
         self._assembler = Assembler(limits)
-        self._outbox = Outbox(self._association)
+        self._outbox = Outbox(self._outbound)
         self._invoked: dict[int, Invoked] = {}
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
+        self.invoked = MappingProxyType(self._invoked)
+        self.performed = MappingProxyType(self._performed)
         self.invoked_window = self.performed_window = 0
         self._last_message_id = 0
         self._order = count()
-        self._is_peer_gone = False
-        self.releases_when_idle = False  # instead of aborting, if nothing is outstanding
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
-    def connection_made(self, *, now: float) -> None:
-        """Tell that the transport connection is open; see :meth:`Association.connection_made`."""
-        self._association.connection_made(now=now)
-
-    def receive_data(self, data: Buffer, *, now: float) -> None:
-        """Take in received bytes; see :meth:`Association.receive_data`."""
-        self._association.receive_data(data, now=now)
-        self._watch_responses(now, restart=bool(data))
-
-    def receive_eof(self, *, now: float) -> None:
-        """Tell that the transport connection was closed or lost; see :meth:`Association.receive_eof`."""
-        self._association.receive_eof(now=now)
-        self._is_peer_gone = True
-
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``."""
-        self._watch_responses(now)
+        self._watch(now)
         if self._response_deadline is not None and self._response_deadline <= now:
-            self._events.append(TimedOut(timer=Timer.RESPONSE))
+            self._indications.append(TimedOut(timer=Timer.RESPONSE))
             self.abort()
-        self._association.releases_when_idle = self.releases_when_idle and not (self._invoked or self._performed)
-        self._association.handle_timeout(now)
+        super().handle_timeout(now)
 
     # --- what it has for the world ------------------------------------------------------------------------------------
 
@@ -121,77 +104,53 @@ class Connection:
 
         A request beyond the operations window is not handed out before one of the earlier ones has been answered.
         """
-        while not self._events:
+        indications = self._indications
+        while not indications:
             if self._held is not None:
                 if not self._release_held():
                     return None
                 continue
-            event = self._association.next_event()
+            event = self._next()
             if event is None:
                 return None
             try:
                 if isinstance(event, FragmentReceived):
-                    self._take_fragment(event)
+                    self._receive_fragment(event)
                 else:
                     self._take_upper_layer_event(event)
             except RemoteProtocolError as error:
-                self._association.fail(error)
-        return self._events.popleft()
+                self._outbox.clear()
+                self.fail(error)
+        return indications.popleft()
 
     @property
     def is_quiet(self) -> bool:
         """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return self._association.is_quiet and self._held is None and not self._events
-
-    def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
-        """Hand out what is to be sent; see :meth:`Association.data_to_send`."""
-        buffers = self._association.data_to_send(limit, now=now)
-        departed = self._outbox.take_departed()
-        for message_id in departed:
-            if message_id in self._invoked:  # it may have been answered before its end was sent
-                self._invoked[message_id].is_sent = True
-        self._watch_responses(now, restart=bool(departed))
-        return buffers
-
-    def update_timers(self, *, now: float) -> None:
-        """Let the timers run that have to after what has been pulled; see :meth:`Association.update_timers`."""
-        self._watch_responses(now)
-        self._association.update_timers(now=now)
+        return not (
+            self._indications
+            or self._held is not None
+            or self._events
+            or self._eof
+            or not self._inbound.is_idle
+            or self._state is _STA1
+        )
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
-        own, others = self._response_deadline, self._association.next_deadline()
+        others, own = super().next_deadline(), self._response_deadline
         if own is None or others is None:
             return others if own is None else own
         return min(own, others)
 
-    @property
-    def wants_close(self) -> bool:
-        """Whether all is over and the transport connection is to be closed, once what was handed out has been sent."""
-        return self._association.wants_close
-
-    @property
-    def wants_read(self) -> bool:
-        """Whether more bytes are welcome."""
-        return self._association.wants_read
-
     # --- what its user asks of it: the association --------------------------------------------------------------------
 
-    def request(self, offer: AAssociateRQ) -> None:
-        """Request an association; see :meth:`Association.request`."""
-        self._association.request(offer)
-
     def accept(self, answer: AAssociateAC) -> None:
-        """Accept the association; see :meth:`Association.accept`."""
-        self._association.accept(answer)
+        """Accept the association; see :meth:`UpperLayer.accept`."""
+        super().accept(answer)
         self._open_windows()
 
-    def reject(self, rejection: AAssociateRJ) -> None:
-        """Reject the association; see :meth:`Association.reject`."""
-        self._association.reject(rejection)
-
     def release(self) -> None:
-        """Ask for the release of the association; see :meth:`Association.release`.
+        """Ask for the release of the association; see :meth:`UpperLayer.release`.
 
         Raises
         ------
@@ -203,20 +162,20 @@ class Connection:
                 f"requests {sorted(self._invoked)} have not been answered (PS3.7 A.5): wait, or abort"
             )
         self._outbox.check_idle()
-        self._association.release()
+        super().release()
 
     def confirm_release(self) -> None:
-        """Answer the peer's request for release; see :meth:`Association.confirm_release`.
+        """Answer the peer's request for release; see :meth:`UpperLayer.confirm_release`.
 
         What is outstanding then will not be answered any more.
         """
         self._outbox.check_idle()
-        self._association.confirm_release()
+        super().confirm_release()
         self._forget()
 
     def abort(self, reason: AbortReason | None = None) -> None:
-        """Abort the association; see :meth:`Association.abort`."""
-        self._association.abort(reason)
+        """Abort the association; see :meth:`UpperLayer.abort`."""
+        super().abort(reason)
         self._forget()
 
     # --- what its user asks of it: operations -------------------------------------------------------------------------
@@ -244,7 +203,7 @@ class Connection:
         LocalProtocolError
             If the message breaks a rule, its ID is in use, the window is full, or the association cannot send it.
         """
-        if len(self._invoked) >= self.invoked_window:
+        if not self.can_invoke:
             raise LocalProtocolError(
                 f"the operations window is {self.invoked_window}: wait for a response (PS3.7 D.3.3.3)"
             )
@@ -253,6 +212,7 @@ class Connection:
             raise LocalProtocolError(f"message ID {given} is in use by an outstanding operation (PS3.7 9.1.1.1.1)")
         message_id = self._free_message_id() if given is None else given
         outgoing = Outgoing(self._outbox, context, message_id) if data is STREAMED else None
+        self.check_sendable(context)
         try:
             request.message_id = message_id
             command = encode_message(request, has_data_set=data is not None)
@@ -301,6 +261,7 @@ class Connection:
             raise LocalProtocolError(
                 "only a Failure may be answered before the whole request has arrived (PS3.7 9.1.1.2)"
             )
+        self.check_sendable(operation.context_id)
         command = encode_message(response, has_data_set=data is not None)
         self._outbox.post(operation.context_id, command, data, None)
         if category is not _PENDING:
@@ -319,6 +280,7 @@ class Connection:
         operation = self._invoked.get(message_id)
         if operation is None or not has_many_responses(operation.request):
             raise LocalProtocolError(f"no C-FIND, C-GET or C-MOVE with message ID {message_id} is outstanding")
+        self.check_sendable(operation.context_id)
         cancel = CCancelRQ(message_id_being_responded_to=message_id)
         self._outbox.post(operation.context_id, encode_message(cancel, has_data_set=False), None, None)
 
@@ -330,64 +292,14 @@ class Connection:
         return operation is not None and operation.is_cancelled
 
     @property
-    def invoked(self) -> Mapping[int, Invoked]:
-        """The operations that this side waits for, by message ID."""
-        return MappingProxyType(self._invoked)
-
-    @property
-    def performed(self) -> Mapping[int, Performed]:
-        """The operations that the peer waits for, by message ID."""
-        return MappingProxyType(self._performed)
-
-    @property
-    def can_send(self) -> bool:
-        """Whether :meth:`data_to_send` would hand out something."""
-        return self._association.can_send
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """How long waits may last; what is set counts for those that begin from then on."""
-        return self._association.timeouts
-
-    @timeouts.setter
-    def timeouts(self, timeouts: Timeouts) -> None:
-        self._association.timeouts = timeouts
-        self._response_timeout = timeouts.response
-
-    @property
-    def association(self) -> Association:
-        """The upper layer, to be looked at: whatever is asked of it is asked of the connection."""
-        return self._association
-
-    @property
-    def state(self) -> State:
-        """The state of the upper layer (PS3.8 9.2.1)."""
-        return self._association.state
-
-    @property
-    def is_requestor(self) -> bool:
-        """Whether this side is the association-requestor."""
-        return self._association.is_requestor
-
-    @property
-    def offer(self) -> AAssociateRQ | None:
-        """The A-ASSOCIATE-RQ that was sent or received."""
-        return self._association.offer
-
-    @property
-    def agreement(self) -> Agreement | None:
-        """What was negotiated; ``None`` until the association is established."""
-        return self._association.agreement
-
-    @property
-    def contexts(self) -> Mapping[int, AcceptedContext]:
-        """The accepted presentation contexts by ID; empty until the association is established."""
-        return self._association.contexts
+    def can_invoke(self) -> bool:
+        """Whether the window has room for another operation of this side (PS3.7 D.3.3.3)."""
+        return len(self._invoked) < self.invoked_window
 
     @property
     def write_room(self) -> int:
         """How many bytes of data can be queued before the peer has to read."""
-        return max(0, self._association.write_room - self._outbox.bytes_waiting)
+        return max(0, super().write_room - self._outbox.bytes_waiting)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -396,11 +308,11 @@ class Connection:
             raise PDUError("A-RELEASE-RQ in the middle of a message", abort_reason=AbortReason.UNEXPECTED_PDU)
         if isinstance(event, AssociateAccepted):
             self._open_windows()
-        elif self.state not in _CARRIES_MESSAGES:
+        elif self._state not in _CARRIES_MESSAGES:
             self._forget()
-        self._events.append(event)
+        self._indications.append(event)
 
-    def _take_fragment(self, fragment: FragmentReceived) -> None:
+    def _receive_fragment(self, fragment: FragmentReceived) -> None:
         if fragment.command:
             command = self._assembler.take_command(fragment)
             if command is not None:
@@ -409,7 +321,7 @@ class Connection:
         expected = self._assembler.expected
         chunk = self._assembler.take_data(fragment)
         if chunk is not None:
-            self._events.append(chunk)
+            self._indications.append(chunk)
         if fragment.last and expected is not None:
             if not expected.invoked:
                 self._set_received(expected.message_id)
@@ -431,20 +343,20 @@ class Connection:
         operation = self._performed.get(message_id)
         if operation is not None and has_many_responses(operation.request):  # otherwise it came too late: ignored
             operation.is_cancelled = True
-            self._events.append(CancelReceived(message_id=message_id))
+            self._indications.append(CancelReceived(message_id=message_id))
         if has_data:
             raise PDUError("a C-CANCEL-RQ that announces a data set", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER)
 
     def _release_held(self) -> bool:
         """Hand out the request that is held if there is room for it; return whether it is held no longer."""
         event = cast(RequestReceived, self._held)
-        state = self._association.state
+        state = self._state
         if state not in _CARRIES_MESSAGES:
             self._held = None
             return True
         can_answer = state is not _STA7  # what still arrives during a release is delivered (AR-6), no more
         has_room = len(self._performed) < self.performed_window and self.write_room > 0
-        if can_answer and not has_room and not self._is_peer_gone:  # no room is made by a peer that is gone
+        if can_answer and not has_room and not self._eof:  # no room is made by a peer that is gone
             self._update_attention()
             return False
         self._held = None
@@ -457,7 +369,7 @@ class Connection:
             handling = _STREAM if type(request) in self._streamed else _COLLECT
             if can_answer:
                 self._performed[message_id] = Performed(request, context_id, not event.has_data, next(self._order))
-            self._events.append(event)
+            self._indications.append(event)
         if event.has_data:
             self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
         self._update_attention()
@@ -475,7 +387,7 @@ class Connection:
         if is_pending and not has_many_responses(operation.request):
             raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
         operation.is_answered = not is_pending
-        self._events.append(ResponseReceived(message_id, context_id, response, has_data))
+        self._indications.append(ResponseReceived(message_id, context_id, response, has_data))
         if has_data:
             handling = _STREAM if type(response) in self._streamed else _COLLECT
             self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
@@ -488,17 +400,33 @@ class Connection:
             self._update_attention()
 
     def _update_attention(self) -> None:
-        """Tell the upper layer whether this side waits for the peer, or the peer for this side."""
-        self._association.is_attentive = self._held is None and self._newest_performed() < 0
-        if not self._awaits_response():  # at once: the next call that knows the time may come after the deadline
-            self._response_deadline = None
+        """Note whether this side waits for the peer, or the peer for this side."""
+        self.is_attentive = self._held is None and (not self._performed or self._newest_performed() < 0)
+        if self._response_deadline is not None and not self._awaits_response():
+            self._response_deadline = None  # at once: the next call that knows the time may come after the deadline
 
-    def _watch_responses(self, now: float, *, restart: bool = False) -> None:
-        """Let the response timer run exactly while this side waits for a response, and for nothing else."""
-        if not self._awaits_response():
+    def _watch(self, now: float, *, received: bool = False, sent: bool = False) -> None:
+        """Let also the response timer run exactly while this side waits for a response, and for nothing else."""
+        super()._watch(now, received=received, sent=sent)
+        has_departed = sent and self._outbox.awaits_departure and self._note_departures()
+        if not self._invoked or not self._awaits_response():
             self._response_deadline = None
-        elif (restart or self._response_deadline is None) and self._response_timeout is not None:
-            self._response_deadline = now + self._response_timeout
+        elif received or has_departed or self._response_deadline is None:
+            seconds = self._timers.timeouts.response
+            if seconds is not None:
+                self._response_deadline = now + seconds
+
+    def _note_departures(self) -> bool:
+        """Take note of the requests that have left; return whether there were any."""
+        departed = self._outbox.take_departed()
+        for message_id in departed:
+            if message_id in self._invoked:  # it may have been answered before its end was sent
+                self._invoked[message_id].is_sent = True
+        return bool(departed)
+
+    @property
+    def _can_release(self) -> bool:
+        return super()._can_release and not (self._invoked or self._performed)
 
     def _awaits_response(self) -> bool:
         """Tell whether the peer owes a response, and does not wait for this side before it can give it.
@@ -506,12 +434,12 @@ class Connection:
         It may while this side performs something that it has asked for later: the sub-operations of a C-GET. What it
         has asked for earlier is no excuse: that is how this side looks while it performs a C-GET.
         """
-        if not self._invoked or self._association.state not in _CARRIES_MESSAGES:
+        if self._state not in _CARRIES_MESSAGES:
             return False
         for operation in reversed(self._invoked.values()):  # the newest first
             if operation.is_sent:
                 return (not self._performed or operation.order > self._newest_performed()) and (
-                    self._held is not None or self._association.wants_read
+                    self._held is not None or self.wants_read
                 )
         return False
 
@@ -524,9 +452,9 @@ class Connection:
 
     def _open_windows(self) -> None:
         """Take over what was negotiated (PS3.7 D.3.3.3); 0 is any number of operations."""
-        agreement, most = cast(Agreement, self._association.agreement), self._limits.operations
+        agreement, most = cast(Agreement, self._agreement), self._limits.operations
         windows = [min(size or most, most) for size in (agreement.requestor_window, agreement.acceptor_window)]
-        self.invoked_window, self.performed_window = windows if self.is_requestor else reversed(windows)
+        self.invoked_window, self.performed_window = windows if self._is_requestor else reversed(windows)
 
     def _free_message_id(self) -> int:
         message_id = self._last_message_id

@@ -12,7 +12,7 @@ from attrs import define
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.outbound import Outbound
 
 __all__ = ["STREAMED", "Data", "Outbox", "Outgoing", "Streamed"]
 
@@ -84,16 +84,27 @@ class _Message:
 
 
 class Outbox:
-    """The messages that wait to be queued on an association, one after the other."""
+    """The messages that wait to be queued, one after the other.
 
-    __slots__ = ("_association", "_departures", "_open", "_waiting", "bytes_waiting")
+    Parameters
+    ----------
+    outbound : Outbound
+        Where they are queued, by nobody else.
 
-    def __init__(self, association: Association) -> None:
-        self._association = association
+    Attributes
+    ----------
+    bytes_waiting : int
+        Of the messages that wait behind the data set that is being written.
+    """
+
+    __slots__ = ("_departures", "_open", "_outbound", "_waiting", "bytes_waiting")
+
+    def __init__(self, outbound: Outbound) -> None:
+        self._outbound = outbound
         self._waiting: deque[_Message] = deque()
         self._open: Outgoing | None = None  # the data set that is being written
         self._departures: deque[tuple[int, int]] = deque()
-        self.bytes_waiting = 0  # of the messages that wait, behind the data set that is being written
+        self.bytes_waiting = 0
 
     def post(self, context_id: int, command: bytes, data: Buffer | Outgoing | None, message_id: int | None) -> None:
         """Queue a message; ``message_id`` is that of a request, whose departure is of interest.
@@ -101,9 +112,8 @@ class Outbox:
         Raises
         ------
         LocalProtocolError
-            If the association cannot send it, or its data set is empty or of odd length (PS3.8 E.1).
+            If its data set is empty or of odd length (PS3.8 E.1).
         """
-        self._association.check_sendable(context_id)
         if data is not None and not isinstance(data, Outgoing):
             data = memoryview(data).cast("B")
             if not data or len(data) % 2:
@@ -135,28 +145,33 @@ class Outbox:
         self._departures.clear()
         self._open = None
 
+    @property
+    def awaits_departure(self) -> bool:
+        """Whether there are requests whose last byte has not been handed out, or not been taken note of."""
+        return bool(self._departures)
+
     def take_departed(self) -> list[int]:
         """Return the message IDs of the requests whose last byte has been handed out since the last call."""
         departed: list[int] = []
-        while self._departures and self._departures[0][0] <= self._association.bytes_handed_out:
+        while self._departures and self._departures[0][0] <= self._outbound.handed_out:
             departed.append(self._departures.popleft()[1])
         return departed
 
     def room_for(self, outgoing: Outgoing) -> int:
         """Return how many bytes may be written to a data set now."""
-        return self._association.write_room if outgoing is self._open else 0
+        return self._outbound.room if outgoing is self._open else 0
 
     def write(self, outgoing: Outgoing, data: Buffer) -> None:
         """Queue a piece of the data set that is being written."""
         if not self.room_for(outgoing):
             raise LocalProtocolError("write_room is 0: the data set is finished, or has to wait")
-        self._association.send_fragment(outgoing.context_id, data, command=False, last=False)
+        self._outbound.put_fragment(outgoing.context_id, data, command=False, last=False)
 
     def finish(self, outgoing: Outgoing) -> None:
         """End the data set that is being written, and go on with the messages behind it."""
         if outgoing is not self._open:
             raise LocalProtocolError("the data set is finished already, or has to wait for the messages before it")
-        self._association.send_fragment(outgoing.context_id, b"", command=False, last=True)
+        self._outbound.put_fragment(outgoing.context_id, b"", command=False, last=True)
         self._open = None
         self._note_departure(outgoing.message_id)
         while self._waiting and self._open is None:
@@ -167,14 +182,14 @@ class Outbox:
     def _send(
         self, context_id: int, command: bytes, data: memoryview | Outgoing | None, message_id: int | None
     ) -> None:
-        self._association.send_fragment(context_id, command, command=True, last=True)
+        self._outbound.put_command(context_id, command)
         if isinstance(data, Outgoing):
             self._open = data
             return
         if data is not None:
-            self._association.send_fragment(context_id, data, command=False, last=True)
+            self._outbound.put_data(context_id, data)
         self._note_departure(message_id)
 
     def _note_departure(self, message_id: int | None) -> None:
         if message_id is not None:
-            self._departures.append((self._association.bytes_queued, message_id))
+            self._departures.append((self._outbound.queued, message_id))

@@ -43,6 +43,11 @@ class Router:
         How many events may wait to be asked for.
     data_bound : int
         How many bytes of data, in those events, may wait; the event that goes past it is the last that is filed.
+
+    Attributes
+    ----------
+    ending : Ending or None
+        The event that ended the association, once everything before it has been asked for or filed.
     """
 
     def __init__(self, connection: Connection, *, bound: int = 256, data_bound: int = _MOST_BYTES) -> None:
@@ -53,12 +58,7 @@ class Router:
         self._data_waiting = 0
         self._summons: deque[Summons] = deque()
         self._inboxes: dict[Key, deque[OperationEvent]] = {}
-        self._ending: Ending | None = None
-
-    @property
-    def ending(self) -> Ending | None:
-        """The event that ended the association, once everything before it has been asked for or filed."""
-        return self._ending
+        self.ending: Ending | None = None
 
     @property
     def is_full(self) -> bool:
@@ -83,7 +83,7 @@ class Router:
     def close(self, key: Key) -> None:
         """Drop what waits for an operation, and what is yet to come."""
         for event in self._inboxes.pop(key, ()):
-            self._account(event, -1)
+            self._forget(event)
 
     def next_event(self, key: Key) -> OperationEvent | None:
         """Return the next event of an operation, ``None`` if there is none now.
@@ -106,7 +106,7 @@ class Router:
         if not inbox:
             return None
         event = inbox.popleft()
-        self._account(event, -1)
+        self._forget(event)
         return event
 
     def next_summons(self) -> Summons | None:
@@ -128,9 +128,8 @@ class Router:
         """Return the next event that belongs to no operation, and has been filed; ``None`` if there is none."""
         if not self._summons:
             return None
-        summons = self._summons.popleft()
-        self._account(summons, -1)
-        return summons
+        self._waiting -= 1
+        return self._summons.popleft()
 
     def pump(self) -> None:
         """File all that the connection has and there is room for, so that a cancel and the end are noticed in time."""
@@ -139,7 +138,7 @@ class Router:
 
     def _pull(self) -> bool:
         """File one event of the connection; return whether there was one to file, and room for it."""
-        if self._ending is not None or self.is_full:
+        if self.ending is not None or self.is_full:
             return False
         event = self.connection.next_event()
         match event:
@@ -157,20 +156,22 @@ class Router:
                 self.open((event.message_id, False))
                 self._summon(event)
             case _:
-                self._ending = event
+                self.ending = event
         return True
 
     def _file(self, key: Key, event: OperationEvent) -> None:
         inbox = self._inboxes.get(key)
         if inbox is not None:
             inbox.append(event)
-            self._account(event, 1)
+            self._waiting += 1
+            if isinstance(event, DataChunk):
+                self._data_waiting += len(event.data)
 
     def _summon(self, event: Summons) -> None:
         self._summons.append(event)
-        self._account(event, 1)
+        self._waiting += 1
 
-    def _account(self, event: OperationEvent | Summons, count: int) -> None:
-        self._waiting += count
+    def _forget(self, event: OperationEvent) -> None:
+        self._waiting -= 1
         if isinstance(event, DataChunk):
-            self._data_waiting += count * len(event.data)
+            self._data_waiting -= len(event.data)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from dicom_proto.dimse.events import RequestReceived
@@ -43,6 +43,11 @@ SCP_PROGRAMS: Final[Mapping[type[Request], ScpProgram]] = {
     CMoveRQ: move_scp,
     **dict.fromkeys(EVENTS, normalized_scp),
 }
+_SOP_CLASS: Final = {  # what a request calls the SOP class that it is about
+    kind: next(element.attribute for element in kind.elements if element.attribute.endswith("_sop_class_uid"))
+    for kind in SCP_PROGRAMS
+}
+_ALWAYS: Final = DataSet.ALWAYS  # looking up a member of an Enum in its class is slow before Python 3.12
 _OUT_OF_RESOURCES: Final = Answer(Status.OUT_OF_RESOURCES)
 _FAILURE: Final = Answer(PROCESSING_FAILURE)
 _ENDED: Final = frozenset({State.Sta1, State.Sta13})
@@ -123,19 +128,24 @@ def _refusal(performing: Performing, own: ScpProgram | None) -> int | None:
     Which DIMSE services a private SOP class has is up to the program that the user has bound to it.
     """
     request, abstract_syntax = performing.request, performing.context.abstract_syntax
-    names = ("affected_sop_class_uid", "requested_sop_class_uid")
-    uid: str = next(filter(None, (getattr(request, name, None) for name in names)), "")
-    is_composite = request.name.startswith("C-")
-    service_class = service_class_of(abstract_syntax)
-    is_related = uid == abstract_syntax or service_class_of(uid) is service_class
-    if not is_related and (own is None or _bound(performing.peer, uid) != own):
-        return Status.SOP_CLASS_NOT_SUPPORTED if is_composite else Status.NO_SUCH_SOP_CLASS
+    uid = getattr(request, _SOP_CLASS[type(request)])
     is_free = own is not None and uid_to_sop_class(abstract_syntax).is_private
+    has_own = own is not None and _bound(performing.peer, uid) == own
+    refusal = _unfit(request.name, uid, abstract_syntax, has_own, is_free)
+    if refusal is None and request.data_set is _ALWAYS and not performing.has_data:
+        return Status.UNABLE_TO_PROCESS if request.name.startswith("C-") else Status.PROCESSING_FAILURE
+    return refusal
+
+
+@lru_cache(maxsize=256)
+def _unfit(name: str, uid: str, abstract_syntax: str, has_own: bool, is_free: bool) -> int | None:
+    """Return the status for a request that does not fit its presentation context."""
+    service_class = service_class_of(abstract_syntax)
+    if uid != abstract_syntax and service_class_of(uid) is not service_class and not has_own:
+        return Status.SOP_CLASS_NOT_SUPPORTED if name.startswith("C-") else Status.NO_SUCH_SOP_CLASS
     services = None if service_class is None or is_free else _services_of(service_class)
-    if services and request.name.removesuffix("-RQ") not in services:
+    if services and name.removesuffix("-RQ") not in services:
         return Status.UNRECOGNIZED_OPERATION
-    if request.data_set is DataSet.ALWAYS and not performing.has_data:
-        return Status.UNABLE_TO_PROCESS if is_composite else Status.PROCESSING_FAILURE
     return None
 
 

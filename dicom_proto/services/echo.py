@@ -29,7 +29,8 @@ def echo_scu(peer: Peer, *, message_id: int | None = None) -> Program[Reply]:
 
 def echo_scp(performing: Performing) -> Program[None]:
     """Answer with the status that the handler of ``EVT_C_ECHO`` returns; with Success if there is none."""
-    yield from performing.receive_data()  # there should be none; whoever sends some has to be read to its end
+    if performing.has_data:  # there should be none; whoever sends some has to be read to its end
+        yield from performing.receive_data()
     result: object = _SUCCESS
     if performing.peer.handlers.binding(EVT_C_ECHO) is not None:
         result = yield from performing.call(EVT_C_ECHO, None, failed=PROCESSING_FAILURE)

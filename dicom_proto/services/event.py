@@ -1,7 +1,7 @@
 """What a handler gets: the event, with the names that users of pynetdicom know."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any, Final, TypeVar
 
@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from dicom_proto.buffers import Buffer
+from dicom_proto.buffers import Buffer, Pieces
 from dicom_proto.datasets import decode, file_preamble_and_meta
 from dicom_proto.dimse.messages import (
     KEYWORDS,
@@ -57,7 +57,7 @@ class MessageView:
 
     __slots__ = ("_data", "_message")
 
-    def __init__(self, message: Message, data: Buffer | None) -> None:
+    def __init__(self, message: Message, data: Buffer | Pieces | None) -> None:
         self._message = message
         self._data = data
 
@@ -69,7 +69,7 @@ class MessageView:
     @property
     def data_set(self) -> BytesIO | None:
         """The encoded data set, if the message has one."""
-        return None if self._data is None else BytesIO(bytes(self._data))
+        return None if self._data is None else BytesIO(_whole(self._data))
 
     def __getattr__(self, keyword: str) -> Any:
         attribute = KEYWORDS.get(keyword)
@@ -102,15 +102,20 @@ class Event:
 
     Attributes
     ----------
-    timestamp : datetime or None
-        When the handler was called; the driver sets it, because the core has no clock.
+    called_at : float or None
+        When the handler was called, in seconds since 1970 in UTC; the driver sets it, because the core has no clock.
     """
 
     def __init__(self, kind: EventKind, assoc: Any, **attributes: Any) -> None:
         self.event = kind
         self.assoc = assoc
-        self.timestamp: datetime | None = None
+        self.called_at: float | None = None
         vars(self).update(attributes)
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When the handler was called, in local time."""
+        return None if self.called_at is None else datetime.fromtimestamp(self.called_at, UTC).astimezone()
 
     @property
     def name(self) -> str:
@@ -132,19 +137,17 @@ class RequestEvent(Event):
         As for :class:`Event`.
     request : Request
         The message.
-    data : buffer or None
+    data : buffer, Pieces or None
         Its data set, if it has one. A C-STORE request always has one: without it here, it goes elsewhere.
     context : AcceptedContext
         The context that it came on.
     is_cancelled : callable
         Tells whether the peer has cancelled the operation.
-    source_ae_title : str
-        Who asks.
+    get_source : callable
+        Returns the AE title of who asks.
 
     Attributes
     ----------
-    source_ae_title : str
-        The AE title of who asks; empty if this side has requested the association, and may have called it by any.
     pieces : callable or None
         What :meth:`chunks` calls.
     """
@@ -155,22 +158,33 @@ class RequestEvent(Event):
         assoc: Any,
         *,
         request: Request,
-        data: Buffer | None,
+        data: Buffer | Pieces | None,
         context: AcceptedContext,
         is_cancelled: Callable[[], bool],
-        source_ae_title: str = "",
+        get_source: Callable[[], str] = str,
     ) -> None:
         super().__init__(kind, assoc)
         self.message = request
         self.request = MessageView(request, data)
-        self.context = PresentationContextTuple(
-            context.context_id, UID(context.abstract_syntax, IGNORE), UID(context.transfer_syntax, IGNORE)
-        )
+        self._accepted = context
         self._data = data
         self._is_cancelled = is_cancelled
-        self.source_ae_title = source_ae_title
+        self._get_source = get_source
         self._decoded: Dataset | None = None
         self.pieces: Callable[[], Any] | None = None
+
+    @property
+    def context(self) -> PresentationContextTuple:
+        """The presentation context that it came on: ID, abstract syntax and transfer syntax."""
+        context = self._accepted
+        return PresentationContextTuple(
+            context.context_id, UID(context.abstract_syntax, IGNORE), UID(context.transfer_syntax, IGNORE)
+        )
+
+    @property
+    def source_ae_title(self) -> str:
+        """The AE title of who asks; empty if this side has requested the association, and may have called it by any."""
+        return self._get_source()
 
     @property
     def message_id(self) -> int | None:
@@ -281,7 +295,7 @@ class RequestEvent(Event):
         """
         self._message("encoded_dataset", CStoreRQ)
         data = self._kept("encoded_dataset")
-        return (self.file_head() if include_meta else b"") + bytes(data)
+        return self.file_head() + data if include_meta else data
 
     def file_head(self) -> bytes:
         """Return what makes a DICOM file of the data set of a C-STORE request when it precedes it (PS3.10 7.1).
@@ -295,7 +309,7 @@ class RequestEvent(Event):
         return file_preamble_and_meta(
             request.affected_sop_class_uid,
             request.affected_sop_instance_uid,
-            self.context.transfer_syntax,
+            self._accepted.transfer_syntax,
             source_ae_title=self.source_ae_title,
         )
 
@@ -309,13 +323,17 @@ class RequestEvent(Event):
         if not isinstance(self.message, kinds):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
-            self._decoded = decode(self._kept(what), self.context.transfer_syntax)
+            self._decoded = decode(self._kept(what), self._accepted.transfer_syntax)
         return self._decoded
 
-    def _kept(self, what: str) -> Buffer:
+    def _kept(self, what: str) -> bytes:
         """Return the data set as it was received, empty if the request has none."""
         if self._data is None and isinstance(self.message, CStoreRQ):
             raise LocalProtocolError(
                 f"there is no event.{what}: the data set is not kept, it goes into the sink, or comes in chunks"
             )
-        return b"" if self._data is None else self._data
+        return b"" if self._data is None else _whole(self._data)
+
+
+def _whole(data: Buffer | Pieces) -> bytes:
+    return data.join() if isinstance(data, Pieces) else bytes(data)

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.sinks import Sink
@@ -18,13 +18,16 @@ __all__ = ["Bindable", "Binding", "EventKind", "Handler", "Handlers"]
 Handler: TypeAlias = Callable[..., Any]
 
 
-@frozen
+@frozen(eq=False)
 class EventKind:
     """An event that handlers can be bound to."""
 
     name: str
     description: str
     is_intervention: bool
+
+    def __reduce__(self) -> str:
+        return str(self)  # there is one of each in a process
 
     @property
     def is_notification(self) -> bool:
@@ -84,11 +87,11 @@ class Binding:
 
     handler: Handler
     arguments: tuple[Any, ...] = ()
-    is_sink: bool = False
+    sink: Sink | None = None
+    is_async: bool = field(init=False, eq=False)  # calling it gives something to be awaited, or an async iterator
 
-    @property
-    def is_async(self) -> bool:
-        """Whether calling the handler gives something to be awaited, or to be iterated asynchronously."""
+    @is_async.default
+    def _is_async(self) -> bool:
         function = inspect.unwrap(self.handler)
         call = getattr(type(function), "__call__", None)  # noqa: B004 - the method of an object that can be called
         return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in (function, call))
@@ -137,7 +140,7 @@ class Handlers:
             raise LocalProtocolError(f"{kind!r} is not an event; events are named evt.EVT_...")
         if isinstance(handler, Sink) and kind is not EVT_C_STORE:
             raise LocalProtocolError(f"{handler!r} cannot be bound to {kind}: a sink takes objects, of EVT_C_STORE")
-        binding = Binding(_function_of(handler), tuple(arguments or ()), isinstance(handler, Sink))
+        binding = Binding(_function_of(handler), tuple(arguments or ()), handler if isinstance(handler, Sink) else None)
         self._check(kind, binding)
         if kind.is_intervention:
             self._bound[kind] = [binding]
@@ -155,7 +158,7 @@ class Handlers:
 
     def binding(self, kind: EventKind) -> Binding | None:
         """Return what is bound to an intervention event."""
-        bindings = self.bindings(kind)
+        bindings = self._bound.get(kind)
         return bindings[0] if bindings else None
 
     def kinds(self) -> tuple[EventKind, ...]:

@@ -178,41 +178,39 @@ class Notifier:
         self._pending: list[Notification] = []
         self._received: _Direction | None = None
         self._sent: _Direction | None = None
-        self._wants_received: frozenset[EventKind] = frozenset()
-        self._wants_sent: frozenset[EventKind] = frozenset()
         self.update()
-        if self._connection.state is State.Sta2 and self._connection.association.observer is not None:
+        if self._connection.state is State.Sta2 and self._connection.observer is not None:
             self._transition(_CONNECTED)  # nobody was there to see it, and nothing else leads to this state
 
     def update(self) -> None:
         """Look again at what is bound: to be called whenever a handler was bound or unbound."""
         bound = frozenset(self._handlers.kinds())
-        self._wants_received = bound & _kinds_of(_RECEIVED)
-        self._wants_sent = bound & _kinds_of(_SENT)
-        self._connection.association.observer = self._transition if EVT_FSM_TRANSITION in bound else None
+        self.wants_received = bound & _kinds_of(_RECEIVED)
+        self.wants_sent = bound & _kinds_of(_SENT)
+        if not self.wants_received:
+            self._received = None
+        if not self.wants_sent:
+            self._sent = None
+        self._connection.observer = self._transition if EVT_FSM_TRANSITION in bound else None
 
     def received(self, data: Buffer) -> None:
         """See bytes that were received, before the connection does."""
-        wanted = self._wants_received
-        if not wanted:
-            self._received = None
+        if not self.wants_received:
             return
         if self._received is None:
-            if not self._connection.association.is_between_pdus:
+            if not self._connection.is_between_pdus:
                 return
             self._received = self._direction(_RECEIVED)
-        self._received.wanted = wanted
+        self._received.wanted = self.wants_received
         self._pending.extend(self._received.look(data))
 
     def sent(self, buffers: list[Buffer]) -> None:
         """See what the connection has to send: the whole PDUs that ``data_to_send`` returns."""
-        wanted = self._wants_sent
-        if not wanted:
-            self._sent = None
+        if not self.wants_sent:
             return
         if self._sent is None:
             self._sent = self._direction(_SENT)
-        self._sent.wanted = wanted
+        self._sent.wanted = self.wants_sent
         for buffer in buffers:
             self._pending.extend(self._sent.look(buffer))
 

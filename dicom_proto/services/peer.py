@@ -86,6 +86,7 @@ class Peer:
         self.data_limit = data_limit
         self.read: Callable[[Any], Any] = _as_it_is
         self.is_strict = False
+        self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
 
     @property
     def ae_title(self) -> str:
@@ -113,7 +114,11 @@ class Peer:
         NoContextError
             If there is none; the message says what was accepted.
         """
+        found = self._found.get((abstract_syntax, as_scu))
+        if found is not None:
+            return found
         for context in self.contexts(abstract_syntax, as_scu=as_scu):
+            self._found[abstract_syntax, as_scu] = context
             return context
         accepted = sorted({context.abstract_syntax for context in self.connection.contexts.values()})
         role = "SCU" if as_scu else "SCP"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from dicom_proto.buffers import Buffer
+from dicom_proto.buffers import Buffer, Pieces
 from dicom_proto.datasets import encode
+from dicom_proto.dimse.command_set import UI
 from dicom_proto.dimse.declaration import Element
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, Request, Response
@@ -32,17 +34,27 @@ DATASET_WITHOUT_STATUS: Final = 0xC001
 NOT_A_STATUS: Final = 0xC002
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.21
 
+_ELEMENTS: Final = {
+    kind: {element.attribute: element for element in kind.elements}
+    for kind in MESSAGES.values()
+    if issubclass(kind, Response)
+}
 # What a response repeats of its request, and under which of these names the request has it (PS3.7 9.1, 10.1).
-_REPEATED: Final = {
+_NAMES: Final = {
     "affected_sop_class_uid": ("affected_sop_class_uid", "requested_sop_class_uid"),
     "affected_sop_instance_uid": ("affected_sop_instance_uid", "requested_sop_instance_uid"),
     "event_type_id": ("event_type_id",),
     "action_type_id": ("action_type_id",),
 }
-_ELEMENTS: Final = {
-    kind: {element.attribute: element for element in kind.elements}
-    for kind in MESSAGES.values()
-    if issubclass(kind, Response)
+_REPEATED: Final = {
+    request: [
+        (_ELEMENTS[request.response][attribute], name)
+        for attribute, names in _NAMES.items()
+        for name in names
+        if attribute in _ELEMENTS[request.response] and any(element.attribute == name for element in request.elements)
+    ]
+    for request in MESSAGES.values()
+    if issubclass(request, Request)
 }
 _PENDING: Final = Category.PENDING
 _NOT_FOR_HANDLERS: Final = frozenset({"message_id_being_responded_to"})
@@ -86,7 +98,6 @@ class Performing:
         self.has_data = received.has_data
         self._operation = peer.connection.performed[received.message_id]
         self._is_closed = False
-        self._answers: dict[int, Answer] = {}  # of plain statuses that the standard has, each read once
         self._repetitions: dict[int, Mapping[str, Any]] = {}  # what a response repeats, by its status
 
     @property
@@ -120,23 +131,23 @@ class Performing:
         LimitExceededError
             If it is longer than ``Peer.data_limit``.
         """
-        if not self.has_data:
-            return None
-        pieces: list[bytes] = []
-        length = 0
+        return (yield from self.receive_pieces()).join() if self.has_data else None
+
+    def receive_pieces(self) -> Program[Pieces]:
+        """Receive the whole data set of a request that has one; raises as :meth:`receive_data`."""
+        pieces = Pieces()
         while True:
             arrived: Any = self.peer.router.take(self.key)  # as most often: then the driver has nothing to do
             chunk: DataChunk = arrived or (yield Receive(self.key))
-            length += len(chunk.data)
-            if length > self.peer.data_limit:
+            pieces.append(chunk.data)
+            if pieces.length > self.peer.data_limit:
                 raise LimitExceededError(f"a data set of more than {self.peer.data_limit} bytes is not kept in memory")
-            pieces.append(bytes(chunk.data))
             if chunk.last:
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return pieces
 
     # --- what the handler says ----------------------------------------------------------------------------------------
 
-    def event(self, kind: EventKind, data: Buffer | None) -> RequestEvent:
+    def event(self, kind: EventKind, data: Buffer | Pieces | None) -> RequestEvent:
         """Return the event that a handler gets."""
         return RequestEvent(
             kind,
@@ -144,11 +155,17 @@ class Performing:
             request=self.request,
             data=data,
             context=self.context,
-            is_cancelled=lambda: self.is_cancelled,
-            source_ae_title="" if self.peer.connection.is_requestor else self.peer.ae_title,
+            is_cancelled=self._get_cancelled,
+            get_source=self._get_source,
         )
 
-    def call(self, kind: EventKind, data: Buffer | None, *, failed: int) -> Program[Any]:
+    def _get_cancelled(self) -> bool:
+        return self.is_cancelled
+
+    def _get_source(self) -> str:
+        return "" if self.peer.connection.is_requestor else self.peer.ae_title
+
+    def call(self, kind: EventKind, data: Buffer | Pieces | None, *, failed: int) -> Program[Any]:
         """Call the handler that is bound to an event and return its result.
 
         If it raises, or none is bound, that is logged, and the result is an :class:`Answer` with the status ``failed``.
@@ -193,8 +210,10 @@ class Performing:
         """
         if isinstance(value, Answer):
             return value
-        if type(value) is int and value in self._answers:
-            return self._answers[value]
+        if type(value) is int:
+            known = _known_answer(value, self.context.abstract_syntax, self.request.name)
+            if known is not None:
+                return known
         fields: dict[str, Any] = {}
         status = value
         if isinstance(value, Dataset):
@@ -207,19 +226,9 @@ class Performing:
             shown = status if isinstance(status, int) else type(status).__name__  # no values of data sets in logs
             _log.error("a handler returned %s as a status: it is a 16-bit integer, or a Dataset with one", shown)
             return Answer(NOT_A_STATUS)
-        answer = Answer(int(status), fields)
-        if not self._is_known(status):
+        if not _is_known(status, self.context.abstract_syntax, self.request.name):
             _log.warning("status %04XH is none that the standard has for %s", status, self.request.name)
-        elif not fields:
-            self._answers[answer.status] = answer
-        return answer
-
-    def _is_known(self, status: int) -> bool:
-        service_class = service_class_of(self.context.abstract_syntax)
-        service = self.request.name.removesuffix("-RQ")
-        if service_class is None:  # of a private SOP class: it may have defined any that is possible
-            return lookup(status, None, service) is not None
-        return is_known(status, service_class, service)
+        return Answer(int(status), fields)
 
     def encode(self, value: object) -> bytes | None:
         """Encode a data set that a handler gave, a Dataset or bytes that are encoded already.
@@ -273,7 +282,7 @@ class Performing:
             data = None
         repeated = self._repetitions.get(status)
         if repeated is None:
-            repeated = self._repetitions[status] = self._repeated(kind, status)
+            repeated = self._repetitions[status] = self._repeated(status)
         own = {**repeated, **fields}
         chosen = self._chosen(kind, answer, own, has_data=data is not None) if answer.fields else {}
         response = kind(message_id_being_responded_to=self.message_id, status=status, **(own | chosen))
@@ -285,22 +294,19 @@ class Performing:
             response = kind(
                 message_id_being_responded_to=self.message_id,
                 status=PROCESSING_FAILURE,
-                **self._repeated(kind, PROCESSING_FAILURE),
+                **self._repeated(PROCESSING_FAILURE),
             )
         self.peer.connection.send_response(response, data=data)
         if code_to_category(response.status) is not _PENDING:
             self.close()
 
-    def _repeated(self, kind: type[Response], status: int) -> dict[str, Any]:
+    def _repeated(self, status: int) -> dict[str, Any]:
         """Return what the response repeats of the request, as far as it goes with the status and may be sent."""
         repeated = {}
-        for attribute, names in _REPEATED.items():
-            element = _ELEMENTS[kind].get(attribute)
-            if element is None or not _allows(element, status):
-                continue
-            for value in (getattr(self.request, name, None) for name in names):
-                if value is not None and (attribute.endswith("_id") or is_valid_uid(value)):
-                    repeated[attribute] = value
+        for element, name in _REPEATED[type(self.request)]:
+            value = getattr(self.request, name)
+            if value is not None and _allows(element, status) and (element.vr is not UI or is_valid_uid(value)):
+                repeated[element.attribute] = value
         return repeated
 
     def _chosen(
@@ -327,6 +333,21 @@ class Performing:
                 continue
             chosen[name] = field
         return chosen
+
+
+def _is_known(status: int, abstract_syntax: str, request: str) -> bool:
+    service_class = service_class_of(abstract_syntax)
+    service = request.removesuffix("-RQ")
+    if service_class is None:  # of a private SOP class: it may have defined any that is possible
+        return lookup(status, None, service) is not None
+    return is_known(status, service_class, service)
+
+
+@lru_cache(maxsize=256)
+def _known_answer(status: int, abstract_syntax: str, request: str) -> Answer | None:
+    """Return a plain status that the standard has for a request, ``None`` for any other."""
+    is_possible = 0 <= status <= 0xFFFF
+    return Answer(status) if is_possible and _is_known(status, abstract_syntax, request) else None
 
 
 def _allows(element: Element, status: int, *, has_data: bool = False) -> bool:

@@ -70,7 +70,14 @@ class Sink(ABC):
     """Takes objects; what is to be bound as one derives from it.
 
     It is a base class because the shape would not tell: files, paths and archives have a method ``open``, too.
+
+    Attributes
+    ----------
+    is_quick : bool
+        Whether to open and to finish takes no longer than to write: then a driver that shares its thread does it there.
     """
+
+    is_quick = False
 
     @abstractmethod
     def open(self, event: "RequestEvent") -> Receiving:

@@ -404,13 +404,13 @@ def store_scp(performing: Performing) -> Program[None]:
     :func:`~dicom_proto.services.chunks.chunked`, is bound for is not kept in memory.
     """
     binding = performing.peer.handlers.binding(EVT_C_STORE)
-    if binding is not None and binding.is_sink:
-        yield from _store_in(binding, performing)
+    if binding is not None and binding.sink is not None:
+        yield from _store_in(binding, performing, is_quick=binding.sink.is_quick)
         return
     if binding is not None and is_chunked(binding.handler):
         performing.respond((yield from store_chunked(performing, binding, failed=HANDLER_FAILED)))
         return
-    data = yield from performing.receive_data()
+    data = yield from performing.receive_pieces()
     result = yield from performing.call(EVT_C_STORE, data, failed=HANDLER_FAILED)
     performing.respond(performing.read_status(result))
 
@@ -436,19 +436,19 @@ class _Opening:
             _log.exception("a sink raised when an object was discarded")
 
 
-def _store_in(sink: Binding, performing: Performing) -> Program[None]:
+def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Program[None]:
     """Let a sink take the data set as it arrives, and answer with what it says."""
     opening = _Opening(sink)
     chunk: DataChunk | None = None
     try:
         event = performing.event(EVT_C_STORE, None)
-        receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments))
+        receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
         opening.receiving = receiving
         while chunk is None or not chunk.last:
             chunks = _arrived(performing, (yield Receive(performing.key)))
             chunk = chunks[-1]
             yield Call(_write, (receiving, chunks), is_quick=True)
-        result = yield Call(receiving.finish, ())
+        result = yield Call(receiving.finish, (), is_quick)
         opening.receiving = None
     except Exception as error:
         if not performing.is_outstanding:

@@ -4,7 +4,7 @@ Four kinds of method, never mixed:
 
 * what the world does to it (these carry ``now``): :meth:`Association.connection_made`,
   :meth:`~Association.receive_data`, :meth:`~Association.receive_eof`, :meth:`~Association.handle_timeout`;
-* what it has for the world: :meth:`~Association.next_event`, :meth:`~Association.data_to_send`,
+* what it has for the world: :meth:`Association.next_event`, :meth:`~Association.data_to_send`,
   :meth:`~Association.next_deadline`, ``wants_read``, ``wants_close``;
 * what its user asks of it: :meth:`~Association.request`, :meth:`~Association.accept`, :meth:`~Association.reject`,
   :meth:`~Association.send_fragment`, :meth:`~Association.release`, :meth:`~Association.confirm_release`,
@@ -30,7 +30,7 @@ from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AAssociateRJ, AAss
 from dicom_proto.upper_layer.state_table import TABLE, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
 
-__all__ = ["Association"]
+__all__ = ["Association", "UpperLayer"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
@@ -44,8 +44,10 @@ _STA6: Final = State.Sta6
 _IDLE: Final = Timer.IDLE
 
 
-class Association(Machine):
-    """The upper layer of one connection: the requestor (``request`` first) or acceptor (``connection_made`` first).
+class UpperLayer(Machine):
+    """All of an association but its data: what :class:`Association` and ``Connection`` have in common.
+
+    The requestor says :meth:`request` first, the acceptor :meth:`connection_made`.
 
     What the peer does never raises: it becomes an event, and the PDU that PS3.8 asks for is queued. What the user
     does wrong raises :class:`~dicom_proto.errors.LocalProtocolError` and changes nothing.
@@ -68,9 +70,8 @@ class Association(Machine):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
     ) -> None:
         super().__init__(limits, tolerance, timeouts)
-        # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
-        self._most_waiting = max(limits.send_queue, limits.send_pdu_length)
         self.releases_when_idle = False  # instead of aborting, as a requestor with good manners may
+        self._is_stale = False  # events have been pulled since the timers were looked at
         self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
 
     # --- what the world does to it ------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ class Association(Machine):
             raise LocalProtocolError("bytes can be received only between connection_made() and receive_eof()")
         if not self._deaf:
             self._inbound.feed(data)
-        self._watch_idle(now, restart=bool(data))
+        self._watch(now, received=bool(data))
 
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost (Evt17); what was received before still counts.
@@ -114,11 +115,11 @@ class Association(Machine):
         if not self._started:
             raise LocalProtocolError("no connection was made that could end")
         self._eof = True
-        self._watch_idle(now)
+        self._watch(now)
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``; calling it early does nothing."""
-        self._watch_idle(now)
+        self._watch(now)
         expired = self._timers.take_expired(now)
         if not expired:
             return
@@ -133,16 +134,6 @@ class Association(Machine):
             self.abort()
 
     # --- what it has for the world ------------------------------------------------------------------------------------
-
-    def next_event(self) -> UpperLayerEvent | None:
-        """Return the next event, parsing no more than it takes; ``None`` when more bytes or an answer are needed.
-
-        After the last event :class:`~dicom_proto.upper_layer.events.ConnectionClosed` is returned for ever.
-        """
-        while not self._events:
-            if not self._advance():
-                return _CLOSED if self.wants_close else None
-        return self._events.popleft()
 
     def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
         """Hand out what is to be sent, in order, as buffers to be gathered; arm the timers of what leaves.
@@ -160,28 +151,25 @@ class Association(Machine):
         list of buffers
             Empty when there is nothing to send. Views of the user's data are among them.
         """
-        before = self._outbound.handed_out
-        buffers, timers = self._outbound.hand_out(_NO_LIMIT if limit is None else limit)
-        if self._outbound.handed_out > before and _log.isEnabledFor(logging.DEBUG):
-            _log.debug("> P_DATA_TF, %d bytes of fragments", self._outbound.handed_out - before)
+        outbound = self._outbound
+        before = outbound.handed_out
+        buffers, timers = outbound.hand_out(_NO_LIMIT if limit is None else limit)
+        if outbound.handed_out > before and _log.isEnabledFor(logging.DEBUG):
+            _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
         for timer in timers:
             _log.debug("- %s timer started", timer.value)
             self._timers.start(timer, now)
-        self._watch_idle(now, restart=bool(buffers))
+        self._watch(now, sent=bool(buffers))
         return buffers
 
     def update_timers(self, *, now: float) -> None:
         """Let the timers run that have to after what has been pulled; for drivers that skip :meth:`data_to_send`."""
-        self._watch_idle(now)
+        if self._is_stale:
+            self._watch(now)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
         return self._timers.next_deadline()
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return not (self._events or not self._inbound.is_idle or self._eof or self._state is _STA1)
 
     @property
     def wants_close(self) -> bool:
@@ -200,10 +188,7 @@ class Association(Machine):
     @property
     def write_room(self) -> int:
         """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
-        if self._state not in _SENDS_DATA:
-            return 0
-        outbound = self._outbound
-        return max(0, self._most_waiting - outbound.queued + outbound.handed_out)
+        return self._outbound.room if self._state in _SENDS_DATA else 0
 
     # --- what its user asks of it -------------------------------------------------------------------------------------
 
@@ -256,24 +241,6 @@ class Association(Machine):
             self._require(Event.Evt9)
         if context_id not in self._contexts:
             raise LocalProtocolError(f"presentation context {context_id} was not accepted")
-
-    def send_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
-        """Queue a piece of a command or data set (P-DATA request primitive, Evt9), cut into PDUs as they are sent.
-
-        ``data`` is kept as a view and must not change until it has left. ``last`` ends the command or the data set.
-
-        Raises
-        ------
-        LocalProtocolError
-            If data cannot be sent in this state or on this context; if another command or data set has not ended; if
-            this one ends empty or odd (PS3.8 E.1); if it goes on, and does not just end, although ``write_room`` is 0.
-        """
-        self.check_sendable(context_id)
-        if data and self._outbound.is_mid_stream and not self.write_room:
-            raise LocalProtocolError("the peer has to read first: write_room is 0")
-        self._outbound.put_fragment(context_id, data, command=command, last=last)
-        if self.observer is not None:  # DT-1 and AR-7 change nothing here
-            self._fire(Event.Evt9)
 
     def release(self) -> None:
         """Ask for the release of the association (A-RELEASE request primitive, Evt11), behind the data that waits.
@@ -396,13 +363,59 @@ class Association(Machine):
         if self._outbound.is_mid_stream:
             raise LocalProtocolError("the command or data set that is being sent has not ended: end it, or abort")
 
-    def _watch_idle(self, now: float, *, restart: bool = False) -> None:
+    def _watch(self, now: float, *, received: bool = False, sent: bool = False) -> None:
         """Let the idle timer run exactly while this side waits for the peer, to say something or to read what waits.
 
         A slow handler is not the peer's silence; but whatever this side does, it cannot wait for ever for room.
         """
-        listens = self._state is _STA6 and self.is_attentive and self.wants_read
+        self._is_stale = False
+        listens = (
+            self._state is _STA6
+            and self.is_attentive
+            and not self._eof
+            and self._inbound.available < self._limits.receive_buffer
+        )
         if not listens and not self._outbound.can_leave:
             self._timers.stop(_IDLE)
-        elif restart or not self._timers.is_running(_IDLE):
+        elif received or sent or not self._timers.is_running(_IDLE):
             self._timers.start(_IDLE, now)
+
+    def _next(self) -> UpperLayerEvent | None:
+        """Return the next event, parsing no more than it takes."""
+        self._is_stale = True
+        while not self._events:
+            if not self._advance():
+                return _CLOSED if self.wants_close else None
+        return self._events.popleft()
+
+
+class Association(UpperLayer):
+    """The upper layer of one connection, for who sends and receives data himself (PS3.8).
+
+    The parameters are those of :class:`UpperLayer`.
+    """
+
+    def next_event(self) -> UpperLayerEvent | None:
+        """Return the next event, parsing no more than it takes; ``None`` when more bytes or an answer are needed.
+
+        After the last event :class:`~dicom_proto.upper_layer.events.ConnectionClosed` is returned for ever.
+        """
+        return self._next()
+
+    def send_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
+        """Queue a piece of a command or data set (P-DATA request primitive, Evt9), cut into PDUs as they are sent.
+
+        ``data`` is kept as a view and must not change until it has left. ``last`` ends the command or the data set.
+
+        Raises
+        ------
+        LocalProtocolError
+            If data cannot be sent in this state or on this context; if another command or data set has not ended; if
+            this one ends empty or odd (PS3.8 E.1); if it goes on, and does not just end, although ``write_room`` is 0.
+        """
+        self.check_sendable(context_id)
+        if data and self._outbound.is_mid_stream and not self.write_room:
+            raise LocalProtocolError("the peer has to read first: write_room is 0")
+        self._outbound.put_fragment(context_id, data, command=command, last=last)
+        if self.observer is not None:  # DT-1 and AR-7 change nothing here
+            self._fire(Event.Evt9)

@@ -13,11 +13,11 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.pdu import (
+    HEADER,
     HEADER_LENGTH,
     MCH_COMMAND,
     MCH_LAST,
     PDV_HEADER_LENGTH,
-    unpack_header,
     unpack_pdv_header,
 )
 
@@ -118,7 +118,8 @@ class Inbound:
             if self.available < HEADER_LENGTH:
                 return None
             self._join(HEADER_LENGTH)
-        return unpack_header(self._block, self._at)
+        header: tuple[int, int] = HEADER.unpack_from(self._block, self._at)
+        return header
 
     def read_body(self, length: int) -> None:
         """Consume the header; :meth:`body` then returns the ``length`` bytes behind it."""
@@ -189,10 +190,14 @@ class Inbound:
             self._enter_pdv(contexts)
             if self._is_last and not self._pdv_left:
                 return FragmentReceived(self._context_id, self._is_command, True, _NOTHING)  # see PS3.8 E.2
-        piece = self._take(self._pdv_left)
+        block, start = self._block, self._at
+        piece = block[start : start + self._pdv_left]
         length = len(piece)
         if not length:
             return None
+        self._at += length
+        if self._at == len(block):
+            self._next_block()
         self._pdv_left -= length
         self.data_left -= length
         return FragmentReceived(self._context_id, self._is_command, self._is_last and not self._pdv_left, piece)

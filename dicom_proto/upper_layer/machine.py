@@ -91,7 +91,8 @@ class Machine:
         self._body_type = PDUType.A_ABORT  # of the PDU whose body is being collected
         self._events: deque[UpperLayerEvent] = deque()
         self._inbound = Inbound()
-        self._outbound = Outbound()
+        # A queue that is shorter than a PDU would wait for ever for the rest of it: see Outbound.hand_out.
+        self._outbound = Outbound(max(limits.send_queue, limits.send_pdu_length))
         self._timers = Timers(timeouts)
         self._offer: AAssociateRQ | None = None
         self._encoded_offer = b""
@@ -218,12 +219,12 @@ class Machine:
         action, perform, after = _STEPS[event, before]
         self._started = True
         self._state = after if perform is None else perform(self, cause) or after
-        if before is not self._state:
+        if before is not self._state and _log.isEnabledFor(logging.DEBUG):
             _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
         if self.observer is not None:
             self.observer(Transition(before, event, action, self._state))
         if self._state is _STA1:
-            self._timers.stop(*Timer)
+            self._timers.stop_all()
             self._outbound.clear()
             self._inbound.clear()
 
@@ -334,12 +335,13 @@ class Machine:
     def _send_abort(self, abort: AAbort) -> None:
         """Queue an A-ABORT; nothing that waits is sent before it, and ARTIM alone runs from when it leaves."""
         encoded = encode_pdu(abort)
-        self._timers.stop(*Timer)
+        self._timers.stop_all()
         self._outbound.clear()
         self._put(encoded, Timer.ARTIM)
 
     def _put(self, encoded: bytes, starts: Timer | None = None) -> None:
-        _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
         self._outbound.put_control(encoded, starts)
 
 

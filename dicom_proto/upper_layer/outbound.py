@@ -19,11 +19,12 @@ _OVERHEAD = HEADER_LENGTH + PDV_HEADER_LENGTH
 
 
 @define
-class _Control:
-    """An encoded PDU other than P-DATA-TF, and the timer that starts when it leaves."""
+class _PDU:
+    """A whole PDU, and the timer that starts when it leaves."""
 
-    data: bytes
-    starts: Timer | None
+    buffers: list[Buffer]
+    payload: int  # bytes of the fragment of a P-DATA-TF, 0 for any other PDU
+    starts: Timer | None = None
 
 
 @define
@@ -58,12 +59,18 @@ class Outbound:
         Payload bytes of P-DATA-TF that were ever queued.
     handed_out : int
         Payload bytes of P-DATA-TF that have left, a running total; ``queued - handed_out`` wait.
+
+    Parameters
+    ----------
+    capacity : int
+        How many payload bytes may wait before no more are welcome.
     """
 
-    __slots__ = ("_max_fragment", "_queue", "_unended", "handed_out", "queued")
+    __slots__ = ("_capacity", "_max_fragment", "_queue", "_unended", "handed_out", "queued")
 
-    def __init__(self) -> None:
-        self._queue: deque[_Control | _Stream] = deque()
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._queue: deque[_PDU | _Stream] = deque()
         self._unended: _Stream | None = None  # the last in the queue, if it has not ended
         self._max_fragment = 0
         self.queued = 0
@@ -84,22 +91,46 @@ class Outbound:
         if not self._queue:
             return False
         head = self._queue[0]
-        return isinstance(head, _Control) or head.ended or head.length > self._max_fragment
+        return isinstance(head, _PDU) or head.ended or head.length > self._max_fragment
+
+    @property
+    def room(self) -> int:
+        """How many more payload bytes are welcome."""
+        return max(0, self._capacity - self.queued + self.handed_out)
 
     def put_control(self, data: bytes, starts: Timer | None = None) -> None:
         """Queue an encoded PDU behind everything that waits, and the timer that starts when it leaves."""
-        self._queue.append(_Control(data, starts))
+        self._queue.append(_PDU([data], 0, starts))
 
     def ends_with(self, data: bytes) -> bool:
         """Tell whether an encoded PDU is the last that waits."""
         last = self._queue[-1] if self._queue else None
-        return isinstance(last, _Control) and last.data == data
+        return isinstance(last, _PDU) and last.buffers == [data]
 
     def clear(self) -> None:
         """Drop everything that waits: nothing precedes or follows an A-ABORT."""
         self._queue.clear()
         self._unended = None
         self.queued = self.handed_out
+
+    def put_command(self, context_id: int, command: bytes) -> None:
+        """Queue a whole command; nothing else may be in the midst of being queued."""
+        length = len(command)
+        if length > self._max_fragment:
+            self.put_fragment(context_id, command, command=True, last=True)
+            return
+        pdu = pack_pdv_header(context_id, MCH_COMMAND | MCH_LAST, length) + command
+        self._queue.append(_PDU([pdu], length))
+        self.queued += length
+
+    def put_data(self, context_id: int, data: memoryview) -> None:
+        """Queue a whole data set, of even length and not empty, behind its command."""
+        length = len(data)
+        if length > self._max_fragment:
+            self.put_fragment(context_id, data, command=False, last=True)
+            return
+        self._queue.append(_PDU([pack_pdv_header(context_id, MCH_LAST, length), data], length))
+        self.queued += length
 
     def put_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
         """Queue a piece of a command or data set; it is kept as a view and must not change until it has left.
@@ -142,10 +173,15 @@ class Outbound:
         timers: list[Timer] = []
         while self._queue:
             head = self._queue[0]
-            if isinstance(head, _Control):
-                buffers.append(head.data)
-                if head.starts is not None:
+            if isinstance(head, _PDU):
+                if head.payload:
+                    if limit <= 0:
+                        break
+                    limit -= head.payload + _OVERHEAD
+                    self.handed_out += head.payload
+                elif head.starts is not None:
                     timers.append(head.starts)
+                buffers += head.buffers
             else:
                 limit -= self._cut(head, buffers, limit)
                 if head.length or not head.ended:

@@ -39,6 +39,7 @@ from dicom_proto.upper_layer.reasons import REJECT_REASONS, AbortSource, RejectR
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
 
 __all__ = [
+    "HEADER",
     "HEADER_LENGTH",
     "MCH_COMMAND",
     "MCH_LAST",
@@ -67,7 +68,7 @@ MCH_COMMAND: Final = 0x01  # bits of the message control header (PS3.8 E.2); the
 MCH_LAST: Final = 0x02
 
 _P_DATA_TF: Final = 0x04
-_HEADER: Final = struct.Struct(">BxI")
+HEADER: Final = struct.Struct(">BxI")  # of every PDU: type and length of what follows
 _PDV_HEADER: Final = struct.Struct(">IBB")
 _DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
 _ASSOCIATE: Final = struct.Struct(">H2x64s")  # protocol version; titles and reserved bytes; items follow
@@ -169,12 +170,12 @@ def pack_header(pdu_type: int, length: int) -> bytes:
     """
     if length > 0xFFFFFFFF:
         raise LocalProtocolError(f"a PDU cannot have a length of {length} bytes, its length field has 4")
-    return _HEADER.pack(pdu_type, length)
+    return HEADER.pack(pdu_type, length)
 
 
 def unpack_header(data: Buffer, offset: int = 0) -> tuple[int, int]:
     """Read type and length from the first 6 bytes of a PDU, which begins at ``offset``; neither is judged."""
-    header: tuple[int, int] = _HEADER.unpack_from(data, offset)
+    header: tuple[int, int] = HEADER.unpack_from(data, offset)
     return header
 
 

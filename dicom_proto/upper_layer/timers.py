@@ -82,10 +82,13 @@ class Timers:
         if duration is not None:
             self._deadlines[timer] = now + duration
 
-    def stop(self, *timers: Timer) -> None:
-        """Stop timers; those that do not run stay as they are."""
-        for timer in timers:
-            self._deadlines.pop(timer, None)
+    def stop(self, timer: Timer) -> None:
+        """Stop a timer; one that does not run stays as it is."""
+        self._deadlines.pop(timer, None)
+
+    def stop_all(self) -> None:
+        """Stop all timers."""
+        self._deadlines.clear()
 
     def is_running(self, timer: Timer) -> bool:
         """Tell whether a timer runs."""

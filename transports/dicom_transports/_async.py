@@ -9,7 +9,7 @@ import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 from pydicom.dataset import Dataset
 
@@ -24,6 +24,7 @@ from dicom_proto.upper_layer.pdu import AAssociateRJ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AssociationBase
 from dicom_transports._loops import AsyncScope, Coro, Loop, Results, Signal
+from dicom_transports._steps import drive_async
 from dicom_transports._tls import TLSLayer
 
 if TYPE_CHECKING:
@@ -93,7 +94,6 @@ class AsyncAssociation(
         if self._link is None or self._is_elsewhere(self.abort):
             return
         self.give_up()
-        self._link.say_farewell()
         self._turn()
 
     async def run(self, program: Program[T]) -> T:
@@ -115,18 +115,7 @@ class AsyncAssociation(
         """Run a program; it may have been begun, and have asked for an effect already."""
         scope = AsyncScope(self, self._loop)
         try:
-            step, value = program.send, None
-            while True:
-                try:
-                    if effect is None:
-                        effect = step(value)
-                except StopIteration as end:
-                    return cast(T, end.value)
-                try:
-                    step, value = program.send, await self._perform(effect, scope)
-                except Exception as error:  # noqa: BLE001 - all of them are the program's
-                    step, value = program.throw, error
-                effect = None
+            return await drive_async(program, partial(self._perform, scope), effect)
         finally:
             program.close()
             if self._has_work():
@@ -134,7 +123,7 @@ class AsyncAssociation(
             if scope.has_something:
                 await self._loop.shielded(_LAST_WORDS, scope.close_all())
 
-    async def _perform(self, effect: Effect, scope: AsyncScope) -> Any:
+    async def _perform(self, scope: AsyncScope, effect: Effect) -> Any:
         match effect:
             case Receive():
                 return await self._wait(lambda: self.peer.router.take(effect.key))

@@ -22,6 +22,7 @@ from dicom_proto.services.effects import END, Call
 from dicom_proto.services.event import Event
 from dicom_proto.services.handlers import Bindable, EventKind, Handlers
 from dicom_proto.services.shipment import Shipment
+from dicom_proto.upper_layer.failures import Ending
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
 from dicom_transports._channel import Channel
@@ -66,7 +67,7 @@ class Scope:
         """Let the event of a handler tell when it is called."""
         event = call.arguments[0] if call.arguments else None
         if isinstance(event, Event):
-            event.timestamp = datetime.now(UTC).astimezone()
+            event.called_at = datetime.now(UTC).timestamp()
 
     def pull(self, iterator: Any) -> Any:
         """Return the next item of an iterator, :data:`END` after the last."""
@@ -111,16 +112,13 @@ class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, Sent
             raise NotEstablishedError(f"the association was never established: {self.failure}")
         return self._link
 
-    def conclude(self) -> bool:
-        """Take over what has happened; if that is the end, let the peer know."""
-        was_over = self.is_over
-        if not super().conclude():
-            return False
-        if not was_over and self._link is not None:
-            if self._link.error is not None and isinstance(self._link.error, ssl.SSLError):
+    def _take_over(self, ending: Ending) -> None:
+        """Remember how the association ended, and let the peer know."""
+        super()._take_over(ending)
+        if self._link is not None:
+            if isinstance(self._link.error, ssl.SSLError):
                 self.failure = self._link.error
             self._link.say_farewell()
-        return True
 
     def give_up(self) -> None:
         """Abort the association; without one, do nothing."""

@@ -13,6 +13,7 @@ from dicom_transports._tls import TLSLayer
 __all__ = ["Channel"]
 
 _log = logging.getLogger("dicom_transports")
+_MOST_BLOCKS = 3  # that are received at a time: the sender fills the next while they are looked at
 
 
 class Channel:
@@ -37,7 +38,6 @@ class Channel:
         prepare(sock)
         self._socket = sock
         self._tls = tls
-        self._room = SMALL_BLOCK
         self._queue = GatherQueue()  # as it goes over the wire
         self.has_ended = False
         self.error: OSError | None = None
@@ -60,26 +60,31 @@ class Channel:
 
     def receive(self) -> list[Buffer]:
         """Take what has arrived: blocks that are not empty, none if there is nothing now or :attr:`has_ended`."""
+        blocks: list[Buffer] = []
+        room = SMALL_BLOCK
         try:
             acknowledge_at_once(self._socket)
-            data = self._socket.recv(self._room)
-            self._room = LARGE_BLOCK if len(data) == self._room else SMALL_BLOCK
+            while len(blocks) < _MOST_BLOCKS:
+                data = self._socket.recv(room)
+                if not data:
+                    self.has_ended = True
+                    break
+                blocks.append(data)
+                if len(data) < room:
+                    break
+                room = LARGE_BLOCK
         except BlockingIOError:
-            return []
+            pass
         except OSError as error:
             self._lose(error)
-            return []
-        if self._tls is None:
-            self.has_ended = not data
-            return [data] if data else []
-        return self._decrypted(self._tls, data)
+        return blocks if self._tls is None else self._decrypted(self._tls, blocks)
 
-    def _decrypted(self, tls: TLSLayer, data: bytes) -> list[Buffer]:
+    def _decrypted(self, tls: TLSLayer, received: list[Buffer]) -> list[Buffer]:
         blocks: list[Buffer] = []
         try:
-            if data:
+            for data in received:
                 blocks.extend(tls.receive(data))
-            else:
+            if self.has_ended and self.error is None:
                 tls.receive_eof()
         except ssl.SSLError as error:
             self._lose(error)

@@ -2,47 +2,36 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Self, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from dicom_proto.face import AssociationFace
 from dicom_proto.services.effects import Call, Dial, HangUp, Run
 from dicom_proto.services.pipeline import Sent
-from dicom_proto.services.shipment import Errand, ErrandEffect, Pause, Shipment
+from dicom_proto.services.shipment import ErrandEffect, Pause, Shipment
+from dicom_transports._loops import OneByOne
+from dicom_transports._steps import drive, drive_async
 
 if TYPE_CHECKING:
     from dicom_transports._async_entity import AsyncAE
 
 __all__ = ["Deliveries", "deliver"]
 
-T = TypeVar("T")
 AnyAssociation = AssociationFace[Any, Any, Any, Any, Any]
 
 
 def deliver(shipment: Shipment, dial: Callable[..., AnyAssociation]) -> Iterator[Sent]:
     """Yield what becomes of a shipment."""
     try:
-        while (sent := _run(shipment.next(), dial)) is not None:
+        while (sent := drive(shipment.next(), partial(_perform, dial), nullcontext())) is not None:
             yield sent
     finally:
         shipment.abandon()
 
 
-def _run(errand: Errand[T], dial: Callable[..., AnyAssociation]) -> T:
-    step, value = errand.send, None
-    while True:
-        try:
-            effect = step(value)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        try:
-            step, value = errand.send, _perform(effect, dial)
-        except Exception as error:  # noqa: BLE001 - all of them are the errand's
-            step, value = errand.throw, error
-
-
-def _perform(effect: ErrandEffect, dial: Callable[..., AnyAssociation]) -> Any:
+def _perform(dial: Callable[..., AnyAssociation], effect: ErrandEffect) -> Any:
     match effect:
         case Call():
             return effect.function(*effect.arguments)
@@ -65,7 +54,7 @@ def _reached(association: AnyAssociation) -> Any:
     return association.peer
 
 
-class Deliveries:
+class Deliveries(OneByOne):
     """What becomes of a shipment, awaited one by one.
 
     It is no async generator: one that is left in the middle could be closed in another task only.
@@ -75,37 +64,15 @@ class Deliveries:
         self._shipment = shipment
         self._ae = ae
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Sent:
-        sent = await self._run(self._shipment.next())
+        sent = await drive_async(self._shipment.next(), self._perform)
         if sent is None:
             raise StopAsyncIteration
         return sent
 
-    async def aclose(self) -> None:
-        """Take no more interest in the results: the association is aborted."""
-        self.close()
-
     def close(self) -> None:
-        """Take no more interest in the results."""
+        """Take no more interest in the results: the association is aborted."""
         self._shipment.abandon()
-
-    __del__ = close
-
-    async def _run(self, errand: Errand[T]) -> T:
-        step, value = errand.send, None
-        while True:
-            try:
-                effect = step(value)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                step, value = errand.send, await self._perform(effect)
-            except Exception as error:  # noqa: BLE001 - all of them are the errand's
-                step, value = errand.throw, error
 
     async def _perform(self, effect: ErrandEffect) -> Any:
         match effect:

@@ -40,7 +40,6 @@ class Link:
         self._clock = clock
         self._closing_at: float | None = None
         self._has_told_end = False
-        self._is_stale = True  # something has come in since the timers were looked at
         connection.connection_made(now=clock())
 
     def fileno(self) -> int:
@@ -70,16 +69,9 @@ class Link:
         connection = self._connection
         return connection.is_quiet and not (connection.can_send or self._channel.wants_write)
 
-    def seconds_left(self) -> float | None:
-        """Return how long to wait at most before :meth:`expire` wants to be called, ``None`` for ever."""
-        deadline = self.deadline()
-        return None if deadline is None else max(0.0, deadline - self._clock())
-
     def deadline(self) -> float | None:
         """Return when :meth:`expire` wants to be called."""
-        if self._is_stale:
-            self._is_stale = False
-            self._connection.update_timers(now=self._clock())
+        self._connection.update_timers(now=self._clock())
         deadline = self._connection.next_deadline()
         if self._closing_at is None:
             return deadline
@@ -90,9 +82,9 @@ class Link:
     def receive(self) -> None:
         """Take what has arrived."""
         channel, connection = self._channel, self._connection
-        self._is_stale = True
         for block in channel.receive():
-            self._notifier.received(block)
+            if self._notifier.wants_received:
+                self._notifier.received(block)
             connection.receive_data(block, now=self._clock())
         if channel.has_ended and not self._has_told_end:
             self._has_told_end = True
@@ -118,10 +110,10 @@ class Link:
             return False
         progress = False
         while True:
-            room = max(0, SEND_AHEAD - channel.backlog)
-            buffers = connection.data_to_send(room, now=self._clock())
+            buffers = connection.data_to_send(SEND_AHEAD - channel.backlog, now=self._clock())
             if buffers:
-                self._notifier.sent(buffers)
+                if self._notifier.wants_sent:
+                    self._notifier.sent(buffers)
                 channel.put(buffers)
             sent = channel.send()
             progress = progress or sent

@@ -6,6 +6,7 @@ each run of a handler, so that a generator never changes its thread.
 
 import logging
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache, partial
@@ -162,16 +163,31 @@ class AsyncScope(Scope):
             _log.exception("a handler raised when it was closed")
 
 
-class Results(Generic[T]):
+class OneByOne(ABC):
+    """What is awaited one by one; who stops asking, or forgets it, takes no more interest in it."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take no more interest in the results."""
+
+    async def aclose(self) -> None:
+        """Take no more interest in the results."""
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Results(OneByOne, Generic[T]):
     """Results that are asked for one by one; who stops asking takes no more interest in them."""
 
     def __init__(self, association: "Runs", begin: Program[Stream[T]]) -> None:
         self._association = association
         self._begin = begin
         self._stream: Stream[T] | None = None
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> T:
         if self._stream is None:
@@ -191,13 +207,7 @@ class Results(Generic[T]):
         except StopAsyncIteration:
             raise StopIteration from None
 
-    async def aclose(self) -> None:
-        """Take no more interest in the results: an operation that can be cancelled is."""
-        self.close()
-
     def close(self) -> None:
-        """Take no more interest in the results."""
+        """Take no more interest in the results: an operation that can be cancelled is."""
         if self._stream is not None and not self._stream.is_over:
             self._association.abandon(self._stream)
-
-    __del__ = close

@@ -11,6 +11,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import Any, Final, Self, TypeVar, assert_never
@@ -30,8 +31,9 @@ from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AEBase, AssociationBase, Scope
 from dicom_transports._link import Link
 from dicom_transports._sockets import Address, no_connection
+from dicom_transports._steps import drive
 from dicom_transports._tls import TLSLayer
-from dicom_transports._waker import Waker
+from dicom_transports._waker import Vigil, Waker
 
 __all__ = ["Association"]
 
@@ -58,7 +60,9 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         self._looked_at = 0.0  # in the midst of an operation
         self._has_reader = False  # somebody waits for the socket, for all who call
         self._callers = 0
+        self._sleepers = 0  # callers who wait for what another one receives
         self._waker = Waker()  # wakes those who poll when it is over, and its own thread when it watches
+        self._vigil, self._own_vigil = Vigil(self._waker), Vigil(self._waker)  # of the reader, and of its own thread
         self._watched_until: float | None = None  # when the own thread wakes by itself
         self._has_told_end = False
 
@@ -77,7 +81,6 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             return
         with self._lock:
             self.give_up()
-            self._link.say_farewell()
             self._changed.notify_all()
         self._waker.wake()
         self._end()
@@ -100,25 +103,14 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     def _drive(self, program: Program[T]) -> T:
         scope = Scope(self)
         try:
-            step, value = program.send, None
-            while True:
-                try:
-                    with self._lock:
-                        effect = step(value)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                try:
-                    step, value = program.send, self._perform(effect, scope)
-                except Exception as error:  # noqa: BLE001 - all of them are the program's
-                    step, value = program.throw, error
+            return drive(program, partial(self._perform, scope), self._lock)
         finally:
             with self._lock:
                 program.close()
             for item in scope.opened:
                 scope.close(item)
 
-    def _perform(self, effect: Effect, scope: Scope) -> Any:
+    def _perform(self, scope: Scope, effect: Effect) -> Any:
         match effect:
             case Receive():
                 return self._wait(lambda: self.peer.router.take(effect.key))
@@ -168,8 +160,6 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         while True:
             with self._lock:
                 link.flush()
-                if (result := condition()) is not None:
-                    return result
                 self.conclude()
                 if (result := condition()) is not None:  # what came before the end still counts
                     return result
@@ -214,7 +204,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         """Do some work, which others may have waited for."""
         self._drive(work)
         with self._lock:
-            self._changed.notify_all()
+            self._tell_others()
 
     def _attend_aside(self, work: Program[None]) -> None:
         """Perform one of several operations at a time, in a thread of its own."""
@@ -229,7 +219,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             with self._lock:
                 self.conclude()
                 work = self._next_work()
-                if work is None and not self._link.flush():
+                if work is None and (not self._link.flush() or (self.peer.connection.is_quiet and not self.has_news)):
                     break
             if work is not None:
                 self._do(work)
@@ -239,40 +229,41 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
     def _turn(self) -> None:
         """Wait until something happens: in the socket, or by the thread that waits for the socket."""
         link = self._open_link()
-        timeout = link.seconds_left()
+        deadline = link.deadline()
         if self._has_reader and not link.wants_write:
-            if not self._changed.wait(timeout):
+            self._sleepers += 1
+            if not self._changed.wait(_seconds_until(deadline)):
                 link.expire()
+            self._sleepers -= 1
             return
         is_reader = not self._has_reader  # only one may take what others wait for
-        mask = _interests(link) if is_reader else select.POLLOUT
+        vigil, mask = (self._vigil, _interests(link)) if is_reader else (Vigil(self._waker), select.POLLOUT)
         self._has_reader = True
-        self._lock.release()
         try:
-            is_readable = self._poll(link, mask, timeout)
+            is_readable = self._wait_for(link, vigil, mask, deadline)
         finally:
-            self._lock.acquire()
             self._has_reader = not is_reader
         if is_readable:
             link.receive()
         else:
             link.expire()
-        self._changed.notify_all()
+        self._tell_others()
 
-    def _poll(self, link: Link | None, mask: int, timeout: float | None) -> bool:
-        """Wait for the socket, if it is stated, and for the waker; return whether there is something to read."""
-        poll = select.poll()
-        if not self.is_over:
-            poll.register(self._waker, select.POLLIN)
-        else:  # the waker stays awake, so that nobody misses it, and others may close the socket
-            timeout = min(_LINGER, timeout or _LINGER)
-        if link is not None:
-            poll.register(link, mask)
-        waker = self._waker.fileno()
-        for number, event in poll.poll(None if timeout is None else timeout * 1000):
-            if number != waker and event & ~select.POLLOUT:
-                return True
-        return False
+    def _wait_for(self, link: Link, vigil: Vigil, mask: int, deadline: float | None) -> bool:
+        """Wait for the socket, without the lock; return whether there is something to read."""
+        descriptor, seconds = link.fileno(), _seconds_until(deadline)
+        if self.is_over:  # nobody waits any more for what the waker tells, and others may close the socket
+            vigil, seconds = Vigil(None), min(_LINGER, seconds or _LINGER)
+        self._lock.release()
+        try:
+            return vigil.wait(descriptor, mask, seconds)
+        finally:
+            self._lock.acquire()
+
+    def _tell_others(self) -> None:
+        """Wake those who wait for what another thread receives."""
+        if self._sleepers:
+            self._changed.notify_all()
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -318,32 +309,36 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             is_windowed = self.peer.connection.performed_window > 1
             is_away = link.is_done or (self._callers > 0 and not is_windowed)
             if not is_away:
-                self._watched_until = link.deadline() or inf
+                deadline = link.deadline()
+                self._watched_until = deadline or inf
                 if is_windowed:  # operations have threads of their own, which wait for this one
                     self._turn()
                 else:
-                    self._watch_alone(link)
+                    self._watch_alone(link, deadline)
                 self._watched_until = None
                 if not self.is_over:
                     self._waker.clear()
         if is_away:  # whoever calls will most likely call again
-            self._poll(None, 0, _LINGER)
+            self._rest()
         else:
             self._catch_up()
 
-    def _watch_alone(self, link: Link) -> None:
+    def _watch_alone(self, link: Link, deadline: float | None) -> None:
         """Wait for the socket, but leave it to those who have begun to call meanwhile."""
-        mask, timeout = _interests(link), link.seconds_left()
-        self._lock.release()
-        try:
-            is_readable = self._poll(link, mask, timeout)
-        finally:
-            self._lock.acquire()
+        is_readable = self._wait_for(link, self._own_vigil, _interests(link), deadline)
         if self._callers:
             return
         if is_readable:
             link.receive()
-        link.expire()
+        else:
+            link.expire()
+
+    def _rest(self) -> None:
+        """Leave the association to those who call, for a moment."""
+        poll = select.poll()
+        if not self.is_over:  # then the waker stays awake, so that nobody misses it
+            poll.register(self._waker, select.POLLIN)
+        poll.poll(_LINGER * 1000)
 
     def _hand_over(self) -> None:
         """Leave the association to its own thread, which may have more or earlier to do than it thought."""
@@ -372,6 +367,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             self.conclude()
         if not was_closed:
             self._drive(self.closed(self.peer_address))
+
+
+def _seconds_until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - monotonic())
 
 
 def _interests(link: Link) -> int:

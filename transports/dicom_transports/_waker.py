@@ -1,10 +1,11 @@
 """A descriptor that wakes a thread which polls it."""
 
 import os
+import select
 import threading
 from contextlib import suppress
 
-__all__ = ["Waker"]
+__all__ = ["Vigil", "Waker"]
 
 
 class Waker:
@@ -19,6 +20,7 @@ class Waker:
             os.set_blocking(self._writing, False)
         self._lock = threading.Lock()  # a closed descriptor may be somebody else's already
         self._is_closed = False
+        self._is_awake = False
 
     def fileno(self) -> int:
         """Return the descriptor to poll."""
@@ -28,12 +30,15 @@ class Waker:
         """Wake whoever polls; once it is closed, do nothing."""
         with self._lock, suppress(BlockingIOError):  # it is readable already
             if not self._is_closed:
+                self._is_awake = True
                 os.write(self._writing, (1).to_bytes(8, "little"))
 
     def clear(self) -> None:
         """Be readable no more."""
-        with suppress(BlockingIOError):
-            os.read(self._reading, 1 << 12)
+        if self._is_awake:
+            with self._lock, suppress(BlockingIOError):
+                self._is_awake = False
+                os.read(self._reading, 1 << 12)
 
     def close(self) -> None:
         """Give back the descriptors."""
@@ -41,3 +46,30 @@ class Waker:
             self._is_closed = True
             for descriptor in {self._reading, self._writing}:
                 os.close(descriptor)
+
+
+class Vigil:
+    """Waits for one descriptor and a waker, in one thread at a time.
+
+    Parameters
+    ----------
+    waker : Waker or None
+        Ends the wait.
+    """
+
+    def __init__(self, waker: Waker | None) -> None:
+        self._poll = select.poll()
+        self._waker = -1 if waker is None else waker.fileno()
+        if waker is not None:
+            self._poll.register(waker, select.POLLIN)
+        self._watched = (-1, 0)
+
+    def wait(self, descriptor: int, mask: int, seconds: float | None) -> bool:
+        """Wait until there is something to do; return whether that is to read, or to learn that the peer is gone."""
+        if self._watched != (descriptor, mask):
+            self._watched = (descriptor, mask)
+            self._poll.register(descriptor, mask)
+        for number, event in self._poll.poll(None if seconds is None else seconds * 1000):
+            if number != self._waker and event & ~select.POLLOUT:
+                return True
+        return False

@@ -85,9 +85,7 @@ class _AsyncioLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-
-    def now(self) -> float:
-        return self.loop.time()
+        self.now = loop.time
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         task = self.loop.create_task(function(*arguments))
@@ -229,7 +227,7 @@ class Association(AsyncAssociation):
 
     def _rearrange(self) -> None:
         link = self._open_link()
-        is_open = link.fileno() >= 0 and not link.is_done
+        is_open = not link.is_done and link.fileno() >= 0
         read, write = is_open and link.wants_read, is_open and link.wants_write
         if read != self._is_reading:
             self._is_reading = read
@@ -248,12 +246,11 @@ class Association(AsyncAssociation):
     def _set_timer(self, deadline: float | None) -> None:
         """Have the next deadline noticed; a timer that goes off too early looks again."""
         timer = self._timer
-        if timer is not None and (deadline is None or timer.when() > deadline):
+        if deadline is None or (timer is not None and timer.when() <= deadline):
+            return
+        if timer is not None:
             timer.cancel()
-            timer = None
-        if timer is None and deadline is not None:
-            timer = self._asyncio.call_at(deadline, self._timer_went_off)
-        self._timer = timer
+        self._timer = self._asyncio.call_at(deadline, self._timer_went_off)
 
     def _timer_went_off(self) -> None:
         self._timer = None
@@ -274,7 +271,9 @@ class Association(AsyncAssociation):
             self._asyncio.remove_reader(link)
             self._asyncio.remove_writer(link)
         self._is_reading = self._is_writing = False
-        self._set_timer(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 AssociationServer = AsyncServer[Association]

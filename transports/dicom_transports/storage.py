@@ -108,7 +108,8 @@ def store_to(
         sync([one.parent for one in new])
     for stale in sweep(root):
         _log.warning("%s has been removed: whoever wrote it did not live to finish it", stale)
-    return _Directory(root, template, duplicates, on_stored, sync, committer)
+    is_quick = sync is None and on_stored is None
+    return _Directory(root, template, duplicates, on_stored, sync, committer, is_quick)
 
 
 @frozen
@@ -119,6 +120,7 @@ class _Directory(Sink):
     on_stored: OnStored | None
     sync: Sync | None
     committer: Committer | None
+    is_quick: bool  # there is no disk to be waited for, and nothing of the user's to be called
 
     def open(self, event: RequestEvent) -> Receiving:
         return _Arriving(self, event)

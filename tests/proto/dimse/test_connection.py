@@ -8,7 +8,7 @@ from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.outgoing import STREAMED
-from dicom_proto.errors import AbortReason, LocalProtocolError
+from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -626,3 +626,22 @@ def test_a_quiet_connection_has_nothing_to_tell() -> None:
     other.receive_eof(now=0)
     assert not is_quiet()
     assert names(drain(other)) == ["Aborted"]
+
+
+def test_a_request_that_is_held_is_forgotten_when_what_the_peer_sent_is_declared_invalid() -> None:
+    hasty, _ = pair(window=UNLIMITED)
+    for _ in range(2):
+        invoke(hasty)
+    _, other = pair()
+    other.receive_data(sent(hasty), now=0)
+    assert names(drain(other)) == ["RequestReceived"]
+    other.fail(PDUError("of no use"))
+    assert names(drain(other)) == ["Aborted"]
+
+
+def test_what_is_sent_on_a_context_that_was_not_accepted_is_refused() -> None:
+    one, _ = pair()
+    with pytest.raises(LocalProtocolError, match="context 99"):
+        one.send_request(echo(), context=99)
+    assert sent(one) == b""
+    assert not one.invoked

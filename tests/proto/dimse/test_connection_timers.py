@@ -4,6 +4,7 @@ import pytest
 
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.outgoing import STREAMED
+from dicom_proto.errors import PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -306,9 +307,9 @@ IDLE = Timeouts(artim=5, request=None, release=7, response=None, idle=20)
 
 def test_new_timeouts_count_for_the_waits_that_begin_from_then_on() -> None:
     connection = waiting(Timeouts(response=10, idle=None))
-    assert connection.timeouts == connection.association.timeouts == Timeouts(response=10, idle=None)
+    assert connection.timeouts == Timeouts(response=10, idle=None)
     connection.timeouts = Timeouts(response=30, idle=90)
-    assert connection.timeouts == connection.association.timeouts == Timeouts(response=30, idle=90)
+    assert connection.timeouts == Timeouts(response=30, idle=90)
     assert connection.next_deadline() == 10
     receive(connection, FINDING, now=4)
     assert connection.next_deadline() == 34
@@ -388,3 +389,19 @@ def test_it_is_released_when_all_is_answered() -> None:
     receive(connection, FOUND, now=1)
     connection.handle_timeout(21)
     assert connection.state is State.Sta7
+
+
+def test_response_timer_does_not_run_before_a_request_has_left() -> None:
+    connection, _ = pair(timeouts=RESPONSE)
+    connection.send_request(echo(), context=ECHO_CONTEXT)
+    connection.update_timers(now=1)
+    connection.handle_timeout(1)
+    assert connection.next_deadline() is None
+
+
+def test_response_timer_does_not_run_when_what_the_peer_sent_was_declared_invalid() -> None:
+    connection = waiting()
+    assert connection.next_deadline() == 10
+    connection.fail(PDUError("of no use"))
+    sent(connection)
+    assert connection.next_deadline() == RESPONSE.artim

@@ -9,7 +9,7 @@ from dicom_proto.dimse.messages import decode_message
 from dicom_proto.dimse.outgoing import STREAMED, Outbox, Outgoing
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import Limits
-from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.outbound import Outbound
 from dicom_proto.upper_layer.pdu import PDV, PDataTF
 from tests.proto.dimse.pairs import (
     COMMAND,
@@ -27,7 +27,7 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.wire import CT, VERIFICATION, answer, associate, drain, exchange, offer, sent
+from tests.proto.wire import drain, exchange, sent
 
 SMALL = Limits(send_queue=8, send_pdu_length=8)  # two bytes in a PDU, eight until the peer has to read
 
@@ -44,11 +44,14 @@ def pdvs(data: bytes) -> list[PDV]:
     return found
 
 
-def outbox(limits: Limits = SMALL) -> tuple[Outbox, Association]:
-    machine, peer = Association(limits=limits), Association(limits=limits)
-    request = offer(VERIFICATION, CT, maximum_length=0)
-    associate(machine, peer, request, answer(request, maximum_length=0))
-    return Outbox(machine), machine
+def outbox(maximum_length: int = 8) -> tuple[Outbox, Outbound]:
+    outbound = Outbound(8)
+    outbound.set_maximum_length(maximum_length)
+    return Outbox(outbound), outbound
+
+
+def handed_out(outbound: Outbound, limit: int = 1 << 20) -> bytes:
+    return b"".join(outbound.hand_out(limit)[0])
 
 
 def streaming(**settings: Any) -> tuple[Connection, Connection, Outgoing]:
@@ -63,57 +66,50 @@ def streaming(**settings: Any) -> tuple[Connection, Connection, Outgoing]:
 
 
 def test_message_is_queued_at_once_with_command_and_data_set_in_separate_pdus() -> None:
-    box, machine = outbox()
+    box, outbound = outbox()
     box.post(1, b"abcd", b"efghij", 7)
     assert box.bytes_waiting == 0
-    assert sent(machine) == b"".join(
+    assert handed_out(outbound) == b"".join(
         p_data((1, bits, data))
         for bits, data in [(COMMAND, b"ab"), (COMMAND | LAST, b"cd"), (0, b"ef"), (0, b"gh"), (LAST, b"ij")]
     )
 
 
 def test_data_set_of_any_buffer_is_sent_without_a_copy() -> None:
-    box, machine = outbox(Limits())
+    box, outbound = outbox(1 << 14)
     data = bytearray(b"abcd")
     box.post(1, b"xy", memoryview(data).cast("H"), None)
-    buffers = machine.data_to_send(now=0)
+    buffers, _ = outbound.hand_out(1 << 20)
     data[:] = b"ABCD"
     assert bytes(buffers[-1]) == b"ABCD"
 
 
 @pytest.mark.parametrize("data", [b"", b"odd"])
 def test_whole_data_set_must_be_even_and_not_empty(data: bytes) -> None:
-    box, machine = outbox()
+    box, outbound = outbox()
     with pytest.raises(LocalProtocolError, match=f"of {len(data)} bytes"):
         box.post(1, b"xy", data, 7)
-    assert sent(machine) == b""
+    assert handed_out(outbound) == b""
     assert box.bytes_waiting == 0
 
 
-def test_message_on_a_context_that_was_not_accepted_is_refused() -> None:
-    box, machine = outbox()
-    with pytest.raises(LocalProtocolError, match="context 9"):
-        box.post(9, b"xy", None, 7)
-    assert sent(machine) == b""
-
-
 def test_departure_is_when_the_last_byte_is_handed_out() -> None:
-    box, machine = outbox()
+    box, outbound = outbox()
     box.post(1, b"ab", b"cdef", 7)
     box.post(1, b"gh", None, None)  # a response, whose departure interests nobody
     box.post(1, b"ij", None, 9)
     departures = []
-    while sent(machine, limit=1):
+    while handed_out(outbound, 1):
         departures.append(box.take_departed())
     assert departures == [[], [], [7], [], [9]]
     assert box.take_departed() == []
 
 
 def test_all_departures_of_one_turn() -> None:
-    box, machine = outbox()
+    box, outbound = outbox()
     box.post(1, b"ab", None, 7)
     box.post(1, b"ab", b"cd", 9)
-    sent(machine)
+    handed_out(outbound)
     assert box.take_departed() == [7, 9]
 
 

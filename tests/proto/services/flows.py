@@ -49,9 +49,9 @@ def event_of(
             requestor_is_scp=False,
         ),
         is_cancelled=lambda: False,
-        source_ae_title="ASKER",
+        get_source=lambda: "ASKER",
     )
-    event.timestamp = now
+    event.called_at = None if now is None else now.timestamp()
     return event
 
 

@@ -65,7 +65,7 @@ def event(request: Request, data: bytes | None = ENCODED, *, is_cancelled: bool 
         data=data,
         context=AcceptedContext(5, CT, EXPLICIT),
         is_cancelled=lambda: is_cancelled,
-        source_ae_title="SOURCE",
+        get_source=lambda: "SOURCE",
     )
 
 

@@ -1,6 +1,7 @@
 """What can be bound to which event."""
 
 import functools
+import pickle
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_what_cannot_be_bound(bound: Any, message: str) -> None:
 def test_a_sink_takes_objects_and_nothing_else() -> None:
     sink = Store()
     bound = Handlers([(evt.EVT_C_STORE, sink, ["label"])])
-    assert bound.binding(evt.EVT_C_STORE) == Binding(sink.open, ("label",), is_sink=True)
+    assert bound.binding(evt.EVT_C_STORE) == Binding(sink.open, ("label",), sink)
     bound.unbind(evt.EVT_C_STORE, Store())
     assert bound.kinds() == (evt.EVT_C_STORE,)
     bound.unbind(evt.EVT_C_STORE, sink)
@@ -170,3 +171,7 @@ def test_what_is_bound_can_be_asked_for() -> None:
 
 def test_a_built_in_without_a_signature_is_taken_at_its_word() -> None:
     assert Handlers([(evt.EVT_C_ECHO, type)]).kinds() == (evt.EVT_C_ECHO,)
+
+
+def test_there_is_one_of_each_event_in_a_process() -> None:
+    assert pickle.loads(pickle.dumps(evt.EVT_C_ECHO)) is evt.EVT_C_ECHO

@@ -93,7 +93,7 @@ def test_nothing_is_told_if_nothing_is_bound(kinds: tuple[EventKind, ...]) -> No
     watching.sent([RELEASE])
     connection.release()
     assert watching.take() == []
-    assert connection.association.observer is None
+    assert connection.observer is None
 
 
 @for_each("kind", ALL)
@@ -273,14 +273,14 @@ def test_bound_and_unbound() -> None:
             *("DATA_RECV", "PDU_RECV", "ACSE_RECV"),
             *("DATA_SENT", "PDU_SENT", "ACSE_SENT"),
         ]
-        assert connection.association.observer is not None
+        assert connection.observer is not None
         for kind in ALL:
             handlers.unbind(kind, ignore)
         watching.update()
         watching.received(RELEASE[:4])
         watching.sent([RELEASE])
         assert watching.take() == []
-        assert connection.association.observer is None
+        assert connection.observer is None
 
 
 def test_one_more_is_bound() -> None:

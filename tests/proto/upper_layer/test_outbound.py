@@ -20,7 +20,7 @@ RQ, RP, ABORT = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP()), encode_pdu(A
 
 
 def outbound(maximum_length: int = 16) -> Outbound:
-    fresh = Outbound()
+    fresh = Outbound(1 << 20)
     fresh.set_maximum_length(maximum_length)
     return fresh
 

@@ -34,7 +34,8 @@ def test_start_stop_and_deadlines() -> None:
     assert not timers.is_running(Timer.IDLE)
     timers.start(Timer.REQUEST, 110)
     assert timers.next_deadline() == 110
-    timers.stop(Timer.ARTIM, Timer.IDLE)
+    timers.stop(Timer.ARTIM)
+    timers.stop(Timer.IDLE)
     assert timers.next_deadline() == 114
 
 
