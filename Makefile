@@ -8,6 +8,7 @@ IO ?= blocking
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 0
 COVERAGE ?= --cov --cov-report=term
+PROFILE ?= unit
 
 # The first of some commands that really runs (a pyenv shim may exist and fail), is new enough and can make environments.
 first_python = for python in $(1); do \
@@ -33,18 +34,18 @@ demo: $(VENV)/.installed-cli,trio ## send and receive real images on loopback an
 test: unit rest ## all tests: the core with its coverage, then the adapters and real peers (those installed)
 
 unit: $(VENV)/.installed-test ## the tests of the core alone, which must cover each of its branches
-	$(RUN) -m pytest $(COVERAGE) tests/proto
+	$(RUN) -m pytest $(COVERAGE) --hypothesis-profile $(PROFILE) tests/proto
 
 rest: $(VENV)/.installed-test ## every other test
 	$(RUN) -m pytest tests --ignore=tests/proto
 
-test-pythons: $(addprefix test-python-,$(PYTHONS)) ## the tests of the core on each Python of PYTHONS that this machine has
+test-pythons: $(addprefix test-python-,$(PYTHONS)) ## the tests of the core, with more examples, on each Python of PYTHONS that this machine has
 
 test-python-%:
 	@python=$$($(call first_python,python$* $(wildcard $(PYENV_ROOT)/versions/*/bin/python$*))); \
 	if [ -z "$$python" ]; then echo "Python $*: not on this machine"; else \
 		echo "Python $*: $$python"; \
-		$(MAKE) --no-print-directory unit VENV=.venv-$* PYTHON="$$python" COVERAGE=; fi
+		$(MAKE) --no-print-directory unit VENV=.venv-$* PYTHON="$$python" COVERAGE= PROFILE=thorough; fi
 
 check: $(VENV)/.installed-check ## lint, format, types and the floors of the architecture
 	$(RUN) -m ruff check $(SOURCES)

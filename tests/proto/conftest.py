@@ -11,7 +11,7 @@ from dicom_proto import sop_class
 # So many examples as find at once what is broken; `--hypothesis-profile thorough` looks for what is rare. No deadline:
 # a time says more of the machine than of the code.
 settings.register_profile("unit", max_examples=10, deadline=None)
-settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.register_profile("thorough", max_examples=100, deadline=None)
 settings.load_profile("unit")
 
 
