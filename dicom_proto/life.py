@@ -270,7 +270,8 @@ class AssociationLife:
 
     def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
         """Tell of an event, after all that has passed before it."""
-        self.notifier.add(kind, attributes)
+        if self.peer.handlers.bindings(kind):
+            self.notifier.add(kind, attributes)
         return self.tell()
 
     @property
