@@ -43,7 +43,7 @@ class Blocking:
 
     def count_associations(self) -> int:
         """How many associations have a thread of their own."""
-        return len([thread for thread in threading.enumerate() if thread.name == "dicom-association"])
+        return len([thread for thread in threading.enumerate() if thread.name in {"dicom-association", "dicom-starter"}])
 
 
 Adapter: TypeAlias = Blocking | Host

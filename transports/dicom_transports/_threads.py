@@ -31,6 +31,7 @@ from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._base import AEBase, AssociationBase, Scope
 from dicom_transports._link import Link
 from dicom_transports._sockets import Address, no_connection
+from dicom_transports._starting import Starter
 from dicom_transports._steps import drive
 from dicom_transports._tls import TLSLayer
 from dicom_transports._waker import Vigil, Waker
@@ -41,6 +42,7 @@ T = TypeVar("T")
 _log = logging.getLogger("dicom_transports.blocking")
 _LINGER: Final = 0.05  # seconds until an association's own thread looks again whether calls follow each other
 _GLANCE: Final = 0.002  # seconds between looks for what arrives while results are sent: a cancel, or the end
+_STARTER: Final = Starter(_LINGER)
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
 
 
@@ -282,7 +284,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         try:
             self.run(self.establish())
         finally:  # from now on; before, nobody else may take the answer
-            threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
+            _STARTER.start_later(self.live, self._has_ended)
 
     def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Begin with a connected socket."""
@@ -293,7 +295,7 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         """See to what the peer does while nobody calls, until the connection is closed: for a thread of its own."""
         link = self._open_link()
         try:
-            while not (link.is_done and self._callers == 0):
+            while not self._has_ended():
                 self._watch(link)
         except Exception:  # noqa: BLE001 - whatever it is costs this association only
             _log.exception("an association failed")
@@ -302,6 +304,10 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             self._close(link)
             self._end()
             self._waker.close()
+
+    def _has_ended(self) -> bool:
+        """Tell whether the connection is to be closed, and nobody calls any more."""
+        return self._open_link().is_done and self._callers == 0
 
     def _watch(self, link: Link) -> None:
         """Wait for something to happen while nobody calls, and see to it."""
