@@ -154,7 +154,7 @@ def decode_message(data: Buffer) -> tuple[Message, bool]:
     """
     raw = bytes(data)
     if _SHORTEST <= len(raw) <= _LONGEST:
-        at = 38 + raw[16] if raw[14] else 30  # see _message_id_at
+        at = _message_id_at(raw)
         known = _decode_around(raw[:at], raw[at + 2 :]) if at + 2 <= len(raw) else None
         if known is not None:
             cls, fields, has_data_set, message_id = known

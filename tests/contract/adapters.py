@@ -43,7 +43,8 @@ class Blocking:
 
     def count_associations(self) -> int:
         """How many associations have a thread of their own."""
-        return len([thread for thread in threading.enumerate() if thread.name in {"dicom-association", "dicom-starter"}])
+        names = {"dicom-association", "dicom-starter"}
+        return len([thread for thread in threading.enumerate() if thread.name in names])
 
 
 Adapter: TypeAlias = Blocking | Host

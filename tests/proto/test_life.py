@@ -22,7 +22,7 @@ from dicom_proto.upper_layer.failures import (
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
-from tests.proto.lives import HERE, THERE, Couple, Diary, MemoryAssociation, entity, fate
+from tests.proto.lives import HERE, LIFE, THERE, Couple, Diary, MemoryAssociation, entity, fate
 from tests.proto.services.script import PENDING, STUDY_FIND, Script, dataset_of
 
 OPENING = ["CONN_OPEN", "ACCEPTED", "ESTABLISHED"]
@@ -65,6 +65,16 @@ def test_the_requestor_waits_until_its_handlers_have_been_told() -> None:
     couple = Couple()
     couple.establish()
     assert couple.told[0] == OPENING
+
+
+def test_what_nobody_has_bound_is_not_kept_to_be_told() -> None:
+    couple = Couple()
+    for kind in LIFE:
+        couple.scu.unbind(kind, couple.diaries[0].write)
+    couple.establish().settle()
+    assert couple.told == (["CONN_OPEN"], RECEPTION)
+    assert fate(couple.scu) == {"established"}
+    assert not couple.scu.notifier.has_pending
 
 
 def test_not_established_before_the_answer() -> None:

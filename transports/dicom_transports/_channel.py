@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+from typing import Final
 
 from dicom_proto.buffers import Buffer
 from dicom_transports._gather import GatherQueue
@@ -13,7 +14,7 @@ from dicom_transports._tls import TLSLayer
 __all__ = ["Channel"]
 
 _log = logging.getLogger("dicom_transports")
-_MOST_BLOCKS = 3  # that are received at a time: the sender fills the next while they are looked at
+_MOST_BLOCKS: Final = 3  # that are received at a time: the sender fills the next while they are looked at
 
 
 class Channel:
@@ -73,10 +74,9 @@ class Channel:
                 if len(data) < room:
                     break
                 room = LARGE_BLOCK
-        except BlockingIOError:
-            pass
         except OSError as error:
-            self._lose(error)
+            if not isinstance(error, BlockingIOError):  # that says only that there is no more now
+                self._lose(error)
         return blocks if self._tls is None else self._decrypted(self._tls, blocks)
 
     def _decrypted(self, tls: TLSLayer, received: list[Buffer]) -> list[Buffer]:

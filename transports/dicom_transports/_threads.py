@@ -234,9 +234,12 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         deadline = link.deadline()
         if self._has_reader and not link.wants_write:
             self._sleepers += 1
-            if not self._changed.wait(_seconds_until(deadline)):
+            try:
+                is_told = self._changed.wait(_seconds_until(deadline))
+            finally:
+                self._sleepers -= 1
+            if not is_told:
                 link.expire()
-            self._sleepers -= 1
             return
         is_reader = not self._has_reader  # only one may take what others wait for
         vigil, mask = (self._vigil, _interests(link)) if is_reader else (Vigil(self._waker), select.POLLOUT)
