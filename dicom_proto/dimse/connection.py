@@ -77,7 +77,7 @@ class Connection(UpperLayer):
         self._response_deadline: float | None = None  # while this side waits for a response
         self._indications: deque[ConnectionEvent] = deque()
         self._assembler = Assembler(limits)
-        self._outbox = Outbox(self._outbound)
+        self._outbox = Outbox(self._outbound, self._note_data)
         self._invoked: dict[int, Invoked] = {}
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses

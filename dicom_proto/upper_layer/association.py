@@ -380,6 +380,11 @@ class UpperLayer(Machine):
         elif received or sent or not self._timers.is_running(_IDLE):
             self._timers.start(_IDLE, now)
 
+    def _note_data(self) -> None:
+        """Let it be seen that data has been queued (Evt9): DT-1 and AR-7 change nothing here."""
+        if self.observer is not None:
+            self._fire(Event.Evt9)
+
     def _next(self) -> UpperLayerEvent | None:
         """Return the next event, parsing no more than it takes."""
         self._is_stale = True
@@ -417,5 +422,4 @@ class Association(UpperLayer):
         if data and self._outbound.is_mid_stream and not self.write_room:
             raise LocalProtocolError("the peer has to read first: write_room is 0")
         self._outbound.put_fragment(context_id, data, command=command, last=last)
-        if self.observer is not None:  # DT-1 and AR-7 change nothing here
-            self._fire(Event.Evt9)
+        self._note_data()

@@ -19,8 +19,9 @@ from dicom_proto.upper_layer.events import (
     Released,
     ReleaseRequested,
 )
+from dicom_proto.upper_layer.machine import Transition
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRQ, PDataTF, encode_pdu
-from dicom_proto.upper_layer.state_table import State
+from dicom_proto.upper_layer.state_table import Action, Event, State
 from tests.proto.dimse.pairs import (
     COMMAND,
     ECHO_CONTEXT,
@@ -645,3 +646,20 @@ def test_what_is_sent_on_a_context_that_was_not_accepted_is_refused() -> None:
         one.send_request(echo(), context=99)
     assert sent(one) == b""
     assert not one.invoked
+
+
+def test_each_command_and_each_data_set_that_is_sent_is_seen() -> None:
+    one, other = pair(window=UNLIMITED)
+    seen: list[Transition] = []
+    one.observer = seen.append
+    one.send_request(store(), context=STORE_CONTEXT, data=b"data")
+    one.send_request(store(), context=STORE_CONTEXT, data=STREAMED)
+    outgoing = one.open_data(2)
+    outgoing.write(b"ab")
+    outgoing.finish()
+    assert [(step.event, step.action, step.after) for step in seen] == [(Event.Evt9, Action.DT_1, State.Sta6)] * 5
+    exchange(one, other)
+    other.observer = seen.append
+    del seen[:]
+    other.send_response(respond(store(), 1))
+    assert [step.event for step in seen] == [Event.Evt9]
