@@ -12,7 +12,7 @@ from benchmarks.files import Files, identifier
 from benchmarks.jobs import Job, Pairs, Service, contest
 from benchmarks.measure import Sample, Scale, Workload, rate
 from benchmarks.peers import each_with_itself, has_dcmtk, pynetdicom
-from dicom_proto.datasets import decode, encode
+from dicom_proto.encoding.datasets import decode, encode
 
 __all__ = ["DECODES", "ENCODES", "workloads"]
 

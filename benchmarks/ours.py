@@ -18,9 +18,9 @@ from benchmarks.files import NOBODY, identifier
 from benchmarks.jobs import Job, Scp, Scu, Service
 from benchmarks.processes import HOST, Peer, Report, Spent, forked
 from benchmarks.samples import CT_IMAGE, VERIFICATION
-from dicom_proto.datasets import encode
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.handlers.kinds import EVT_C_FIND, EVT_C_STORE
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.services.handlers import EVT_C_FIND, EVT_C_STORE
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import blocking
 from dicom_transports.storage import store_to

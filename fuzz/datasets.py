@@ -1,4 +1,4 @@
-"""Harness: data sets and the heads of files (``dicom_proto.datasets``).
+"""Harness: data sets and the heads of files (``dicom_proto.encoding.datasets``).
 
 The input is a byte that says what the rest is: a data set in one of several transfer syntaxes, or a file.
 
@@ -20,7 +20,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom_proto.datasets import (
+from dicom_proto.encoding.datasets import (
     FileMeta,
     NeedBytes,
     decode,

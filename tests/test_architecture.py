@@ -5,7 +5,6 @@ import io
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -18,45 +17,32 @@ FILES = {
 }
 
 
-class Room(NamedTuple):
-    """A folder, or named modules of it, on one floor. Modules of a room may import each other."""
-
-    floor: int
-    folder: str
-    modules: frozenset[str] | None = None  # None: all of the folder
-
-
-WORDS = frozenset(
-    {
-        "errors",
-        "buffers",
-        "limits",
-        "names",
-        "service_class",
-        "sop_class",
-        "status",
-        "_sop_class_names",
-        "_status_table",
-    }
-)
-FACE = Room(4, "dicom_proto", frozenset({"__init__", "calls", "entity", "face", "life", "sides"}))
-ROOMS = [
-    Room(0, "dicom_proto", WORDS),
-    Room(1, "dicom_proto.upper_layer"),
-    Room(2, "dicom_proto.dimse"),
-    Room(2, "dicom_proto", frozenset({"datasets", "_dataset_structure"})),
-    Room(2, "dicom_proto", frozenset({"presentation", "negotiation_items", "_settings"})),
-    Room(3, "dicom_proto.services"),
-    FACE,
-    Room(5, "dicom_transports"),
-    Room(6, "dicom_transports.apps"),
+# The house, by folder (docs/architecture.md): a module imports from floors below its own, and from its own folder.
+WORDS = ("errors", "buffers", "limits", "names")
+TABLES = ("service_class", "sop_class", "status", "_sop_class_names", "_status_table")
+FLOORS: list[tuple[str, ...]] = [
+    tuple(f"dicom_proto.{name}" for name in WORDS),
+    tuple(f"dicom_proto.{name}" for name in TABLES),
+    *(
+        (f"dicom_proto.{folder}",)
+        for folder in ("encoding", "upper_layer", "dimse", "offers", "handlers", "programs", "services", "application")
+    ),
+    ("dicom_proto.__init__",),
+    ("dicom_transports._socket",),
+    ("dicom_transports._files",),
+    ("dicom_transports",),
+    ("dicom_transports.apps",),
 ]
 ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
 # The rooms behind them: of the blocking one, and what those for event loops share.
-ROOMS_OF_ADAPTERS = {f"dicom_transports.{name}" for name in ("_threads", "_async", "_async_entity", "_loops")}
+ROOMS_OF_ADAPTERS = {
+    f"dicom_transports.{name}" for name in ("_threads.association", "_tasks.association", "_tasks.entity", "loops")
+}
 LOOPS = {"asyncio": "dicom_transports.asyncio", "trio": "dicom_transports.trio"}
 # What all adapters share carries bytes and never waits: that is what an adapter is for.
-SHARED = {f"dicom_transports.{name}" for name in ("_base", "_link", "_channel", "_sockets", "_gather", "_tls")}
+SHARED = {
+    f"dicom_transports.{name}" for name in ("_entity", *(f"_socket.{n}" for n in ("channel", "gather", "tls_layer")))
+}
 WAITING = {"concurrent", "queue", "select", "selectors", "threading", "time"}
 
 # Nothing in the core may do I/O, know the time, run anything beside itself or draw random numbers.
@@ -90,28 +76,26 @@ def is_within(name: str, package: str) -> bool:
     return f"{name}.".startswith(f"{package}.")
 
 
-def room_of(name: str) -> Room | None:
-    """The room that a module, or a name imported from one, belongs to: that of the innermost folder naming it."""
-    for room in sorted(ROOMS, key=lambda room: len(room.folder), reverse=True):
-        if is_within(name, room.folder):
-            module = name.removeprefix(room.folder).lstrip(".").partition(".")[0] or "__init__"
-            if room.modules is None or module in room.modules:
-                return room
-    return None
+def floor_of(name: str) -> int | None:
+    """The floor of a module, or of a name imported from one: that of the innermost folder naming it."""
+    found = [(len(room), floor) for floor, rooms in enumerate(FLOORS) for room in rooms if is_within(name, room)]
+    if not found and is_within(name, "dicom_proto") and name not in FILES:  # a name that its __init__ defines
+        return floor_of("dicom_proto.__init__")
+    return max(found)[1] if found else None
 
 
 def wrong_floors(tree: ast.AST, module: str) -> Iterator[Finding]:
-    own = room_of(module)
-    if own is None:
-        yield 1, f"{module} has no floor: give it one in ROOMS"
+    own = floor_of(module)
+    if own is None or (module not in FILES and module.count(".") == 1 and own == floor_of("dicom_proto.__init__")):
+        yield 1, f"{module} has no floor: give it one in FLOORS"
         return
     for line, name in imports(tree):
         if name.startswith("."):
             yield line, f"relative import {name}"
         elif is_within(name, "dicom_proto") or is_within(name, "dicom_transports"):
-            other = room_of(name) or FACE  # a name that dicom_proto/__init__.py defines
-            if other != own and other.floor >= own.floor:
-                yield line, f"{module} (floor {own.floor}) imports {name} (floor {other.floor})"
+            other = floor_of(name)
+            if other is not None and other > own:
+                yield line, f"{module} (floor {own}) imports {name} (floor {other})"
 
 
 def wrong_adapters(tree: ast.AST, module: str) -> Iterator[Finding]:
@@ -253,52 +237,59 @@ GOOD = [
     ("dicom_proto.upper_layer.pdu", "from dicom_proto.upper_layer import items\nfrom dicom_proto import errors"),
     ("dicom_proto.dimse.connection", "import dicom_proto.upper_layer.association"),
     ("dicom_proto.__init__", "from dicom_proto.dimse.connection import Connection"),
-    ("dicom_proto.datasets", "from io import BytesIO\nfrom logging import getLogger\nimport pydicom"),
-    ("dicom_transports.trio", "import trio\nimport socket\nfrom dicom_transports._gather import Gather\nassert trio"),
+    ("dicom_proto.encoding.datasets", "from io import BytesIO\nfrom logging import getLogger\nimport pydicom"),
     (
-        "dicom_proto.face",
-        "from dicom_proto.life import AssociationLife\nfrom dicom_proto.services.effects import Await",
+        "dicom_transports.trio",
+        "import trio\nimport socket\nfrom dicom_transports._socket.gather import Gather\nassert trio",
+    ),
+    (
+        "dicom_proto.application.face",
+        "from dicom_proto.application.life import AssociationLife\nfrom dicom_proto.programs.effects import Await",
     ),
     (
         "dicom_transports.asyncio",
-        "import asyncio\nfrom dicom_transports._async_entity import AsyncAE\nimport threading",
+        "import asyncio\nfrom dicom_transports._tasks.entity import AsyncAE\nimport threading",
     ),
-    ("dicom_transports._workers", "import threading\nfrom queue import SimpleQueue"),
+    ("dicom_transports._threads.workers", "import threading\nfrom queue import SimpleQueue"),
     ("dicom_transports.apps.demo", "from dicom_transports.blocking import AE\nprint(open(AE))"),
-    ("dicom_proto.entity", "# a comment\n" * LONGEST_MODULE),
+    ("dicom_proto.application.entity", "# a comment\n" * LONGEST_MODULE),
 ]
 BAD = [
-    ("dicom_proto.errors", "from dicom_proto.upper_layer.pdu import Abort", "floor 1"),
-    ("dicom_proto.errors", "from dicom_proto import Connection", "floor 4"),
-    ("dicom_proto.names", "import dicom_proto", "floor 4"),
+    ("dicom_proto.errors", "from dicom_proto.upper_layer.pdu import Abort", "(floor 3)"),
+    ("dicom_proto.errors", "from dicom_proto import Connection", "(floor 10)"),
+    ("dicom_proto.names", "import dicom_proto", "(floor 10)"),
     ("dicom_proto.upper_layer.pdu", "def f():\n    from dicom_proto.dimse import messages", "2: "),
-    ("dicom_proto.upper_layer.pdu", "if TYPE_CHECKING:\n    import dicom_proto.entity", "floor 4"),
-    ("dicom_proto.dimse.messages", "from dicom_proto import datasets", "floor 2"),
-    ("dicom_proto.datasets", "from dicom_proto.dimse.messages import CStoreRQ", "floor 2"),
-    ("dicom_proto.services.echo", "from dicom_transports.blocking import AE", "floor 5"),
-    ("dicom_transports.blocking", "import dicom_transports.apps.demo", "floor 6"),
+    ("dicom_proto.upper_layer.pdu", "if TYPE_CHECKING:\n    import dicom_proto.application.entity", "(floor 9)"),
+    ("dicom_proto.dimse.messages", "from dicom_proto import datasets", "floor "),
+    ("dicom_proto.encoding.datasets", "from dicom_proto.dimse.messages import CStoreRQ", "floor "),
+    ("dicom_proto.services.verification", "from dicom_transports.blocking import AE", "floor "),
+    ("dicom_transports.blocking", "import dicom_transports.apps.demo", "floor "),
     ("dicom_proto.upper_layer.pdu", "from .items import Item", "relative import .items.Item"),
     ("dicom_proto.extra", "", "has no floor"),
     ("dicom_transports.trio", "from dicom_transports.blocking import AE", "the adapter dicom_transports.blocking.AE"),
     ("dicom_transports.asyncio", "from dicom_transports import trio", "the adapter dicom_transports.trio"),
     ("dicom_transports.__init__", "import dicom_transports.asyncio", "the adapter dicom_transports.asyncio"),
-    ("dicom_transports._async", "from dicom_transports.trio import AE", "the adapter dicom_transports.trio.AE"),
+    (
+        "dicom_transports._tasks.association",
+        "from dicom_transports.trio import AE",
+        "the adapter dicom_transports.trio.AE",
+    ),
     ("dicom_transports.storage", "from dicom_transports import blocking", "the adapter dicom_transports.blocking"),
-    ("dicom_transports._async", "import asyncio", "imports asyncio: that is for adapters"),
+    ("dicom_transports._tasks.association", "import asyncio", "imports asyncio: that is for adapters"),
     ("dicom_transports.blocking", "from trio import sleep", "imports trio.sleep: that is for adapters"),
-    ("dicom_transports._link", "from time import monotonic", "imports time.monotonic: that is for adapters"),
-    ("dicom_transports._base", "import threading", "imports threading: that is for adapters"),
-    ("dicom_proto.services.echo", "from dicom_proto.life import AssociationLife", "floor 4"),
-    ("dicom_proto.life", "from dicom_transports._base import AEBase", "floor 5"),
+    ("dicom_transports._socket.channel", "from time import monotonic", "imports time.monotonic: that is for adapters"),
+    ("dicom_transports._entity", "import threading", "imports threading: that is for adapters"),
+    ("dicom_proto.services.verification", "from dicom_proto.application.life import AssociationLife", "(floor 9)"),
+    ("dicom_proto.application.life", "from dicom_transports._entity import AEBase", "floor "),
     ("dicom_proto.names", "import os.path", "imports os.path"),
     ("dicom_proto.dimse.connection", "from time import monotonic", "imports time.monotonic"),
     ("dicom_proto.dimse.connection", "from pydicom.dataset import Dataset", "imports pydicom.dataset.Dataset"),
-    ("dicom_proto.datasets", "import io", "imports io"),
-    ("dicom_proto.datasets", "from io import open as f", "imports io.open"),
-    ("dicom_proto.entity", "from logging import handlers", "imports logging.handlers"),
-    ("dicom_proto.entity", "import logging\nlogging.StreamHandler()", "sets up logging: StreamHandler"),
-    ("dicom_proto.entity", "logging.basicConfig()", "sets up logging: basicConfig"),
-    ("dicom_proto.datasets", "data = open('file', 'rb')", "calls open()"),
+    ("dicom_proto.encoding.datasets", "import io", "imports io"),
+    ("dicom_proto.encoding.datasets", "from io import open as f", "imports io.open"),
+    ("dicom_proto.application.entity", "from logging import handlers", "imports logging.handlers"),
+    ("dicom_proto.application.entity", "import logging\nlogging.StreamHandler()", "sets up logging: StreamHandler"),
+    ("dicom_proto.application.entity", "logging.basicConfig()", "sets up logging: basicConfig"),
+    ("dicom_proto.encoding.datasets", "data = open('file', 'rb')", "calls open()"),
     ("dicom_proto.upper_layer.pdu", "def decode(data):\n    assert data", "2: assert statement"),
     (
         "dicom_transports.blocking",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_proto.services.event import RequestEvent
+from dicom_proto.handlers.event import RequestEvent
 from dicom_transports.apps import demo
 
 ROOT = Path(__file__).parents[1]

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from dicom_proto.entity import ApplicationEntity
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.handlers import kinds as evt
 from dicom_proto.limits import Limits
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.services import handlers as evt
-from dicom_proto.services.store import StoredObject
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.sop_class import PatientRootQueryRetrieveInformationModelFind as Find
 from dicom_proto.upper_layer.failures import AssociationRejected

@@ -153,7 +153,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     ),
     "a data set that is cut short raises KeyError": (
         "datasets",
-        "dicom_proto._dataset_structure.TruncatedError.__init__",
+        "dicom_proto.encoding.structure.TruncatedError.__init__",
         lambda _: raise_key_error,
     ),
     "a data set is sent cut short": (

@@ -17,10 +17,10 @@ from pynetdicom.association import Association as TheirAssociation
 from pynetdicom.association import ServiceUser as TheirServiceUser
 from pynetdicom.presentation import PresentationContext as TheirContext
 
-from dicom_proto.entity import ApplicationEntity
-from dicom_proto.face import AssociationFace
-from dicom_proto.presentation import PresentationContext
-from dicom_proto.services.handlers import Handlers
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.application.face import AssociationFace
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.offers.contexts import PresentationContext
 from dicom_transports.blocking import AE, Association
 from tests.migrating.page import EXECUTED, PAGE, ROWS, Row
 

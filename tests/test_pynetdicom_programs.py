@@ -12,13 +12,13 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
-from dicom_proto.negotiation_items import UserIdentityNegotiation
-from dicom_proto.presentation import (
+from dicom_proto.offers.contexts import (
     BasicWorklistManagementPresentationContexts,
     QueryRetrievePresentationContexts,
     StoragePresentationContexts,
     VerificationPresentationContexts,
 )
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import (
     BasicFilmBox,
     BasicFilmSession,

@@ -10,9 +10,10 @@ from _ext.state_machine import table
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+from dicom_proto.application.dispatch import SCP_PROGRAMS
 from dicom_proto.service_class import ServiceClass
-from dicom_proto.services import commitment, mpps, ups
-from dicom_proto.services.dispatch import SCP_PROGRAMS
+from dicom_proto.services.management import commitment, mpps
+from dicom_proto.services.ups import steps as ups
 from dicom_proto.sop_class import dimse_services, meta_members, sop_classes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_proto.entity import ApplicationEntity
+from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.sop_class import (
     CTImageStorage,
     ModalityPerformedProcedureStep,

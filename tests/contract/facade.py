@@ -16,10 +16,10 @@ from typing import Any, Self, TypeAlias
 import trio
 from attrs import frozen
 
-from dicom_proto.services.sinks import Sink
+from dicom_proto.handlers.sinks import Sink
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import trio as over_trio
-from dicom_transports._base import AEBase
+from dicom_transports._entity import AEBase
 
 __all__ = ["AsyncioHost", "Host", "TrioHost"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, Message, encode_message
-from dicom_proto.services.store import StoredObject
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, AAssociateRQ, AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
 from dicom_transports.blocking import Association

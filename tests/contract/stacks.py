@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import trio as over_trio
-from dicom_transports._loops import Group
+from dicom_transports.loops import Group
 from tests.contract.entities import configured
 
 __all__ = ["STACKS", "Stack", "count_descriptors", "count_threads"]

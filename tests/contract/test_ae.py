@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError, NotEstablishedError
-from dicom_proto.negotiation_items import UserIdentityNegotiation
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, MRImageStorage, Verification
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected, AssociationTimedOut

@@ -13,7 +13,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
-from dicom_transports._gather import IOV_MAX, GatherQueue
+from dicom_transports._socket.gather import IOV_MAX, GatherQueue
 from tests.contract.adapters import Peer, Running, use
 from tests.contract.entities import serving
 from tests.contract.scenes import assert_serves, scripted

@@ -15,7 +15,7 @@ import trio
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.services.store import StoredObject
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.upper_layer.events import AssociateAccepted
 from dicom_proto.upper_layer.failures import AssociationFailure

@@ -12,9 +12,9 @@ import pytest
 from pydicom import dcmread
 
 from dicom_proto.errors import InvalidSettingError
-from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.sinks import Sink
-from dicom_transports._durability import Committer
+from dicom_proto.handlers.event import RequestEvent
+from dicom_proto.handlers.sinks import Sink
+from dicom_transports._files.durability import Committer
 from dicom_transports.blocking import evt
 from dicom_transports.storage import GroupCommit, store_to
 from tests.contract.adapters import WAIT, Running, make_ae

@@ -21,7 +21,7 @@ from dicom_proto.dimse.messages import (
     encode_message,
 )
 from dicom_proto.errors import AbortReason, NotEstablishedError
-from dicom_proto.negotiation_items import UserIdentityNegotiation
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModelInstance, Verification
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CStoreRQ, CStoreRSP
-from dicom_proto.services.store import StoredObject
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationTimedOut

@@ -8,12 +8,12 @@ from stat import S_ISDIR
 import pytest
 from pydicom.data import get_testdata_file
 
-from dicom_proto.datasets import file_preamble_and_meta
+from dicom_proto.encoding.datasets import file_preamble_and_meta
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_transports import _files
-from dicom_transports._durability import sync_directories
-from dicom_transports._files import IncomingFile, read_object, safe_path
+from dicom_transports._files import reading as _files
+from dicom_transports._files.durability import sync_directories
+from dicom_transports._files.reading import IncomingFile, read_object, safe_path
 
 
 @pytest.mark.parametrize(

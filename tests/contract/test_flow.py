@@ -18,7 +18,7 @@ import pytest
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.messages import CCancelRQ, CFindRQ, CStoreRSP
-from dicom_proto.services.sinks import Streamed
+from dicom_proto.handlers.sinks import Streamed
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
 from dicom_transports.blocking import evt
 from tests.contract.adapters import WAIT, Listener, Peer, Running, assert_no_associations

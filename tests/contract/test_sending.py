@@ -18,17 +18,17 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from dicom_proto.datasets import encode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError
-from dicom_proto.negotiation_items import UserIdentityNegotiation
-from dicom_proto.services.effects import END
-from dicom_proto.services.pipeline import NotStored
-from dicom_proto.services.sinks import Streamed
+from dicom_proto.handlers.sinks import Streamed
+from dicom_proto.offers.items import UserIdentityNegotiation
+from dicom_proto.programs.effects import END
+from dicom_proto.services.storage.pipeline import NotStored
 from dicom_proto.sop_class import CTImageStorage, MRImageStorage
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import trio as over_trio
-from dicom_transports._files import as_storable, read_object
+from dicom_transports._files.reading import as_storable, read_object
 from dicom_transports.blocking import AE, AssociationServer, evt
 from tests.contract.adapters import WAIT, make_ae
 from tests.contract.entities import Happened, dataset, dial, serving

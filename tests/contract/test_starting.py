@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dicom_transports._starting import Starter
+from dicom_transports._threads.starting import Starter
 
 
 class Life:

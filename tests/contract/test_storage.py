@@ -14,15 +14,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_proto.datasets import encode, file_preamble_and_meta
 from dicom_proto.dimse.messages import CStoreRQ
+from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.errors import InvalidSettingError
-from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.sinks import Refused, Sink, Streamed
-from dicom_proto.services.store import StoredObject
+from dicom_proto.handlers.event import RequestEvent
+from dicom_proto.handlers.sinks import Refused, Sink, Streamed
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage
-from dicom_transports import _files
-from dicom_transports._files import read_object
+from dicom_transports._files import reading as _files
+from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import AE, Association, evt
 from dicom_transports.storage import GroupCommit, store_in_file, store_to, sweep
 from tests.contract.adapters import WAIT, Peer, make_ae

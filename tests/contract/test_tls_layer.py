@@ -15,7 +15,7 @@ from dicom_proto.errors import InvalidSettingError
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.sop_class import Verification
 from dicom_proto.upper_layer import Association, build_offer
-from dicom_transports._tls import RECORD, TLSLayer
+from dicom_transports._socket.tls_layer import RECORD, TLSLayer
 from dicom_transports.tls import client_context, server_context
 from tests.contract import certificates
 from tests.contract.certificates import Authority

@@ -4,7 +4,7 @@ import ssl
 
 from attrs import define, field
 
-from dicom_transports._tls import TLSLayer
+from dicom_transports._socket.tls_layer import TLSLayer
 
 
 @define

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_proto.presentation import (
+from dicom_proto.offers.contexts import (
     BasicWorklistManagementPresentationContexts,
     QueryRetrievePresentationContexts,
     VerificationPresentationContexts,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydicom.data import get_testdata_file
 
-from dicom_proto.datasets import file_preamble_and_meta
+from dicom_proto.encoding.datasets import file_preamble_and_meta
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.sop_class import CTImageStorage
-from dicom_transports._files import FileObject, read_object
+from dicom_transports._files.reading import FileObject, read_object
 from tests.interop.storage import data_set_of
 
 CT = "CT_small.dcm"

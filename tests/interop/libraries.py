@@ -9,7 +9,8 @@ import pytest
 from attrs import frozen
 from pydicom.dataset import Dataset
 
-from dicom_proto import negotiation_items, sop_class
+from dicom_proto import sop_class
+from dicom_proto.offers import items as negotiation_items
 from dicom_transports import blocking
 from tests.contract.adapters import make_ae
 from tests.interop import peers

@@ -11,7 +11,7 @@ from attrs import Factory, define
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.sop_class import Verification
 from dicom_transports import blocking
-from dicom_transports._files import FileObject, safe_path
+from dicom_transports._files.reading import FileObject, safe_path
 from dicom_transports.blocking import AE, build_context, evt
 from tests.contract.adapters import make_ae
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_proto.negotiation_items import UserIdentityNegotiation
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,

@@ -12,9 +12,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.negotiation_items import AsynchronousOperationsWindowNegotiation
+from dicom_proto.offers.items import AsynchronousOperationsWindowNegotiation
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from dicom_transports._files import read_object
+from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import Association, AssociationServer, build_context, build_role, evt
 from tests.contract.adapters import ADAPTERS, make_ae
 from tests.interop import peers

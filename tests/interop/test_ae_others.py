@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_proto.sop_class import CTImageStorage, ModalityPerformedProcedureStep
-from dicom_transports._files import read_object
+from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import Association, build_context, build_role, evt
 from tests.contract.adapters import make_ae
 from tests.interop import peers

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from dicom_proto.datasets import decode
-from dicom_transports._files import FileObject, read_object
+from dicom_proto.encoding.datasets import decode
+from dicom_transports._files.reading import FileObject, read_object
 from tests.interop import peers
 from tests.interop.images import CT, contents, images, path_of, stored_in
 from tests.interop.storage import StorageSCP, echo_and_send

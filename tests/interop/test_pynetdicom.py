@@ -9,8 +9,8 @@ import pytest
 from attrs import frozen
 from pydicom.dataset import validate_file_meta
 
-from dicom_proto.datasets import decode, encode
-from dicom_transports._files import FileObject
+from dicom_proto.encoding.datasets import decode, encode
+from dicom_transports._files.reading import FileObject
 from dicom_transports.blocking import evt
 from tests.interop import peers
 from tests.interop.images import CT, Stored, contents, image, images, large_image, path_of, stored_in

@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from dicom_proto.datasets import encode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports.storage import sweep

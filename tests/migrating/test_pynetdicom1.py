@@ -10,14 +10,14 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 import dicom_proto.sop_class
+from dicom_proto.handlers.event import MessageView
 from dicom_proto.names import check_ae_title
-from dicom_proto.negotiation_items import (
+from dicom_proto.offers.items import (
     AsynchronousOperationsWindowNegotiation,
     SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
-from dicom_proto.services.event import MessageView
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,

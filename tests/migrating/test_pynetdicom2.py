@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 import dicom_proto
 from dicom_proto.errors import CommandSetError, DicomProtoError, NoContextError, PDUError, RemoteProtocolError
-from dicom_proto.negotiation_items import UserIdentityNegotiation
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.status import Category, Status, code_to_category
 from dicom_proto.upper_layer.events import AbortOrigin

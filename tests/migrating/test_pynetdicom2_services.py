@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
-from dicom_proto.datasets import decode
+from dicom_proto.application.dispatch import SCP_PROGRAMS
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CMoveRQ, CStoreRQ, NActionRQ
+from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.services.commitment import (
+from dicom_proto.programs.effects import Program
+from dicom_proto.programs.invoking import Invoking, Reply, invoke
+from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.performing import Answer, Performing
+from dicom_proto.programs.user_programs import scu_for, sop_classes
+from dicom_proto.services.management.commitment import (
     CommitmentProvider,
     CommitmentResult,
     Commitments,
@@ -16,17 +22,11 @@ from dicom_proto.services.commitment import (
     report_commitment,
     request_commitment,
 )
-from dicom_proto.services.dispatch import SCP_PROGRAMS
-from dicom_proto.services.echo import echo_scp, echo_scu
-from dicom_proto.services.effects import Program
-from dicom_proto.services.find import find_scp, find_scu
-from dicom_proto.services.get import get_scp, get_scu
-from dicom_proto.services.invoking import Invoking, Reply, invoke
-from dicom_proto.services.move import move_scp, move_scu
-from dicom_proto.services.own import scu_for, sop_classes
-from dicom_proto.services.peer import Peer
-from dicom_proto.services.performing import Answer, Performing
-from dicom_proto.services.store import store_object_scu, store_scp
+from dicom_proto.services.query import find_scp, find_scu
+from dicom_proto.services.retrieve.get import get_scp, get_scu
+from dicom_proto.services.retrieve.move import move_scp, move_scu
+from dicom_proto.services.storage.store import store_object_scu, store_scp
+from dicom_proto.services.verification import echo_scp, echo_scu
 from dicom_proto.sop_class import CTImageStorage, ModalityWorklistInformationFind, Verification
 from dicom_transports.blocking import AE, Association, evt
 from tests.contract.entities import CT_ROLES, FIND, GET, MOVE, ct, dataset, dial, entity, serving, statuses

@@ -11,8 +11,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_proto.negotiation_items import SOPClassExtendedNegotiation, UserIdentityNegotiation
-from dicom_proto.sides import ServiceUser
+from dicom_proto.application.service_user import ServiceUser
+from dicom_proto.offers.items import SOPClassExtendedNegotiation, UserIdentityNegotiation
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,

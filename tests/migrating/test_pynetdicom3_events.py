@@ -11,16 +11,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from dicom_proto.handlers.event import Event, RequestEvent
+from dicom_proto.handlers.kinds import EventKind
+from dicom_proto.handlers.registry import Bindable
+from dicom_proto.handlers.sinks import Streamed
 from dicom_proto.limits import Limits
-from dicom_proto.negotiation_items import (
+from dicom_proto.offers.items import (
     AsynchronousOperationsWindowNegotiation,
     SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
-from dicom_proto.services.event import Event, RequestEvent
-from dicom_proto.services.handlers import Bindable, EventKind
-from dicom_proto.services.sinks import Streamed
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,

@@ -11,15 +11,17 @@ from pynetdicom import dimse_messages, sop_class
 from pynetdicom import status as their_status
 
 import dicom_transports.blocking
-from dicom_proto import datasets, names, negotiation_items, presentation
+from dicom_proto import names
 from dicom_proto import sop_class as our_sop_class
-from dicom_proto.calls import code_to_status
+from dicom_proto.application.requests import code_to_status
 from dicom_proto.dimse import messages
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import CStoreRQ, decode_message, encode_message
+from dicom_proto.encoding import datasets
 from dicom_proto.errors import DataSetError, InvalidNameError
-from dicom_proto.negotiation_items import UserIdentityNegotiation
-from dicom_proto.presentation import (
+from dicom_proto.offers import contexts as presentation
+from dicom_proto.offers import items as negotiation_items
+from dicom_proto.offers.contexts import (
     ALL_TRANSFER_SYNTAXES,
     DEFAULT_TRANSFER_SYNTAXES,
     PresentationContext,
@@ -27,6 +29,7 @@ from dicom_proto.presentation import (
     StoragePresentationContexts,
     build_context,
 )
+from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.sop_class import CTImageStorage, StoredPrintStorage, Verification, service_class_of, uid_to_sop_class
 from dicom_proto.status import STATUSES, Category, Status, lookup

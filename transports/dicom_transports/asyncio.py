@@ -12,21 +12,21 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.presentation import build_context, build_role
-from dicom_proto.services import handlers as evt
-from dicom_proto.services.chunks import chunked
-from dicom_proto.services.effects import Effect, Program
-from dicom_proto.services.handlers import Handlers
+from dicom_proto.handlers import kinds as evt
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.offers.contexts import build_context, build_role
+from dicom_proto.programs.effects import Effect, Program
+from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._async import AsyncAssociation
-from dicom_transports._async_entity import AsyncAE, AsyncServer
-from dicom_transports._base import debug_logger
-from dicom_transports._loops import Group, Loop, Signal
-from dicom_transports._sockets import Address
-from dicom_transports._workers import Outcome, Worker
+from dicom_transports._entity import debug_logger
+from dicom_transports._socket.sockets import Address
+from dicom_transports._tasks.association import AsyncAssociation
+from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._threads.workers import Outcome, Worker
+from dicom_transports.loops import Group, Loop, Signal
 
 __all__ = [
     "AE",

@@ -14,21 +14,21 @@ from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import Final, Self
 
-from dicom_proto.presentation import PresentationContext, build_context, build_role
-from dicom_proto.services import handlers as evt
-from dicom_proto.services.chunks import chunked
-from dicom_proto.services.handlers import Bindable, Handlers
-from dicom_proto.services.pipeline import Sent
-from dicom_proto.services.shipment import Shipment
+from dicom_proto.handlers import kinds as evt
+from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
+from dicom_proto.services.storage.batch import Shipment
+from dicom_proto.services.storage.chunks import chunked
+from dicom_proto.services.storage.pipeline import Sent
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._base import AEBase, ServerBase, debug_logger
-from dicom_transports._errands import deliver
-from dicom_transports._sockets import Address, TLSArguments, accept, client_tls
-from dicom_transports._threads import Association
-from dicom_transports._waker import Waker
+from dicom_transports._entity import AEBase, ServerBase, debug_logger
+from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls
+from dicom_transports._tasks.errands import deliver
+from dicom_transports._threads.association import Association
+from dicom_transports._threads.waker import Waker
 
 __all__ = [
     "AE",

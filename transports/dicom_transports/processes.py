@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from dicom_proto.errors import InvalidSettingError
-from dicom_transports._sockets import Address, bind
+from dicom_transports._socket.sockets import Address, bind
 
 __all__ = ["Workers"]
 

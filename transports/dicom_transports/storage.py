@@ -16,13 +16,13 @@ from attrs import field, frozen
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.datasets import read_text
+from dicom_proto.encoding.datasets import read_text
 from dicom_proto.errors import InvalidSettingError
-from dicom_proto.services.event import RequestEvent
-from dicom_proto.services.sinks import Receiving, Sink
+from dicom_proto.handlers.event import RequestEvent
+from dicom_proto.handlers.sinks import Receiving, Sink
 from dicom_proto.status import Status
-from dicom_transports._durability import Committer, GroupCommit, sync_directories
-from dicom_transports._files import IncomingFile, Sync, safe_path, sweep
+from dicom_transports._files.durability import Committer, GroupCommit, sync_directories
+from dicom_transports._files.reading import IncomingFile, Sync, safe_path, sweep
 
 __all__ = ["Duplicates", "Durability", "GroupCommit", "store_in_file", "store_to", "sweep"]
 

@@ -6,8 +6,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from dicom_proto.services.matching import answer, matches
+from tests.proto.programs.script import dataset_of
 from tests.proto.rows import for_each
-from tests.proto.services.script import dataset_of
 
 CODE = dataset_of(CodeValue="A", CodingSchemeDesignator="99X")
 STEP = dataset_of(

@@ -24,14 +24,14 @@ from rich.table import Table
 
 import dicom_transports.asyncio
 import dicom_transports.blocking
-from dicom_proto.entity import ApplicationEntity
-from dicom_proto.face import AssociationFace
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.application.face import AssociationFace
+from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.presentation import PresentationContext, build_context
-from dicom_proto.services.handlers import EVT_C_STORE
+from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.sop_class import Verification
 from dicom_proto.status import code_to_category
-from dicom_transports._files import FileObject, read_object
+from dicom_transports._files.reading import FileObject, read_object
 from dicom_transports.storage import store_to
 
 FILES: Final = {

@@ -1,0 +1,1 @@
+"""One application entity: what it offers and accepts, its associations' lives, and each verb that users call."""

@@ -1,0 +1,109 @@
+"""An operation that this side invokes: request out, responses in. What every SCU program is made of."""
+
+from typing import Any
+
+from attrs import frozen
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.events import DataChunk, ResponseReceived
+from dicom_proto.dimse.messages import Request, Response
+from dicom_proto.dimse.routing import Key
+from dicom_proto.programs.effects import Program, Receive
+from dicom_proto.programs.peer import Peer
+from dicom_proto.status import Category, code_to_category
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+
+__all__ = ["Invoking", "Reply", "invoke"]
+
+
+@frozen
+class Reply:
+    """A response, and its data set as it was received: encoded in the transfer syntax of the context."""
+
+    response: Response
+    data: Buffer | None
+    context: AcceptedContext
+
+    @property
+    def category(self) -> Category:
+        """The category of its status."""
+        return code_to_category(self.response.status)
+
+
+class Invoking:
+    """One operation that the peer has been asked for.
+
+    Parameters
+    ----------
+    peer : Peer
+        Who is asked.
+    request : Request
+        For what; a message ID that is ``None`` is given out here.
+    context : AcceptedContext
+        The presentation context.
+    data : buffer, optional
+        The data set of the request, encoded.
+
+    Raises
+    ------
+    LocalProtocolError
+        If the request cannot be sent.
+    """
+
+    def __init__(self, peer: Peer, request: Request, context: AcceptedContext, data: Buffer | None = None) -> None:
+        self.peer = peer
+        self.context = context
+        self.key: Key = peer.send(request, context_id=context.context_id, data=data)
+        self.message_id = self.key[0]
+        self.is_over = False
+        self._operation = peer.connection.invoked[self.message_id]
+
+    def next_reply(self) -> Program[Reply | None]:
+        """Wait for the next response and the whole of its data set; ``None`` after the final one."""
+        if self.is_over:
+            return None
+        return (yield from self.reply())
+
+    def reply(self) -> Program[Reply]:
+        """Wait for a response that is known to come."""
+        received: ResponseReceived = self._arrived() or (yield Receive(self.key))
+        pieces: list[Buffer] = []
+        is_complete = not received.has_data
+        while not is_complete:
+            chunk: DataChunk = self._arrived() or (yield Receive(self.key))
+            pieces.append(chunk.data)
+            is_complete = chunk.last
+        reply = Reply(received.response, b"".join(pieces) if received.has_data else None, self.context)
+        if reply.category != Category.PENDING:
+            self.close()
+        return reply
+
+    def _arrived(self) -> Any:
+        """Return the next event if it is here already, as most often: then the driver has nothing to do."""
+        return self.peer.router.take(self.key)
+
+    def cancel(self) -> None:
+        """Ask the peer to end the operation (C-CANCEL); its final response still comes. After the end it does nothing.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it is none that can be cancelled: C-FIND, C-GET and C-MOVE can.
+        """
+        if self.peer.connection.invoked.get(self.message_id) is self._operation:
+            self.peer.connection.send_cancel(self.message_id)
+
+    def close(self) -> None:
+        """Take no more interest in the operation: what still comes is dropped. The second time it does nothing."""
+        if not self.is_over:  # later the message ID may stand for another operation
+            self.is_over = True
+            self.peer.router.close(self.key)
+
+
+def invoke(peer: Peer, request: Request, context: AcceptedContext, data: Buffer | None = None) -> Program[Reply]:
+    """Invoke an operation that has one response, and wait for it."""
+    invoking = Invoking(peer, request, context, data)
+    try:
+        return (yield from invoking.reply())
+    finally:
+        invoking.close()

@@ -1,0 +1,143 @@
+"""The peer at the other end of an association, as service programs see it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.messages import Request
+from dicom_proto.dimse.routing import Key, Router
+from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.limits import DEFAULT_LIMITS
+from dicom_proto.offers.contexts import PresentationContext
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+
+__all__ = ["Entity", "Peer"]
+
+
+class Entity(Protocol):
+    """What programs need of the application entity that they run in."""
+
+    @property
+    def scp_programs(self) -> Mapping[str, Callable[..., Any]]:
+        """What the user has bound to abstract syntaxes; see :mod:`dicom_proto.programs.user_programs`."""
+
+    @property
+    def scu_programs(self) -> Mapping[str, Callable[..., Any]]:
+        """The same for the other role."""
+
+    def offer(
+        self,
+        called_ae_title: str,
+        contexts: Sequence[PresentationContext],
+        *,
+        maximum_length: int | None,
+        items: Iterable[Any],
+    ) -> AAssociateRQ:
+        """Make the request for an association; see :meth:`dicom_proto.application.entity.ApplicationEntity.offer`."""
+
+
+class Peer:
+    """One association, seen from one side.
+
+    Parameters
+    ----------
+    connection : Connection
+        The association.
+    handlers : Handlers
+        What the user has bound to its events.
+    association : object
+        What handlers get as ``event.assoc``: the adapter's own object.
+    entity : Entity, optional
+        The application entity on this side; without it no other association can be dialled, and C-MOVE requests fail,
+        and the user has no programs of their own.
+    data_limit : int
+        Longest data set, in bytes, of a request that is kept in memory.
+
+    Attributes
+    ----------
+    read : callable
+        Returns what can be stored for what a user gave, by default the same: drivers that know about files read them
+        here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
+    is_strict : bool
+        Whether what a user calls raises an ``AssociationFailure`` if the association ends before the response, instead
+        of returning an empty status.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        handlers: Handlers,
+        association: Any = None,
+        *,
+        entity: Entity | None = None,
+        data_limit: int = DEFAULT_LIMITS.data_set,
+    ) -> None:
+        self.connection = connection
+        self.router = Router(connection)
+        self.handlers = handlers
+        self.association = association
+        self.entity = entity
+        self.data_limit = data_limit
+        self.read: Callable[[Any], Any] = _as_it_is
+        self.is_strict = False
+        self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
+
+    @property
+    def ae_title(self) -> str:
+        """The AE title of the peer as it stood in the association request; empty if it was blank."""
+        offer = self.connection.offer
+        if offer is None:
+            return ""
+        return offer.called_ae_title if self.connection.is_requestor else offer.calling_ae_title
+
+    def contexts(self, abstract_syntax: str, *, as_scu: bool = True) -> Iterator[AcceptedContext]:
+        """Yield the accepted contexts of an abstract syntax on which this side has a role (PS3.7 D.3.3.4)."""
+        is_requestor = self.connection.is_requestor
+        for context in self.connection.contexts.values():
+            scu, scp = (context.requestor_is_scu, context.requestor_is_scp)
+            if not is_requestor:
+                scu, scp = scp, scu
+            if context.abstract_syntax == abstract_syntax and (scu if as_scu else scp):
+                yield context
+
+    def context(self, abstract_syntax: str, *, as_scu: bool = True) -> AcceptedContext:
+        """Return the first accepted context of an abstract syntax on which this side has a role.
+
+        Raises
+        ------
+        NoContextError
+            If there is none; the message says what was accepted.
+        """
+        found = self._found.get((abstract_syntax, as_scu))
+        if found is not None:
+            return found
+        for context in self.contexts(abstract_syntax, as_scu=as_scu):
+            self._found[abstract_syntax, as_scu] = context
+            return context
+        accepted = sorted({context.abstract_syntax for context in self.connection.contexts.values()})
+        role = "SCU" if as_scu else "SCP"
+        raise NoContextError(
+            f"no presentation context for {abstract_syntax} with the {role} role was accepted; accepted are {accepted}"
+        )
+
+    def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Key:
+        """Send a request, and return the key under which its responses are received.
+
+        Raises
+        ------
+        LocalProtocolError
+            As ``Connection.send_request``, and if the message ID is that of an operation whose responses are still to
+            be asked for.
+        """
+        if request.message_id is not None and self.router.is_open((request.message_id, True)):
+            raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
+        key = (self.connection.send_request(request, context=context_id, data=data), True)
+        self.router.open(key)
+        return key
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,66 @@
+"""Queries (PS3.4 C.4.1, K.4.1, Q.4 and others; PS3.7 9.1.2): C-FIND."""
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from dicom_proto.dimse.messages import CFindRQ, Priority
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.handlers.kinds import EVT_C_FIND
+from dicom_proto.programs.effects import END, Drain, Program
+from dicom_proto.programs.invoking import Invoking
+from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.performing import Answer, Performing, as_pair
+from dicom_proto.status import Category
+
+__all__ = ["find_scp", "find_scu"]
+
+_SUCCESS: Final = Answer(0x0000)
+_CANCEL: Final = Answer(0xFE00)
+HANDLER_FAILED: Final = 0xC311
+_NOT_ENCODED: Final = Answer(0xC312)
+
+
+def find_scu(
+    peer: Peer, identifier: Dataset, query_model: str, *, message_id: int | None = None, priority: int = Priority.LOW
+) -> Invoking:
+    """Send a query; the replies, one Pending for each match, are asked for with ``next_reply``.
+
+    Raises
+    ------
+    LocalProtocolError
+        If no presentation context for the query model was accepted, or the identifier cannot be encoded.
+    """
+    context = peer.context(query_model)
+    request = CFindRQ(message_id=message_id, affected_sop_class_uid=query_model, priority=priority)
+    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+
+
+def find_scp(performing: Performing) -> Program[None]:
+    """Answer with what the handler of ``EVT_C_FIND`` yields: ``(status, identifier)`` for each match.
+
+    A Pending status goes on; any other, or the end of the handler, which is Success, is final. The identifier is a
+    Dataset or its encoded bytes. A cancelled query ends with FE00H before the handler is asked again.
+    """
+    data = yield from performing.receive_data()
+    matches = yield from performing.call_generator(EVT_C_FIND, data, failed=HANDLER_FAILED)
+    if isinstance(matches, Answer):
+        performing.respond(matches)
+        return
+    while not performing.notice_cancel():
+        item = yield from performing.pull(EVT_C_FIND, matches, failed=HANDLER_FAILED)
+        if item is END:
+            performing.respond(_SUCCESS)
+            return
+        status, identifier = as_pair(item)
+        answer = performing.read_status(status)
+        if answer.category != Category.PENDING:
+            performing.respond(answer)
+            return
+        encoded = performing.encode(identifier)
+        if encoded is None:
+            performing.respond(_NOT_ENCODED)
+            return
+        performing.respond(answer, encoded)
+        yield Drain()
+    performing.respond(_CANCEL)

@@ -1,0 +1,221 @@
+"""Retrieval to a third application entity (PS3.4 C.4.2 and others; PS3.7 9.1.4): C-MOVE."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from attrs import frozen
+from pydicom.dataset import Dataset
+
+from dicom_proto.dimse.messages import CMoveRQ, Priority
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.errors import InvalidNameError, LocalProtocolError
+from dicom_proto.handlers.kinds import EVT_C_MOVE
+from dicom_proto.names import check_ae_title
+from dicom_proto.offers.contexts import PresentationContext
+from dicom_proto.programs.effects import END, Dial, HangUp, Program, Run
+from dicom_proto.programs.invoking import Invoking, Reply
+from dicom_proto.programs.peer import Entity, Peer
+from dicom_proto.programs.performing import Answer, Performing
+from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
+from dicom_proto.services.storage.store import StoredObject, needed_contexts, store_object_scu
+from dicom_proto.upper_layer.failures import AssociationFailure
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+
+__all__ = ["move_scp", "move_scu"]
+
+_log = logging.getLogger("dicom_proto.services")
+
+_STATUSES: Final = Statuses(raised=0xC511, no_count=0xC513, too_many=0xC516)
+_NO_DESTINATION: Final = Answer(0xC514)
+_BAD_DESTINATION: Final = Answer(0xC515)
+_UNKNOWN_DESTINATION: Final = Answer(0xA801)
+_MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
+
+
+def move_scu(
+    peer: Peer,
+    identifier: Dataset,
+    move_destination: str,
+    query_model: str,
+    *,
+    message_id: int | None = None,
+    priority: int = Priority.LOW,
+) -> Invoking:
+    """Ask the peer to send objects to an application entity; the replies are asked for with ``next_reply``.
+
+    Raises
+    ------
+    LocalProtocolError
+        If no presentation context for the query model was accepted, the destination is no AE title, or the identifier
+        cannot be encoded.
+    """
+    context = peer.context(query_model)
+    request = CMoveRQ(
+        message_id=message_id,
+        affected_sop_class_uid=query_model,
+        move_destination=move_destination,
+        priority=priority,
+    )
+    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+
+
+def move_scp(performing: Performing) -> Program[None]:
+    """Send what the handler of ``EVT_C_MOVE`` yields to the move destination.
+
+    It first yields where that is: ``(host, port)``, or ``(host, port, options)`` with what pynetdicom's
+    ``AE.associate`` takes, or ``(None, None)`` if it does not know; then as for :func:`perform_sub_operations`. The
+    destination is dialled when the first object is there, and unless the options say which contexts to propose, they
+    are those that the objects need.
+    """
+    data = yield from performing.receive_data()
+    items = yield from performing.call_generator(EVT_C_MOVE, data, failed=_STATUSES.raised)
+    where = items
+    if not isinstance(items, Answer):
+        where = yield from performing.pull(EVT_C_MOVE, items, failed=_STATUSES.raised)
+    destination = _read_destination(performing, where)
+    if isinstance(destination, Answer):
+        performing.respond(destination)
+        return
+    line = _Line(performing, destination)
+    try:
+        yield from perform_sub_operations(performing, EVT_C_MOVE, items, line.store, _STATUSES)
+    except _UnreachableError as error:
+        _log.error("move destination %s cannot be reached: %s", destination.address, error)
+        performing.respond(error.answer)
+    yield from line.hang_up()
+
+
+class _UnreachableError(Exception):
+    """The first attempt to reach the move destination has failed."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        is_network = isinstance(cause, AssociationFailure | OSError)
+        self.answer = _UNKNOWN_DESTINATION if is_network else _BAD_DESTINATION
+
+
+@frozen(kw_only=True)
+class _Destination:
+    """Where objects are to be sent."""
+
+    address: tuple[str, int]
+    entity: Entity
+    ae_title: str
+    contexts: list[PresentationContext] | None  # None: what the objects need
+    maximum_length: int | None
+    items: list[Any]
+    options: Mapping[str, Any]
+
+    def offer(self, contexts: list[PresentationContext]) -> AAssociateRQ:
+        return self.entity.offer(self.ae_title, contexts, maximum_length=self.maximum_length, items=self.items)
+
+
+def _read_destination(performing: Performing, where: Any) -> _Destination | Answer:
+    """Read what a handler yielded first; if it is no destination, return the final answer."""
+    if isinstance(where, Answer):
+        return where
+    if where is END:
+        _log.error("the handler of %s has to yield the move destination first", EVT_C_MOVE)
+        return _NO_DESTINATION
+    match where:
+        case (None, None) | (None, None, _):
+            return _UNKNOWN_DESTINATION
+        case (str(host), int(port)):
+            options: dict[str, Any] = {}
+        case (str(host), int(port), Mapping() as given):
+            options = dict(given)
+        case _:
+            _log.error("the handler of %s has to yield (host, port), with options or without", EVT_C_MOVE)
+            return _BAD_DESTINATION
+    if performing.peer.entity is None:
+        _log.error("no association can be requested from here: the peer was made without an entity")
+        return _BAD_DESTINATION
+    try:
+        destination = _Destination(
+            address=(host, port),
+            entity=performing.peer.entity,
+            ae_title=options.pop("ae_title", None) or getattr(performing.request, "move_destination", ""),
+            contexts=options.pop("contexts", None),
+            maximum_length=options.pop("max_pdu", None),
+            items=list(options.pop("ext_neg", None) or ()),
+            options=options,
+        )
+        if destination.contexts is not None:
+            destination.offer(destination.contexts)
+    except Exception:  # noqa: BLE001 - whatever is wrong with what a user's function gave costs its own operation only
+        _log.exception("the options for the move destination cannot be used")
+        return _BAD_DESTINATION
+    return destination
+
+
+class _Line:
+    """The association with the move destination.
+
+    It is dialled when it is needed, and again if an object needs a context that has not been proposed, or if it was
+    lost; but no more once an attempt has failed.
+    """
+
+    def __init__(self, performing: Performing, destination: _Destination) -> None:
+        self._destination = destination
+        self._peer: Peer | None = None
+        self._proposed: dict[tuple[str, tuple[str, ...]], None] = {}
+        self._was_reached = False
+        self._is_lost = False
+        self._store = partial(
+            store_object_scu,
+            priority=priority_of(performing.request),
+            originator_ae_title=_valid_ae_title(performing.peer.ae_title),
+            originator_message_id=performing.message_id,
+        )
+
+    def store(self, stored: StoredObject) -> Program[Reply]:
+        """Store an object at the destination."""
+        needed = {} if self._destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
+        peer = self._peer
+        if peer is None or not needed.keys() <= self._proposed.keys():
+            peer = yield from self._dial(needed)
+        try:
+            reply: Reply = yield Run(self._store(peer, stored), peer)
+        except AssociationFailure:
+            yield from self.hang_up()
+            raise
+        return reply
+
+    def hang_up(self) -> Program[None]:
+        """End the association, if there is one."""
+        if self._peer is not None:
+            peer, self._peer = self._peer, None
+            yield HangUp(peer)
+
+    def _dial(self, needed: dict[tuple[str, tuple[str, ...]], None]) -> Program[Peer]:
+        if self._is_lost:
+            raise LocalProtocolError("the move destination cannot be reached any more")
+        proposed = self._proposed | needed
+        if len(proposed) > _MOST_CONTEXTS:
+            proposed = needed
+        contexts = self._destination.contexts
+        if contexts is None:
+            contexts = [PresentationContext(uid, transfer_syntaxes) for uid, transfer_syntaxes in proposed]
+        offer = self._destination.offer(contexts)
+        yield from self.hang_up()
+        try:
+            peer: Peer = yield Dial(self._destination.address, offer, self._destination.options)
+        except Exception as error:  # options that the driver cannot use among them
+            if not self._was_reached:
+                raise _UnreachableError(error) from error
+            self._is_lost = True
+            raise LocalProtocolError(f"the move destination cannot be reached any more: {error}") from error
+        self._was_reached = True
+        self._proposed = proposed
+        self._peer = peer
+        return peer
+
+
+def _valid_ae_title(title: str) -> str | None:
+    """Return an AE title of a peer if it may be sent."""
+    try:
+        return check_ae_title(title)
+    except InvalidNameError:
+        return None

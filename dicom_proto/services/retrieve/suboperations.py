@@ -1,0 +1,209 @@
+"""What C-GET and C-MOVE have in common: their C-STORE sub-operations, counted and reported (PS3.4 C.4.2, C.4.3)."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from attrs import frozen
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from dicom_proto.dimse.messages import Priority, Request
+from dicom_proto.errors import DicomProtoError
+from dicom_proto.handlers.kinds import EventKind
+from dicom_proto.names import is_valid_uid
+from dicom_proto.programs.effects import END, Call, Drain, Program
+from dicom_proto.programs.invoking import Reply
+from dicom_proto.programs.performing import Answer, Performing, as_pair
+from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.status import Category
+
+__all__ = ["Retrieval", "Statuses", "Store", "perform_sub_operations", "priority_of"]
+
+_log = logging.getLogger("dicom_proto.services")
+
+Store = Callable[[StoredObject], Program[Reply]]
+"""Performs one sub-operation: sends an object to where it is wanted."""
+
+_SUCCESS: Final = 0x0000
+_PENDING: Final = Answer(0xFF00)
+_CANCEL: Final = Answer(0xFE00)
+_INCOMPLETE: Final = 0xB000
+_NONE_PERFORMED: Final = 0xA702
+_MOST: Final = 0xFFFF  # that a counter can say
+_LONGEST_UI: Final = 0xFFFE  # of a UI element in explicit VR (PS3.5 6.2.2)
+
+
+@frozen(kw_only=True)
+class Statuses:
+    """The statuses by which a service tells what was wrong with its handler."""
+
+    raised: int
+    no_count: int
+    too_many: int
+
+
+def priority_of(request: Request) -> Priority:
+    """Return the priority of a request for its sub-operations; one that the peer made up counts as medium."""
+    priority = getattr(request, "priority", Priority.MEDIUM)
+    return priority if isinstance(priority, Priority) else Priority.MEDIUM
+
+
+class Retrieval:
+    """The sub-operations of one C-GET or C-MOVE: how many are still to be done, and what became of the others.
+
+    Parameters
+    ----------
+    performing : Performing
+        The C-GET or C-MOVE.
+    count : int
+        How many there will be.
+    """
+
+    def __init__(self, performing: Performing, count: int) -> None:
+        self._performing = performing
+        self.remaining = count
+        self.completed = 0
+        self.failed = 0
+        self.warning = 0
+        self._failed_uids: dict[str, None] = {}
+
+    def count(self, reply: Reply | None, sop_instance_uid: str) -> None:
+        """Count a sub-operation that is done; ``None`` is one that could not even be begun."""
+        match None if reply is None else reply.category:
+            case Category.SUCCESS:
+                self.remaining -= 1
+                self.completed += 1
+            case Category.WARNING:
+                self.remaining -= 1
+                self.warning += 1
+            case _:
+                self._count_failed(1, [sop_instance_uid])
+
+    def report(self) -> None:
+        """Tell the peer how far it is (Pending)."""
+        self._performing.respond(_PENDING, None, self._counters())
+
+    def conclude(self, answer: Answer, failed_uids: Iterable[str] = ()) -> None:
+        """Send the final response.
+
+        Parameters
+        ----------
+        answer : Answer
+            How it ended. What Success becomes is up to the sub-operations, and all but Cancel mean that those which
+            remain will never be done: they have failed.
+        failed_uids : iterable of str
+            SOP Instances that the handler has given up.
+        """
+        given_up = [uid for uid in failed_uids if uid not in self._failed_uids]
+        lost = self.remaining if answer.category != Category.CANCEL else min(self.remaining, len(given_up))
+        self._count_failed(lost, given_up)
+        if answer.category == Category.SUCCESS:
+            answer = Answer(self._outcome(), answer.fields)
+        failed_list = self._failed_list() if self.failed and answer.category != Category.UNKNOWN else None
+        counters = self._counters()
+        if answer.category != Category.CANCEL:
+            del counters["number_of_remaining_suboperations"]
+        if self.failed and failed_list is None:
+            del counters["number_of_failed_suboperations"]  # it is never said without the list
+        self._performing.respond(answer, failed_list, counters)
+
+    def _count_failed(self, count: int, uids: Iterable[str]) -> None:
+        self.remaining -= count
+        self.failed += count
+        self._failed_uids.update(dict.fromkeys(filter(is_valid_uid, uids)))
+
+    def _outcome(self) -> int:
+        """Return the status of an operation that ran to its end (PS3.4 C.4.2.1.5, C.4.3.1.4)."""
+        if not (self.failed or self.warning):
+            return _SUCCESS
+        return _INCOMPLETE if self.completed or self.warning else _NONE_PERFORMED
+
+    def _counters(self) -> dict[str, int]:
+        return {
+            "number_of_remaining_suboperations": self.remaining,
+            "number_of_completed_suboperations": self.completed,
+            "number_of_failed_suboperations": self.failed,
+            "number_of_warning_suboperations": self.warning,
+        }
+
+    def _failed_list(self) -> bytes | None:
+        """Encode the Failed SOP Instance UID List; it is empty if nobody knows which ones they were."""
+        value = "\\".join(self._failed_uids).encode("ascii")
+        identifier = Dataset()
+        if len(value) > _LONGEST_UI:
+            identifier.add_new("FailedSOPInstanceUIDList", "UN", value)
+        else:
+            identifier.FailedSOPInstanceUIDList = list(self._failed_uids)
+        return self._performing.encode(identifier)
+
+
+def perform_sub_operations(
+    performing: Performing, kind: EventKind, iterator: Any, store: Store, statuses: Statuses
+) -> Program[None]:
+    """Store what a handler yields, object by object, and send the responses of the C-GET or C-MOVE.
+
+    The handler first yields how many objects there are, then for each of them ``(status, object)`` with a Pending
+    status; see :meth:`StoredObject.of` for what an object may be, and ``Peer.read`` for what else. Any other status
+    ends the operation before all is done; with Cancel, Failure and Warning may go a Dataset with the Failed SOP
+    Instance UID List. An object that cannot be read or sent, or that the peer does not take, fails for itself. A
+    cancelled operation ends with FE00H before the next sub-operation.
+    """
+    count = _read_count(kind, (yield from performing.pull(kind, iterator, failed=statuses.raised)), statuses)
+    if isinstance(count, Answer):
+        performing.respond(count)
+        return
+    retrieval = Retrieval(performing, count)
+    while retrieval.remaining:
+        if performing.notice_cancel():
+            retrieval.conclude(_CANCEL)
+            return
+        item = yield from performing.pull(kind, iterator, failed=statuses.raised)
+        if item is END:
+            _log.error("the handler of %s has ended with %d objects to come", kind, retrieval.remaining)
+            break
+        status, value = as_pair(item)
+        answer = performing.read_status(status)
+        if answer.category != Category.PENDING:
+            retrieval.conclude(answer, _named_as_failed(value))
+            return
+        yield from _perform_one(performing, retrieval, store, value)
+        retrieval.report()
+        yield Drain()
+    else:  # let the handler run to its end
+        if (yield from performing.pull(kind, iterator, failed=statuses.raised)) is not END:
+            _log.warning("what the handler of %s does after its last object makes no difference", kind)
+    retrieval.conclude(Answer(_SUCCESS))
+
+
+def _read_count(kind: EventKind, item: Any, statuses: Statuses) -> int | Answer:
+    """Read how many sub-operations a handler has announced; if that is no number, return the final answer."""
+    if isinstance(item, Answer):
+        return item
+    if not isinstance(item, int) or isinstance(item, bool) or item < 0:
+        _log.error("the handler of %s has to yield how many sub-operations there will be", kind)
+        return Answer(statuses.no_count)
+    if item > _MOST:
+        _log.error("the handler of %s wants %d sub-operations: no more than 65535 can be counted", kind, item)
+        return Answer(statuses.too_many)
+    return item
+
+
+def _perform_one(performing: Performing, retrieval: Retrieval, store: Store, value: object) -> Program[None]:
+    """Store one object and count it, whatever comes of it."""
+    uid, reply = "", None
+    try:
+        stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_quick=True)))
+        uid = stored.sop_instance_uid
+        reply = yield from store(stored)
+    except (DicomProtoError, OSError) as error:
+        if not performing.is_outstanding:
+            raise
+        _log.error("the sub-operation for %s failed: %s", uid or "an object", error)
+    retrieval.count(reply, uid)
+
+
+def _named_as_failed(value: object) -> list[str]:
+    """Return the Failed SOP Instance UID List of a Dataset that a handler gave with its last status."""
+    uids = value.get("FailedSOPInstanceUIDList", None) if isinstance(value, Dataset) else None
+    return list(map(str, uids)) if isinstance(uids, MultiValue) else [str(uids)] if uids else []

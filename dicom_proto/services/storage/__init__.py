@@ -1,0 +1,1 @@
+"""Storage (PS3.4 Annex B): one object, its pieces, many over one association, many over several."""

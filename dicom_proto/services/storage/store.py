@@ -1,0 +1,495 @@
+"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final, Self, TypeAlias, cast
+
+from attrs import evolve, field, frozen
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_description
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import decompress as decompress_pixel_data
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.events import DataChunk
+from dicom_proto.dimse.messages import CStoreRQ, Priority
+from dicom_proto.encoding.datasets import FileMeta, decode, encode, read_file_meta
+from dicom_proto.encoding.structure import DEFLATED
+from dicom_proto.errors import (
+    DataSetError,
+    InvalidNameError,
+    LocalProtocolError,
+    MissingElementError,
+    NoContextError,
+)
+from dicom_proto.handlers.kinds import EVT_C_STORE
+from dicom_proto.handlers.registry import Binding
+from dicom_proto.handlers.sinks import Receiving, Refused
+from dicom_proto.programs.effects import Call, Program, Receive
+from dicom_proto.programs.invoking import Invoking, Reply
+from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.performing import Performing
+from dicom_proto.services.storage.chunks import is_chunked, store_chunked
+from dicom_proto.status import Category, Status
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+
+__all__ = [
+    "Storable",
+    "StoredObject",
+    "begin_store",
+    "choose_context",
+    "fit_object",
+    "needed_contexts",
+    "no_context_for",
+    "store_object_scu",
+    "store_scp",
+]
+
+_log = logging.getLogger("dicom_proto.services")
+
+HANDLER_FAILED: Final = 0xC211
+
+# Between these an object can be converted, in the order in which that is liked best (PS3.5 Annex A).
+_UNCOMPRESSED: Final[tuple[str, ...]] = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
+
+
+@frozen(kw_only=True)
+class StoredObject:
+    """A SOP Instance, as it lies somewhere.
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid : str
+        What it is.
+    transfer_syntax : str or None
+        The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
+        compressed.
+    data : buffer or Dataset
+        The data set: encoded, or decoded. Encoded it is of even length, unless it is deflated: such a file may lack the
+        byte that pads it (PS3.5 A.5), which it then gets when it is sent.
+    name : str, optional
+        Where it lies, for messages: the name of a file.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str | None
+    data: Buffer | Dataset
+    name: str | None = field(default=None, eq=False)
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Return what somebody wants stored.
+
+        Parameters
+        ----------
+        value : StoredObject, Dataset, bytes, bytearray, memoryview or tuple
+            A Dataset states its transfer syntax in its ``file_meta``, or remembers how it was read. A buffer is the
+            content of a DICOM file (PS3.10 7), whose data set is sent as it is. A tuple is such a data set, as a
+            buffer, behind its File Meta Information: a ``FileMetaDataset`` or a
+            :class:`~dicom_proto.encoding.datasets.FileMeta`.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it is something else, or does not say which SOP Instance it is.
+        """
+        match value:
+            case cls():
+                return value
+            case Dataset():
+                return cls._of_dataset(value)
+            case bytes() | bytearray() | memoryview():
+                return cls.of_file(cast(FileMeta, read_file_meta(value, complete=True)), value)
+            case (FileMeta() as meta, (bytes() | bytearray() | memoryview()) as data):
+                return cls.of_file(evolve(meta, data_offset=0), data)
+            case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
+                return cls._of_meta(meta, data)
+            case _:
+                raise LocalProtocolError(
+                    f"{type(value).__name__} cannot be stored: a Dataset, a DICOM file's content, or its File Meta"
+                    " Information and its data set can"
+                )
+
+    @classmethod
+    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None) -> Self:
+        """Return the object in a file: what its head says, its content, and its name."""
+        return cls(
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax=meta.transfer_syntax,
+            data=memoryview(content)[meta.data_offset :],
+            name=name,
+        )
+
+    @classmethod
+    def _of_dataset(cls, dataset: Dataset) -> Self:
+        sop_class, sop_instance = _needed_uids(dataset, "SOPClassUID", "SOPInstanceUID")
+        meta: Any = getattr(dataset, "file_meta", None) or {}
+        stated = meta.get("TransferSyntaxUID", None) or _READ_AS.get(dataset.original_encoding)
+        return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=dataset)
+
+    @classmethod
+    def _of_meta(cls, meta: Dataset, data: Buffer) -> Self:
+        keywords = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+        sop_class, sop_instance, stated = _needed_uids(meta, *keywords)
+        return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
+
+    def __str__(self) -> str:
+        return self.name or f"SOP Instance {self.sop_instance_uid}"
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether its transfer syntax is none of the four that are not."""
+        return self.transfer_syntax is not None and self.transfer_syntax not in _UNCOMPRESSED
+
+    def transfer_syntaxes(self, *, decompress: bool = False) -> tuple[str, ...]:
+        """Return those in which it can be sent, its own first.
+
+        Parameters
+        ----------
+        decompress : bool
+            Whether a compressed one may be decompressed; otherwise it is sent only as it is.
+        """
+        own = self.transfer_syntax or ExplicitVRLittleEndian
+        if self.is_compressed and not decompress:
+            return (own,)
+        return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
+
+    def is_encoded_in(self, transfer_syntax: str) -> bool:
+        """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
+        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_unpadded
+
+    def encode(self, transfer_syntax: str) -> Buffer:
+        """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
+
+        Deflated ones of odd length are copied, and padded with a NULL byte (PS3.5 A.5). A compressed one is
+        decompressed for another transfer syntax, by the decoders that pydicom finds installed.
+        The Dataset of the caller stays as it is.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it cannot be encoded in it.
+        """
+        if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
+            return b"".join((self.data, b"\0")) if self._is_unpadded else self.data
+        try:
+            if self.is_compressed and self.transfer_syntax != transfer_syntax:
+                return encode(self._decompress(), transfer_syntax)
+            return encode(self.decode(), transfer_syntax)
+        except (LocalProtocolError, DataSetError) as error:
+            raise LocalProtocolError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+
+    @property
+    def _is_unpadded(self) -> bool:
+        return self.transfer_syntax in DEFLATED and not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+
+    def decode(self) -> Dataset:
+        """Return the data set decoded: if it was so already, the same one.
+
+        Raises
+        ------
+        DataSetError
+            If the data is not a data set in its transfer syntax.
+        LocalProtocolError
+            If it states none, or one that is not known.
+        """
+        if isinstance(self.data, Dataset):
+            return self.data
+        if self.transfer_syntax is None:
+            raise LocalProtocolError("an encoded object has to state its transfer syntax")
+        return decode(self.data, self.transfer_syntax)
+
+    def _decompress(self) -> Dataset:
+        """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
+        own = self.transfer_syntax or ""
+        dataset = decode(encode(self.data, own) if isinstance(self.data, Dataset) else self.data, own)
+        if "PixelData" not in dataset:
+            return dataset
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = UID(own)
+        try:
+            return decompress_pixel_data(dataset, generate_instance_uid=False)
+        except Exception as error:  # of any of several libraries
+            raise LocalProtocolError(f"its {_named(own)} cannot be decompressed: {error}") from error
+
+
+def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
+    """Return the values of elements that have to be there."""
+    uids = [str(dataset.get(keyword, None) or "") for keyword in keywords]
+    if not all(uids):
+        missing = [dictionary_description(keyword) for keyword, uid in zip(keywords, uids, strict=True) if not uid]
+        raise MissingElementError(f"a {type(dataset).__name__} without {' and '.join(missing)} cannot be stored")
+    return uids
+
+
+def _named(uid: str) -> str:
+    name = UID(uid, IGNORE).name
+    return uid if name == uid else f"{name} ({uid})"
+
+
+_READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+
+Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
+"""What can be stored; see :meth:`StoredObject.of`."""
+
+
+def choose_context(
+    stored: StoredObject, contexts: Iterable[AcceptedContext], *, decompress: bool = False
+) -> AcceptedContext:
+    """Choose the context on which an object is sent: one that takes it as it is, or one that it can be converted for.
+
+    Parameters
+    ----------
+    stored : StoredObject
+        The object.
+    contexts : iterable of AcceptedContext
+        Those of its SOP class that may be used.
+    decompress : bool
+        Whether it may be decompressed.
+
+    Raises
+    ------
+    NoContextError
+        If none will do; the message says what was accepted.
+    """
+    accepted = {context.transfer_syntax: context for context in reversed(tuple(contexts))}
+    for transfer_syntax in stored.transfer_syntaxes(decompress=decompress):
+        if transfer_syntax in accepted:
+            return accepted[transfer_syntax]
+    raise no_context_for(stored, accepted)
+
+
+def no_context_for(stored: StoredObject, accepted: Iterable[str] = ()) -> NoContextError:
+    """Return the error that says which object cannot be sent, what it is in, and in what the peer would take it."""
+    others = sorted(accepted)
+    own = "" if stored.transfer_syntax is None else f" in {_named(stored.transfer_syntax)}"
+    words = ", ".join(map(_named, others)) or "none"
+    hint = "; it could be decompressed" if stored.is_compressed and not set(others).isdisjoint(_UNCOMPRESSED) else ""
+    return NoContextError(
+        f"no presentation context was accepted for {stored}{own}:"
+        f" what the peer accepts for {_named(stored.sop_class_uid)} is {words}{hint}"
+    )
+
+
+def needed_contexts(stored: StoredObject, *, decompress: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the contexts to propose for an object, each as abstract syntax and transfer syntaxes.
+
+    There is one for the object as it is, and another to convert it for, unless it is compressed and has to stay so.
+    """
+    own, *others = stored.transfer_syntaxes(decompress=decompress)
+    common = tuple(uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if uid in others)
+    return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
+
+
+def fit_object(
+    peer: Peer, value: Storable, *, contexts: Iterable[AcceptedContext] | None = None, decompress: bool = False
+) -> Program[StoredObject]:
+    """Return an object in the encoding in which it can be sent, converted aside: that may take its time.
+
+    Parameters
+    ----------
+    peer : Peer
+        Where to.
+    value : StoredObject, Dataset, buffer or tuple
+        What; see :meth:`StoredObject.of`.
+    contexts : iterable of AcceptedContext, optional
+        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
+    decompress : bool
+        Whether it may be decompressed.
+
+    Raises
+    ------
+    LocalProtocolError
+        If it cannot be sent: there is no context, it cannot be converted.
+    """
+    stored = StoredObject.of(value)
+    usable = peer.contexts(stored.sop_class_uid) if contexts is None else contexts
+    syntax = choose_context(stored, usable, decompress=decompress).transfer_syntax
+    if stored.is_encoded_in(syntax):
+        return stored
+    return evolve(stored, transfer_syntax=syntax, data=(yield Call(stored.encode, (syntax,))))
+
+
+def begin_store(
+    peer: Peer,
+    stored: StoredObject,
+    *,
+    contexts: Iterable[AcceptedContext] | None = None,
+    message_id: int | None = None,
+    priority: int = Priority.LOW,
+    originator_ae_title: str | None = None,
+    originator_message_id: int | None = None,
+) -> Invoking:
+    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
+    context = choose_context(stored, peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    request = CStoreRQ(
+        message_id=message_id,
+        affected_sop_class_uid=stored.sop_class_uid,
+        priority=priority,
+        affected_sop_instance_uid=stored.sop_instance_uid,
+        move_originator_application_entity_title=originator_ae_title,
+        move_originator_message_id=originator_message_id,
+    )
+    return Invoking(peer, request, context, stored.encode(context.transfer_syntax))
+
+
+def store_object_scu(
+    peer: Peer,
+    value: Storable,
+    *,
+    contexts: Iterable[AcceptedContext] | None = None,
+    message_id: int | None = None,
+    priority: int = Priority.LOW,
+    originator_ae_title: str | None = None,
+    originator_message_id: int | None = None,
+) -> Program[Reply]:
+    """Store one object at the peer: choose its context, encode it, send it, and wait for the response.
+
+    Parameters
+    ----------
+    peer : Peer
+        Where to.
+    value : StoredObject, Dataset, buffer or tuple
+        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
+    contexts : iterable of AcceptedContext, optional
+        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
+    message_id : int, optional
+        The message ID; ``None`` to be given one.
+    priority : int
+        The priority.
+    originator_ae_title, originator_message_id
+        Whose C-MOVE asked for it, and which (PS3.7 9.1.1.1.6).
+
+    Raises
+    ------
+    LocalProtocolError
+        If it cannot be stored: no context, not encodable, UIDs that may not be sent.
+    """
+    invoking = begin_store(
+        peer,
+        StoredObject.of(value),
+        contexts=contexts,
+        message_id=message_id,
+        priority=priority,
+        originator_ae_title=originator_ae_title,
+        originator_message_id=originator_message_id,
+    )
+    try:
+        return (yield from invoking.reply())
+    finally:
+        invoking.close()
+
+
+def store_scp(performing: Performing) -> Program[None]:
+    """Answer with the status that the handler of ``EVT_C_STORE`` returns for the object; C211H if it raises.
+
+    What a :class:`~dicom_proto.handlers.sinks.Sink`, or a handler that is
+    :func:`~dicom_proto.services.storage.chunks.chunked`, is bound for is not kept in memory.
+    """
+    binding = performing.peer.handlers.binding(EVT_C_STORE)
+    if binding is not None and binding.sink is not None:
+        yield from _store_in(binding, performing, is_quick=binding.sink.is_quick)
+        return
+    if binding is not None and is_chunked(binding.handler):
+        performing.respond((yield from store_chunked(performing, binding, failed=HANDLER_FAILED)))
+        return
+    data = yield from performing.receive_pieces()
+    result = yield from performing.call(EVT_C_STORE, data, failed=HANDLER_FAILED)
+    performing.respond(performing.read_status(result))
+
+
+class _Opening:
+    """Has a sink opened, and what that gave discarded: also if the driver is cancelled before it can hand it over."""
+
+    def __init__(self, sink: Binding) -> None:
+        self.receiving: Receiving | None = None
+        self._sink = sink
+
+    def open(self, *arguments: Any) -> Receiving:
+        receiving: Receiving = self._sink.handler(*arguments)
+        self.receiving = receiving
+        return receiving
+
+    def discard(self) -> None:
+        if self.receiving is None:
+            return
+        try:
+            self.receiving.discard()
+        except Exception:  # noqa: BLE001 - it is somebody else's, and the answer or the abort still has to go out
+            _log.exception("a sink raised when an object was discarded")
+
+
+def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Program[None]:
+    """Let a sink take the data set as it arrives, and answer with what it says."""
+    opening = _Opening(sink)
+    chunk: DataChunk | None = None
+    try:
+        event = performing.event(EVT_C_STORE, None)
+        receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
+        opening.receiving = receiving
+        while chunk is None or not chunk.last:
+            chunks = _arrived(performing, (yield Receive(performing.key)))
+            chunk = chunks[-1]
+            yield Call(_write, (receiving, chunks), is_quick=True)
+        result = yield Call(receiving.finish, (), is_quick)
+        opening.receiving = None
+    except Exception as error:
+        if not performing.is_outstanding:
+            raise
+        result = _refusal(error)
+    finally:
+        opening.discard()
+    answer = performing.read_status(result)
+    while answer.category != Category.FAILURE and (chunk is None or not chunk.last):
+        chunk = yield Receive(performing.key)  # only a Failure may be answered before that (PS3.7 9.1.1.2)
+    performing.respond(answer)
+
+
+def _arrived(performing: Performing, chunk: DataChunk) -> list[DataChunk]:
+    """Return a piece and those behind it that are here already: an effect for each would cost more than to write it."""
+    chunks = [chunk]
+    while not chunks[-1].last and (more := performing.peer.router.next_event(performing.key)) is not None:
+        chunks.append(cast(DataChunk, more))  # a request is followed by nothing else
+    return chunks
+
+
+def _write(receiving: Receiving, chunks: list[DataChunk]) -> None:
+    for chunk in chunks:
+        receiving.write(chunk.data)
+
+
+def _refusal(error: Exception) -> Any:
+    """Return the status for an object that a sink has failed to take (PS3.4 Table B.2-1, PS3.7 C.5.12)."""
+    match error:
+        case Refused():
+            _log.info("an object is not wanted")
+            return error.status
+        case OSError() | MemoryError():  # without the name of the file, which may be that of a patient
+            reason, status = getattr(error, "strerror", None) or type(error).__name__, Status.OUT_OF_RESOURCES
+        case DataSetError():
+            reason, status = str(error), Status.UNABLE_TO_PROCESS
+        case InvalidNameError():
+            reason, status = str(error), Status.INVALID_SOP_INSTANCE
+        case _:
+            _log.error("a sink raised: the answer is %04XH", HANDLER_FAILED, exc_info=error)
+            return HANDLER_FAILED
+    _log.error("an object cannot be stored (%s): the answer is %04XH", reason, status)
+    return status

@@ -1,0 +1,1 @@
+"""Unified Procedure Steps (PS3.4 Annex CC): requests, states, and the store of an SCP."""

@@ -1,0 +1,429 @@
+"""C-MOVE in both roles."""
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.dimse.events import DataChunk, RequestReceived
+from dicom_proto.dimse.messages import CMoveRQ, CStoreRSP, Priority
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.errors import LocalProtocolError
+from dicom_proto.handlers.kinds import EVT_C_MOVE
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.offers.contexts import build_context
+from dicom_proto.programs.effects import Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.programs.invoking import Reply
+from dicom_proto.programs.peer import Peer
+from dicom_proto.services.retrieve.move import move_scu
+from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.upper_layer.events import AbortOrigin
+from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
+from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.programs.script import (
+    CANCEL,
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    MR,
+    PENDING,
+    STUDY_MOVE,
+    Said,
+    Scene,
+    Script,
+    Task,
+    carry,
+    connected,
+    data_set,
+    dataset_of,
+    decoded,
+    offer_of,
+    statuses,
+    unencodable,
+)
+from tests.proto.rows import for_each
+from tests.proto.services.retrieve.test_get import counters, failed_uids, image, yields
+from tests.proto.wire import sent
+
+IDENTIFIER = data_set(PatientID="1")
+ABORTED = AssociationAborted(AbortOrigin.TRANSPORT, 0, None)
+THERE = ("there", 104)
+DESTINATION = "DESTINATION"
+
+
+def request(destination: str = DESTINATION, priority: int = Priority.HIGH) -> CMoveRQ:
+    return CMoveRQ(affected_sop_class_uid=STUDY_MOVE, move_destination=destination, priority=priority)
+
+
+def stored(number: int = 1, transfer_syntax: str = EXPLICIT, sop_class: str = CT) -> StoredObject:
+    return StoredObject(
+        sop_class_uid=sop_class,
+        sop_instance_uid=f"1.2.{number}",
+        transfer_syntax=transfer_syntax,
+        data=encode(image(number), EXPLICIT),
+    )
+
+
+def moves(where: Any, *items: Any, count: Any = None) -> Callable[[Any], Iterator[Any]]:
+    def handler(event: Any) -> Iterator[Any]:
+        yield where
+        yield from yields(*items, count=count)(event)
+
+    return handler
+
+
+class Moving(Scene):
+    """A requestor that asks for a C-MOVE, and a driver that reaches the destination, or does not."""
+
+    def __init__(
+        self,
+        *handler: Any,
+        entity: ApplicationEntity | None = ApplicationEntity("MOVER"),  # noqa: B008 - nobody changes it
+        dials: Any = (),
+        answers: Any = (),
+        refused: Any = (),
+        **how: Any,
+    ) -> None:
+        bindings = [(EVT_C_MOVE, *handler)] if handler else []
+        super().__init__(bindings=bindings, offer=offer_of(STUDY_MOVE), entity=entity, **how)
+        self.refused = refused
+        self.dials: Iterator[Exception | None] = iter(dials)  # what goes wrong with each attempt
+        self.answers: Iterator[int | Exception] = iter(answers)
+        self.dialled: list[Dial] = []
+        self.stored: list[Any] = []
+        self.hung_up = 0
+        self.before_store: Callable[[], None] = lambda: None
+
+    def move(self) -> list[Said]:
+        return self.finish(Moved(self, self.script(self.arrive(request(), IDENTIFIER)).program))
+
+    def dial(self, effect: Dial) -> Peer:
+        self.dialled.append(effect)
+        error = next(self.dials, None)
+        if error is not None:
+            raise error
+        ends = connected(effect.offer, refused=self.refused)
+        return Peer(ends[0], Handlers(), ends[1])
+
+    def store(self, program: Any, peer: Peer) -> Any:
+        """Run the program of a sub-operation; the destination answers."""
+        self.before_store()
+        script: Script[Reply] = Script(program)
+        key = script.expect(Receive).key
+        there = peer.association
+        carry(peer.connection, there)
+        received, *_ = [event for event in iter(there.next_event, None) if isinstance(event, RequestReceived)]
+        self.stored.append(received.request)
+        status = next(self.answers, 0)
+        if isinstance(status, Exception):
+            return script.fail_at_last(status)
+        there.send_response(CStoreRSP(message_id_being_responded_to=key[0], status=status))
+        carry(peer.connection, there)
+        return script.end(peer.router.next_event(key))
+
+    def proposed(self) -> list[list[tuple[str, tuple[str, ...]]]]:
+        return [
+            [(context.abstract_syntax, context.transfer_syntaxes) for context in dial.offer.presentation_contexts]
+            for dial in self.dialled
+        ]
+
+
+class Moved(Task):
+    """Performs a C-MOVE there."""
+
+    def __init__(self, scene: Moving, program: Program[None]) -> None:
+        self.scene = scene
+        super().__init__(scene.peer, program)
+
+    def perform(self, effect: Effect) -> Generator[None, None, Any]:
+        match effect:
+            case Dial():
+                return self.scene.dial(effect)
+            case Run(program, peer):
+                return self.scene.store(program, peer)
+            case HangUp():
+                self.scene.hung_up += 1
+                return None
+        return (yield from super().perform(effect))
+
+
+# --- SCU --------------------------------------------------------------------------------------------------------------
+
+
+def test_scu_sends_the_identifier() -> None:
+    one, other = connected(offer_of((STUDY_MOVE, EXPLICIT)))
+    identifier = dataset_of(PatientID="1")
+    invoking = move_scu(Peer(one, Handlers()), identifier, "THERE", STUDY_MOVE, message_id=5, priority=Priority.HIGH)
+    other.receive_data(sent(one), now=0)
+    received, chunk = other.next_event(), other.next_event()
+    assert isinstance(received, RequestReceived)
+    assert isinstance(chunk, DataChunk)
+    assert received.request == CMoveRQ(
+        message_id=5, affected_sop_class_uid=STUDY_MOVE, move_destination="THERE", priority=Priority.HIGH
+    )
+    assert decoded(bytes(chunk.data), EXPLICIT) == identifier
+    assert invoking.key == (5, True)
+
+
+def test_scu_refuses_what_cannot_be_sent() -> None:
+    one, _ = connected(offer_of((STUDY_MOVE, EXPLICIT)))
+    peer = Peer(one, Handlers())
+    for arguments in (
+        (dataset_of(), "THERE", CT),
+        (unencodable(), "THERE", STUDY_MOVE),
+        (dataset_of(PatientID="1"), "", STUDY_MOVE),
+    ):
+        with pytest.raises(LocalProtocolError):
+            move_scu(peer, *arguments)
+    assert not one.invoked
+
+
+# --- SCP --------------------------------------------------------------------------------------------------------------
+
+
+def test_scp_effects() -> None:
+    here = Moving(lambda _: ())
+    script = here.ask(request(), IDENTIFIER)
+    script.expect(Receive)
+    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    assert call.arguments[0].move_destination == DESTINATION
+    items = iter(())
+    script.expect(Pull, items)
+    assert script.expect(Pull, THERE).iterator is items
+    script.expect(Pull, 2)
+    read = script.expect(Call, (PENDING, "1.dcm"))
+    assert (read.arguments, read.is_quick) == (("1.dcm",), True)
+    dial = script.expect(Dial, stored())
+    assert (dial.address, dial.options) == (THERE, {})
+    assert (dial.offer.called_ae_title, dial.offer.calling_ae_title) == (DESTINATION, "MOVER")
+    peer = Peer(connected(dial.offer)[0], Handlers())
+    run = script.expect(Run, peer)
+    assert run.peer is peer
+    store: Script[Reply] = Script(run.program)
+    store.expect(Receive)
+    invoked = peer.connection.invoked[1].request
+    assert invoked.priority == Priority.HIGH  # type: ignore[attr-defined]
+    assert invoked.move_originator_application_entity_title == "CALLING"  # type: ignore[attr-defined]
+    assert invoked.move_originator_message_id == 1  # type: ignore[attr-defined]
+    script.expect(Drain, Reply(CStoreRSP(message_id_being_responded_to=1, status=0), None, peer.connection.contexts[1]))
+    script.expect(Pull)
+    script.expect(HangUp, (CANCEL, None))
+    *_, last = here.replies()
+    assert (last[0].status, counters(last)) == (CANCEL, (1, 1, 0, 0))
+    script.end()
+
+
+@for_each("reached", range(1, 9))
+def test_scp_at_the_end_of_the_association(reached: int) -> None:
+    here = Moving(lambda _: ())
+    script = here.ask(request(), IDENTIFIER)
+    peer = Peer(connected(offer_of(CT))[0], Handlers())
+    steps: list[tuple[type, Any]] = [
+        (Receive, None),
+        (Call, here.peer.router.next_event((1, False))),
+        (Pull, iter(())),
+        (Pull, THERE),
+        (Pull, 1),
+        (Call, (PENDING, stored())),
+        (Dial, stored()),
+        (Run, peer),
+    ]
+    for kind, result in steps[:reached]:
+        script.expect(kind, result)
+    here.acceptor.abort()
+    error: Exception = ABORTED
+    if reached == 8:
+        script.fail(ABORTED, HangUp)
+        error = ValueError("HangUp never throws, but a test may")
+    with pytest.raises((AssociationAborted, LocalProtocolError, ValueError)):
+        script.fail_at_last(error)
+    assert not here.peer.router.is_open((1, False))
+
+
+def test_everything_is_sent_over_one_association() -> None:
+    here = Moving(moves(THERE, (PENDING, image(1)), (PENDING, image(2))))
+    said = here.move()
+    assert statuses(said) == [PENDING, PENDING, 0x0000]
+    assert [counters(one) for one in said] == [(1, 1, 0, 0), (0, 2, 0, 0), (None, 2, 0, 0)]
+    assert [store.affected_sop_instance_uid for store in here.stored] == ["1.2.1", "1.2.2"]
+    assert (len(here.dialled), here.hung_up) == (1, 1)
+
+
+@for_each(
+    ("answers", "status", "counted"),
+    [
+        ([0xA700, 0xA700], 0xA702, (None, 0, 2, 0)),
+        ([0, 0xA700], 0xB000, (None, 1, 1, 0)),
+        ([0xB000, 0xB000], 0xB000, (None, 0, 0, 2)),
+    ],
+)
+def test_the_final_status(answers: list[int], status: int, counted: tuple[int | None, ...]) -> None:
+    here = Moving(moves(THERE, (PENDING, image(1)), (PENDING, image(2))), answers=answers)
+    *_, last = here.move()
+    assert (last[0].status, counters(last)) == (status, counted)
+
+
+def test_nothing_matches_and_nobody_is_called() -> None:
+    here = Moving(moves(THERE))
+    (last,) = here.move()
+    assert (last[0].status, counters(last), here.dialled) == (0, (None, 0, 0, 0), [])
+
+
+def test_an_originator_whose_title_may_not_be_sent() -> None:
+    title = b"CALLING".ljust(16)
+    here = Moving(moves(THERE, (PENDING, image())), cut=lambda data: [data.replace(title, bytes(16))] if data else [])
+    here.move()
+    assert here.peer.ae_title == ""
+    assert here.stored[0].move_originator_application_entity_title is None
+    assert here.stored[0].move_originator_message_id == 1
+
+
+# --- the destination --------------------------------------------------------------------------------------------------
+
+
+@for_each(
+    ("handler", "status"),
+    [
+        ((), 0xC511),
+        ((lambda _: 1 / 0,), 0xC511),
+        ((lambda _: None,), 0xC511),
+        ((lambda _: (1 / 0 for _ in "x"),), 0xC511),
+        ((lambda _: [],), 0xC514),
+        ((moves((None, None)),), 0xA801),
+        ((moves((None, None, None)),), 0xA801),
+        ((lambda _: [(None, None)],), 0xA801),
+        ((moves(None),), 0xC515),
+        ((moves("there:104"),), 0xC515),
+        ((moves(("there",)),), 0xC515),
+        ((moves(("there", "104")),), 0xC515),
+        ((moves((None, 104)),), 0xC515),
+        ((moves((*THERE, "options")),), 0xC515),
+        ((moves((*THERE, {"contexts": []})),), 0xC515),
+        ((moves((*THERE, {"contexts": [CT]})),), 0xC515),
+        ((moves((*THERE, {"contexts": 5})),), 0xC515),
+        ((moves((*THERE, {"ext_neg": 5})),), 0xC515),
+        ((lambda _: [THERE],), 0xC513),
+        ((moves(THERE, count="1"),), 0xC513),
+        ((moves(THERE, count=65536),), 0xC516),
+        ((moves(THERE, (0xA701, None), count=1),), 0xA701),
+        ((moves(THERE, (0xC123, None), count=1),), 0xC123),
+        ((moves(THERE, "nonsense", count=1),), 0xC002),
+    ],
+)
+def test_a_handler_that_does_not_get_to_the_objects(handler: Any, status: int) -> None:
+    here = Moving(*handler)
+    (last,) = here.move()
+    assert (last[0].status, here.dialled) == (status, [])
+
+
+def test_without_an_entity_nobody_can_be_called(caplog: pytest.LogCaptureFixture) -> None:
+    assert statuses(Moving(moves(THERE, (PENDING, image())), entity=None).move()) == [0xC515]
+    assert "entity" in caplog.text
+
+
+@for_each(
+    ("error", "status"),
+    [
+        (ConnectionRefusedError("nobody there"), 0xA801),
+        (AssociationRejected(1, 1, 7), 0xA801),
+        (ABORTED, 0xA801),
+        (TypeError("no such option"), 0xC515),
+    ],
+)
+def test_a_destination_that_cannot_be_reached(error: Exception, status: int) -> None:
+    here = Moving(moves(THERE, (PENDING, image(1)), (PENDING, image(2))), dials=[error])
+    said = here.move()
+    assert statuses(said) == [status]
+    assert (said[0][1], len(here.dialled), here.hung_up) == (None, 1, 0)
+
+
+def test_options_of_the_handler() -> None:
+    options = {
+        "ae_title": "OTHER",
+        "contexts": [build_context(CT, EXPLICIT), build_context(MR, IMPLICIT)],
+        "max_pdu": 16384,
+        "ext_neg": [RoleSelection(CT, scu=True, scp=True)],
+        "tls_args": ("context", "name"),
+    }
+    here = Moving(moves((*THERE, options), (PENDING, stored(1)), (PENDING, stored(2, JPEG)), (PENDING, image(3, MR))))
+    *_, last = here.move()
+    assert (last[0].status, failed_uids(last)) == (0xB000, ["1.2.2"])
+    assert here.proposed() == [[(CT, (EXPLICIT,)), (MR, (IMPLICIT,))]]
+    (dial,) = here.dialled
+    assert dial.offer.called_ae_title == "OTHER"
+    assert dial.offer.user_information.maximum_length == 16384
+    assert dial.offer.user_information.roles == (RoleSelection(CT, scu=True, scp=True),)
+    assert dial.options == {"tls_args": ("context", "name")}
+    assert "contexts" in options  # the handler's own
+
+
+def test_what_is_proposed_is_what_the_objects_need() -> None:
+    objects = [stored(1), image(2), stored(3, IMPLICIT), stored(4, JPEG), image(5, MR), stored(6, JPEG)]
+    here = Moving(moves(THERE, *((PENDING, what) for what in objects)))
+    *_, last = here.move()
+    assert last[0].status == 0x0000
+    first = [(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]
+    second = [*first, (CT, (IMPLICIT,)), (CT, (EXPLICIT,))]
+    assert here.proposed()[0] == first
+    assert all(set(one) <= set(other) for one, other in zip(here.proposed(), here.proposed()[1:], strict=False))
+    assert set(second) <= set(here.proposed()[-1])
+    assert {(CT, (JPEG,)), (MR, (EXPLICIT,)), (MR, (IMPLICIT,))} <= set(here.proposed()[-1])
+    assert len(here.dialled) == 3
+    assert here.hung_up == 3
+
+
+def test_more_contexts_than_an_association_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom_proto.services.retrieve.move._MOST_CONTEXTS", 3)
+    objects = [stored(number, f"1.2.3.{number}") for number in range(1, 6)]
+    here = Moving(moves(THERE, *((PENDING, what) for what in objects)))
+    *_, last = here.move()
+    assert counters(last) == (None, 5, 0, 0)
+    assert [len(contexts) for contexts in here.proposed()] == [1, 2, 3, 1, 2]
+
+
+@for_each("item", [(PENDING, None), (PENDING, stored(1, sop_class="1.02"))])
+def test_an_object_that_cannot_be_sent_fails_for_itself(item: Any) -> None:
+    here = Moving(moves(THERE, item, (PENDING, image(2))))
+    *_, last = here.move()
+    assert (last[0].status, counters(last)) == (0xB000, (None, 1, 1, 0))
+
+
+def test_an_object_that_the_destination_does_not_take() -> None:
+    here = Moving(moves(THERE, (PENDING, image(1, MR)), (PENDING, image(2))), refused=[MR])
+    *_, last = here.move()
+    assert (last[0].status, counters(last), failed_uids(last)) == (0xB000, (None, 1, 1, 0), ["1.2.1"])
+
+
+def test_a_line_that_is_lost_is_dialled_again() -> None:
+    items = [(PENDING, image(number)) for number in range(1, 4)]
+    here = Moving(moves(THERE, *items), answers=[0, ABORTED, 0])
+    *_, last = here.move()
+    assert (last[0].status, counters(last), failed_uids(last)) == (0xB000, (None, 2, 1, 0), ["1.2.2"])
+    assert (len(here.dialled), here.hung_up) == (2, 2)
+
+
+def test_a_line_that_is_lost_for_good_is_given_up() -> None:
+    items = [(PENDING, image(number)) for number in range(1, 5)]
+    here = Moving(moves(THERE, *items), answers=[0, ABORTED], dials=[None, ConnectionRefusedError()])
+    *_, last = here.move()
+    assert (last[0].status, counters(last)) == (0xB000, (None, 1, 3, 0))
+    assert failed_uids(last) == ["1.2.2", "1.2.3", "1.2.4"]
+    assert (len(here.dialled), here.hung_up) == (2, 1)
+
+
+# --- cancel -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_between_objects_leaves_the_rest() -> None:
+    here = Moving(moves(THERE, *((PENDING, image(number)) for number in range(4))))
+
+    def cancel() -> None:
+        here.requestor.send_cancel(1)
+        here.carry()
+
+    here.before_store = cancel
+    said = here.move()
+    assert statuses(said) == [PENDING, CANCEL]
+    assert (counters(said[-1]), said[-1][1], here.hung_up) == ((3, 1, 0, 0), None, 1)

@@ -1,0 +1,455 @@
+"""C-STORE in both roles, and what is sent on which presentation context."""
+
+import warnings
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, RLELossless
+
+from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
+from dicom_proto.encoding.datasets import FileMeta, decode, encode, file_preamble_and_meta
+from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError
+from dicom_proto.handlers.kinds import EVT_C_STORE
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.programs.effects import Call, Receive
+from dicom_proto.programs.peer import Peer
+from dicom_proto.services.storage.store import (
+    Storable,
+    StoredObject,
+    choose_context,
+    fit_object,
+    needed_contexts,
+    no_context_for,
+    store_object_scu,
+)
+from dicom_proto.upper_layer.events import AbortOrigin
+from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.negotiation import AcceptedContext
+from tests.proto.programs.script import (
+    BIG_ENDIAN,
+    CT,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    MR,
+    Scene,
+    Script,
+    connected,
+    dataset_of,
+    offer_of,
+    statuses,
+)
+from tests.proto.rows import for_each
+from tests.proto.wire import sent
+
+IMAGE = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="1")
+ENCODED = encode(IMAGE, EXPLICIT)
+
+
+def with_meta(transfer_syntax: str) -> Dataset:
+    image = decode(ENCODED, EXPLICIT)
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = UID(transfer_syntax)
+    return image
+
+
+def stored(transfer_syntax: str | None = EXPLICIT, data: Any = ENCODED, **uids: str) -> StoredObject:
+    return StoredObject(
+        **({"sop_class_uid": CT, "sop_instance_uid": "1.2.3"} | uids), transfer_syntax=transfer_syntax, data=data
+    )
+
+
+def meta_of(transfer_syntax: str = EXPLICIT, **uids: str) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    for keyword, uid in ({"MediaStorageSOPClassUID": CT, "MediaStorageSOPInstanceUID": "1.2.3"} | uids).items():
+        setattr(meta, keyword, uid)
+    return meta
+
+
+def frame(**elements: Any) -> Dataset:
+    """An image of 2 x 2 pixels."""
+    image = dataset_of(
+        SOPClassUID=CT,
+        SOPInstanceUID="1.2.3",
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        Rows=2,
+        Columns=2,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PixelRepresentation=0,
+    )
+    for keyword, value in elements.items():
+        setattr(image, keyword, value)
+    return image
+
+
+RLE = str(RLELossless)
+PIXELS = bytes([1, 2, 3, 4])
+SEGMENT = bytes([3, *PIXELS])  # a literal run
+FRAME = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + SEGMENT + b"\0"
+
+
+def compressed(fragment: bytes = FRAME) -> Dataset:
+    image = frame()
+    image.add_new("PixelData", "OB", encapsulate([fragment]))
+    image.file_meta = meta_of(RLE)
+    return image
+
+
+def request() -> CStoreRQ:
+    return CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+
+
+# --- what there is to be stored ---------------------------------------------------------------------------------------
+
+
+def test_a_stored_object_is_one() -> None:
+    assert StoredObject.of(stored()) == stored()
+
+
+@for_each(
+    ("dataset", "transfer_syntax"),
+    [
+        (IMAGE, None),
+        (with_meta(JPEG), JPEG),
+        (with_meta(IMPLICIT), IMPLICIT),
+        (decode(ENCODED, EXPLICIT), EXPLICIT),
+        (decode(encode(IMAGE, IMPLICIT), IMPLICIT), IMPLICIT),
+        (decode(encode(IMAGE, BIG_ENDIAN), BIG_ENDIAN), BIG_ENDIAN),
+    ],
+)
+def test_a_data_set_knows_its_transfer_syntax(dataset: Dataset, transfer_syntax: str | None) -> None:
+    assert StoredObject.of(dataset) == stored(transfer_syntax, dataset)
+
+
+@for_each("kind", [bytes, bytearray, memoryview])
+def test_the_content_of_a_file_is_sent_as_it_is(kind: Any) -> None:
+    content = file_preamble_and_meta(CT, "1.2.3", JPEG) + ENCODED
+    found = StoredObject.of(kind(content))
+    assert (found.sop_class_uid, found.sop_instance_uid, found.transfer_syntax) == (CT, "1.2.3", JPEG)
+    assert bytes(found.encode(JPEG)) == ENCODED
+
+
+def test_a_file_of_pydicom_is_read_as_it_is_written() -> None:
+    image = with_meta(EXPLICIT)
+    out = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image.save_as(out, enforce_file_format=True)
+    assert dcmread(BytesIO(out.getvalue())).PatientID == "1"
+    assert StoredObject.of(out.getvalue()) == stored(EXPLICIT, memoryview(ENCODED))
+
+
+@for_each(
+    "meta",
+    [
+        meta_of(),
+        FileMeta(transfer_syntax=EXPLICIT, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=999, stated=True),
+    ],
+)
+@for_each("kind", [bytes, bytearray, memoryview])
+def test_a_data_set_behind_its_file_meta(meta: Any, kind: Any) -> None:
+    found = StoredObject.of((meta, kind(ENCODED)))
+    assert found == stored(EXPLICIT, found.data)
+    assert bytes(found.encode(EXPLICIT)) == ENCODED
+
+
+@for_each(
+    ("value", "missing"),
+    [
+        (dataset_of(SOPClassUID=CT), "a Dataset without SOP Instance UID cannot"),
+        (Dataset(), "a Dataset without SOP Class UID and SOP Instance UID cannot"),
+        ((meta_of(TransferSyntaxUID=""), ENCODED), "a FileMetaDataset without Transfer Syntax UID cannot"),
+    ],
+)
+def test_what_is_missing_is_said(value: Any, missing: str) -> None:
+    with pytest.raises(MissingElementError, match=missing):
+        StoredObject.of(value)
+
+
+@for_each(
+    "value",
+    [
+        None,
+        (),
+        (meta_of(), "text"),
+        (ENCODED, meta_of()),
+        "image.dcm",
+        b"",
+        b"no DICOM file",
+        Dataset(),
+        dataset_of(SOPClassUID=CT),
+        dataset_of(SOPInstanceUID="1.2.3"),
+        dataset_of(SOPClassUID=CT, SOPInstanceUID=""),
+    ],
+)
+def test_anything_else_cannot_be_stored(value: object) -> None:
+    with pytest.raises(LocalProtocolError):
+        StoredObject.of(value)
+
+
+# --- on which context -------------------------------------------------------------------------------------------------
+
+
+def contexts(*transfer_syntaxes: str) -> list[AcceptedContext]:
+    return [AcceptedContext(2 * number + 1, CT, uid) for number, uid in enumerate(transfer_syntaxes)]
+
+
+@for_each(
+    ("own", "accepted", "chosen"),
+    [
+        (EXPLICIT, [IMPLICIT, EXPLICIT, EXPLICIT], 3),
+        (EXPLICIT, [BIG_ENDIAN, DEFLATED, IMPLICIT], 5),
+        (IMPLICIT, [BIG_ENDIAN, DEFLATED, EXPLICIT], 5),
+        (IMPLICIT, [BIG_ENDIAN, DEFLATED], 3),
+        (BIG_ENDIAN, [JPEG, IMPLICIT], 3),
+        (None, [JPEG, IMPLICIT, EXPLICIT], 5),
+        (DEFLATED, [IMPLICIT, BIG_ENDIAN], 1),
+        (JPEG, [IMPLICIT, JPEG], 3),
+        ("1.2.3", [IMPLICIT, "1.2.3"], 3),
+    ],
+)
+def test_as_it_is_or_else_converted(own: str | None, accepted: list[str], chosen: int) -> None:
+    assert choose_context(stored(own), iter(contexts(*accepted))).context_id == chosen
+
+
+@for_each(("own", "accepted"), [(JPEG, [IMPLICIT]), (EXPLICIT, [JPEG]), (EXPLICIT, []), (None, [JPEG])])
+def test_a_compressed_object_is_not_converted(own: str | None, accepted: list[str]) -> None:
+    with pytest.raises(LocalProtocolError, match="none" if not accepted else accepted[0]):
+        choose_context(stored(own), contexts(*accepted))
+
+
+@for_each(
+    ("accepted", "chosen"), [([IMPLICIT, RLE], 3), ([BIG_ENDIAN, IMPLICIT, EXPLICIT], 5), ([JPEG, BIG_ENDIAN], 3)]
+)
+def test_as_it_is_or_else_decompressed(accepted: list[str], chosen: int) -> None:
+    assert choose_context(stored(RLE), contexts(*accepted), decompress=True).context_id == chosen
+
+
+def test_it_is_said_what_cannot_be_sent_and_what_could_be() -> None:
+    rle = "RLE Lossless (1.2.840.10008.1.2.5)"
+    none, accepted = "no presentation context was accepted for", f"what the peer accepts for CT Image Storage ({CT}) is"
+    implicit = "Implicit VR Little Endian (1.2.840.10008.1.2)"
+    in_file = StoredObject.of_file(
+        FileMeta(transfer_syntax=RLE, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=0, stated=True),
+        ENCODED,
+        "/images/1.dcm",
+    )
+    assert str(no_context_for(in_file)) == f"{none} /images/1.dcm in {rle}: {accepted} none"
+    could = no_context_for(stored(RLE), [IMPLICIT, "1.2.840.10008.1.2.3"])
+    assert str(could).startswith(f"{none} SOP Instance 1.2.3 in {rle}: {accepted} {implicit}, 1.2.840.10008.1.2.3;")
+    assert str(could).endswith("; it could be decompressed")
+    assert str(no_context_for(stored(None, IMAGE), [RLE])) == f"{none} SOP Instance 1.2.3: {accepted} {rle}"
+
+
+@for_each(
+    ("own", "decompress", "needed"),
+    [
+        (EXPLICIT, False, [(EXPLICIT,), (IMPLICIT,)]),
+        (IMPLICIT, True, [(IMPLICIT,), (EXPLICIT,)]),
+        (None, False, [(EXPLICIT,), (IMPLICIT,)]),
+        (BIG_ENDIAN, False, [(BIG_ENDIAN,), (EXPLICIT, IMPLICIT)]),
+        (JPEG, False, [(JPEG,)]),
+        (JPEG, True, [(JPEG,), (EXPLICIT, IMPLICIT)]),
+    ],
+)
+def test_what_is_proposed_for_an_object(own: str | None, decompress: bool, needed: list[tuple[str, ...]]) -> None:
+    assert needed_contexts(stored(own), decompress=decompress) == [(CT, uids) for uids in needed]
+
+
+@for_each("transfer_syntax", [IMPLICIT, EXPLICIT])
+@for_each("as_dataset", [True, False])
+def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
+    image = compressed()
+    before = encode(image, RLE)
+    what = StoredObject.of(image if as_dataset else (image.file_meta, before))
+    found = decode(what.encode(transfer_syntax), transfer_syntax)
+    assert (found.PixelData, found.SOPInstanceUID, found.Rows) == (PIXELS, "1.2.3", 2)
+    assert encode(image, RLE) == before
+    assert image.file_meta.TransferSyntaxUID == RLE
+    assert what.encode(RLE) == before
+
+
+def test_there_may_be_nothing_to_decompress() -> None:
+    assert stored(RLE, ENCODED).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
+
+
+def test_what_cannot_be_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LocalProtocolError, match=r"SOP Instance 1.2.3 cannot be sent as Implicit .*its RLE Lossless"):
+        StoredObject.of(compressed(b"no header")).encode(IMPLICIT)
+    unknown = compressed()
+    unknown.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.999")
+    with pytest.raises(LocalProtocolError, match=r"its 1.2.840.10008.1.2.4.999 cannot be decompressed"):
+        StoredObject.of(unknown).encode(EXPLICIT)
+    jpeg = compressed()
+    jpeg.file_meta.TransferSyntaxUID = UID(JPEG)
+    monkeypatch.setattr(get_decoder(JPEG), "_available", {})
+    with pytest.raises(LocalProtocolError, match=r"its JPEG Baseline .*missing dependencies"):
+        StoredObject.of(jpeg).encode(EXPLICIT)
+
+
+def test_fit_for_the_peer() -> None:
+    one, _ = connected(offer_of((CT, EXPLICIT)))
+    peer = Peer(one, Handlers())
+    assert Script(fit_object(peer, stored())).end() == stored()
+    for value in (compressed(), IMAGE):
+        script = Script(fit_object(peer, value, decompress=True))
+        call = script.expect(Call)
+        assert not call.is_quick
+        data = call.function(*call.arguments)
+        assert script.end(data) == stored(EXPLICIT, data)
+    with pytest.raises(NoContextError, match="it could be decompressed"):
+        Script(fit_object(peer, compressed())).end()
+
+
+def test_a_deflated_data_set_may_lack_its_padding() -> None:
+    padded = next(made for made in map(deflated, range(64)) if made[-1] == 0)
+    for data in (padded[:-1], memoryview(padded)[:-1]):
+        unpadded = stored(DEFLATED, data)
+        assert not unpadded.is_encoded_in(DEFLATED)
+        assert unpadded.encode(DEFLATED) == padded
+        one, _ = connected(offer_of((CT, DEFLATED)))
+        call = Script(fit_object(Peer(one, Handlers()), unpadded)).expect(Call)
+        assert call.function(*call.arguments) == padded
+    whole = stored(DEFLATED, padded)
+    assert whole.is_encoded_in(DEFLATED)
+    assert whole.encode(DEFLATED) is padded
+    assert stored(data=b"odd").encode(EXPLICIT) == b"odd"  # that is an error, and not mended
+
+
+def deflated(length: int) -> bytes:
+    """A data set that is padded for some lengths."""
+    return encode(dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="x" * length), DEFLATED)
+
+
+def test_fit_for_chosen_contexts() -> None:
+    one, _ = connected(offer_of((CT, EXPLICIT)))
+    with pytest.raises(NoContextError):
+        Script(fit_object(Peer(one, Handlers()), stored(), contexts=())).end()
+
+
+def test_conversion() -> None:
+    assert stored().encode(EXPLICIT) is ENCODED
+    assert stored(data=bytearray(ENCODED)).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
+    assert stored(None, IMAGE).encode(BIG_ENDIAN) == encode(IMAGE, BIG_ENDIAN)
+
+
+@for_each(
+    "what",
+    [stored(data=b"\x10\x00\x10\x00PN\xff\xffab"), stored(None), stored(data=Dataset(), transfer_syntax="1.2.3")],
+)
+def test_what_cannot_be_converted(what: StoredObject) -> None:
+    with pytest.raises(LocalProtocolError):
+        what.encode(IMPLICIT if what.transfer_syntax != "1.2.3" else "1.2.3")
+
+
+# --- SCU --------------------------------------------------------------------------------------------------------------
+
+
+@for_each("value", [IMAGE, stored(), file_preamble_and_meta(CT, "1.2.3", EXPLICIT) + ENCODED])
+def test_scu_chooses_a_context_and_encodes(value: Storable) -> None:
+    one, other = connected(offer_of(MR, (CT, JPEG), (CT, IMPLICIT)))
+    script = Script(
+        store_object_scu(
+            Peer(one, Handlers()),
+            value,
+            message_id=9,
+            priority=Priority.HIGH,
+            originator_ae_title="MOVER",
+            originator_message_id=4,
+        )
+    )
+    script.expect(Receive)
+    other.receive_data(sent(one), now=0)
+    received, chunk = other.next_event(), other.next_event()
+    assert isinstance(received, RequestReceived)
+    assert isinstance(chunk, DataChunk)
+    assert received.context_id == 5
+    assert received.request == CStoreRQ(
+        message_id=9,
+        affected_sop_class_uid=CT,
+        affected_sop_instance_uid="1.2.3",
+        priority=Priority.HIGH,
+        move_originator_application_entity_title="MOVER",
+        move_originator_message_id=4,
+    )
+    assert bytes(chunk.data) == encode(IMAGE, IMPLICIT)
+    response = CStoreRSP(message_id_being_responded_to=9, status=0xB000)
+    reply = script.end(ResponseReceived(message_id=9, context_id=5, response=response, has_data=False))
+    assert reply.response is response
+
+
+def test_scu_may_be_told_the_contexts() -> None:
+    one, _ = connected(offer_of(CT, CT))
+    peer = Peer(one, Handlers())
+    Script(store_object_scu(peer, IMAGE, contexts=[one.contexts[3]])).expect(Receive)
+    assert one.invoked[1].context_id == 3
+    with pytest.raises(LocalProtocolError):
+        Script(store_object_scu(peer, IMAGE, contexts=[])).expect(Receive)
+    with pytest.raises(LocalProtocolError):
+        Script(store_object_scu(peer, stored(sop_class_uid=MR))).expect(Receive)
+
+
+def test_an_abandoned_request_waits_for_nothing() -> None:
+    one, _ = connected(offer_of((CT, EXPLICIT)))
+    peer = Peer(one, Handlers())
+    script = Script(store_object_scu(peer, stored()))
+    receive = script.expect(Receive)
+    script.program.close()
+    assert not peer.router.is_open(receive.key)
+
+
+# --- SCP --------------------------------------------------------------------------------------------------------------
+
+
+def test_scp_calls_the_handler_with_the_whole_object() -> None:
+    here = Scene((CT, EXPLICIT), bindings=[(EVT_C_STORE, lambda _: 0)])
+    script = here.ask(request(), ENCODED)
+    script.expect(Receive)
+    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    assert call.arguments[0].dataset == IMAGE
+    script.end(0xB000)
+    assert statuses(here.replies()) == [0xB000]
+
+
+@for_each(
+    ("handler", "status"),
+    [
+        (lambda _: 0, 0),
+        (lambda _: dataset_of(Status=0xB006), 0xB006),
+        (lambda event: event.dataset, 0xC001),
+        (lambda _: None, 0xC002),
+        (lambda event: event.identifier, 0xC211),
+        (lambda _: 1 / 0, 0xC211),
+        (None, 0xC211),
+    ],
+)
+def test_scp_statuses(handler: Any, status: int) -> None:
+    here = Scene((CT, EXPLICIT), bindings=[] if handler is None else [(EVT_C_STORE, handler)])
+    assert statuses(here.serve(request(), ENCODED)) == [status]
+
+
+def test_scp_at_the_end_of_the_association() -> None:
+    here = Scene(CT)
+    script = here.ask(request(), ENCODED)
+    script.expect(Receive)
+    here.acceptor.abort()
+    with pytest.raises(AssociationAborted):
+        script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
+
+
+def test_scp_refuses_what_is_too_long_for_its_memory() -> None:
+    here = Scene(CT, bindings=[(EVT_C_STORE, lambda _: 0)])
+    here.peer.data_limit = 100
+    assert statuses(here.serve(request(), bytes(1 << 17))) == [0xA700]
+    assert statuses(here.serve(request(), bytes(100))) == [0]

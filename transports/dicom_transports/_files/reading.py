@@ -1,0 +1,360 @@
+"""DICOM files: read without decoding, written so that they appear whole or not at all, named without trusting peers."""
+
+import fcntl
+import logging
+import mmap
+import os
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from hashlib import sha256
+from io import FileIO, TextIOBase
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, Any, Final, Self, TypeAlias
+
+from attrs import frozen
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.encoding.datasets import FileMeta, NeedBytes, read_file_meta
+from dicom_proto.errors import LocalProtocolError
+from dicom_proto.names import is_valid_uid
+from dicom_proto.services.storage.batch import KEPT
+from dicom_proto.services.storage.store import StoredObject
+from dicom_transports._files.durability import sync_directories
+from dicom_transports._socket.gather import GatherQueue
+from dicom_transports._socket.mapping import Mapping
+
+__all__ = ["FileObject", "IncomingFile", "as_storable", "read_object", "safe_path", "sweep"]
+
+_log = logging.getLogger("dicom_transports")
+Sync: TypeAlias = Callable[[Collection[Path]], None]
+
+_HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
+_LONGEST_NAME: Final = 64  # characters, as in the longest UID
+_TEMPORARY: Final = ".incoming-"
+_GATHERED: Final = 1 << 20  # bytes that are written at a time
+_KNOWN: Final = 1024  # directories that are remembered
+_on_disk: Final[set[tuple[Path, Path]]] = set()  # directories whose names are on disk, with those on the way from where
+
+
+@frozen
+class FileObject:
+    """A SOP Instance in a file: what the file says about it, and its data set as it lies there, mapped."""
+
+    path: Path
+    meta: FileMeta
+    data_set: memoryview
+
+
+def read_object(path: Path) -> FileObject:
+    """Map a DICOM file (PS3.10) into memory and read its head; the data set is not looked at.
+
+    Small files are read. The mapping, and the descriptor that it has, live as long as somebody has a view of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    LocalProtocolError
+        If it is not a DICOM file; the message has its name.
+    """
+    meta, content = _read(str(path))
+    return FileObject(path, meta, content[meta.data_offset :])
+
+
+def as_storable(value: Any) -> Any:
+    """Return what can be stored for a path or a binary file object, and anything else as it is.
+
+    A file object is read from where it stands, and left there if that is possible.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    LocalProtocolError
+        If it is not a DICOM file.
+    """
+    if isinstance(value, str | os.PathLike):
+        name = os.fsdecode(value)
+        return StoredObject.of_file(*_read(name), name)
+    if not hasattr(value, "read"):
+        return value  # the core says what it cannot store
+    name = str(getattr(value, "name", type(value).__name__))
+    try:
+        content = _content(value)
+    except (EOFError, TypeError, ValueError) as error:
+        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
+    return StoredObject.of_file(_read_head(content, name), content, name)
+
+
+def _read(path: str) -> tuple[FileMeta, memoryview]:
+    """Return what a file says about itself, and its content."""
+    with FileIO(path) as file:
+        content = _view(file)
+    return _read_head(content, path), content
+
+
+def _content(file: Any) -> memoryview:
+    """Return what is in a file object from where it stands."""
+    if isinstance(file, TextIOBase):
+        raise ValueError("it was not opened as a binary file")
+    if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have the descriptor of another file
+        return _view(file, file.tell())
+    if not getattr(file, "seekable", bool)():
+        return memoryview(file.read())
+    start = file.tell()
+    try:
+        return memoryview(file.read())
+    finally:
+        file.seek(start)
+
+
+def _view(file: Any, start: int = 0) -> memoryview:
+    """Return the content of a file: mapped, unless it is short."""
+    length = os.fstat(file.fileno()).st_size - start
+    if length <= KEPT:
+        return memoryview(os.pread(file.fileno(), max(0, length), start))
+    return memoryview(Mapping(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
+
+
+def _read_head(view: memoryview, name: str) -> FileMeta:
+    """Read the head of a file; what is wrong is said of it by name."""
+    try:
+        if not view:
+            raise LocalProtocolError("it is empty")
+        meta = read_file_meta(view[:_HEAD], complete=len(view) <= _HEAD)
+        while isinstance(meta, NeedBytes):
+            meta = read_file_meta(view[: meta.count], complete=meta.count >= len(view))
+    except LocalProtocolError as error:
+        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
+    return meta
+
+
+def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
+    """Return a path below a directory that is made of strings a peer has chosen: the only way they become file names.
+
+    Each name becomes one component, the last one with a suffix of ours. A UID stays as it is. In anything else every
+    character outside letters, digits, dot, hyphen and underscore becomes an underscore; leading dots do too, so that no
+    component is ``.``, ``..`` or hidden. The end of a name of more than 64 characters becomes a digest of the whole:
+    UIDs of one origin are alike in the beginning. Other names may still become the same file: whoever minds must not
+    overwrite.
+
+    Raises
+    ------
+    ValueError
+        If a name is empty.
+    """
+    components = []
+    for name in names:
+        if not name:
+            raise ValueError("an empty string cannot be part of a file name")
+        components.append(name if is_valid_uid(name) else _tame(name))
+    components[-1] += suffix
+    return directory.joinpath(*components)
+
+
+def _tame(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        digest = sha256(name.encode(errors="replace")).hexdigest()[:15]
+        name = f"{name[: _LONGEST_NAME - 16]}-{digest}"
+    tamed = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in name)
+    bare = tamed.lstrip(".")
+    return "_" * (len(tamed) - len(bare)) + bare
+
+
+class IncomingFile:
+    """A file that is written under a temporary name, and gets its own name only when all of it is there.
+
+    Used as a context manager: what was not committed by the end of the block is removed. While it is written it is
+    locked, which tells :func:`sweep` that somebody lives who will remove it.
+
+    Parameters
+    ----------
+    directory : Path
+        Where it is written; it exists.
+
+    Raises
+    ------
+    OSError
+        If no file can be made there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = _open_temporary(directory)
+        self._temporary = Path(str(self._file.name))
+        self._is_pending = True  # there is a file of that name
+        self._queue = GatherQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes; small pieces are kept, as views, until they are worth a system call.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        """
+        if len(data):
+            self._queue.extend([data])
+        if self._queue.length >= _GATHERED:
+            self._flush()
+
+    def _flush(self) -> None:
+        writer = _Writer(self._file.fileno())
+        while self._queue.length:
+            self._queue.send(writer)
+
+    def content(self) -> memoryview:
+        """Return what has been written, mapped into memory; it must not be empty."""
+        self._flush()
+        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def commit(self, path: Path, *, replace: bool = True, sync: Sync | None = sync_directories) -> None:
+        """Bring the file to disk, then give it its name, at one stroke, and bring that to disk.
+
+        Parameters
+        ----------
+        path : Path
+            The name, below the directory; directories on the way are made.
+        replace : bool
+            Whether it replaces a file of that name. Not to needs a file system that has hard links.
+        sync : callable or None
+            Brings the names in some directories to disk; returns when they are there. ``None`` if the file need not
+            survive a system that fails; it survives a process that does in any case.
+
+        Raises
+        ------
+        FileExistsError
+            If there is a file of that name, which is not to be replaced and is on disk; another name may be tried.
+        OSError
+            If something fails.
+        """
+        self._flush()
+        if sync is not None:
+            os.fsync(self._file.fileno())
+        taken: FileExistsError | None = None
+        try:
+            self._give_name(path, replace=replace)
+        except FileExistsError as error:
+            taken = error
+        if sync is not None:
+            _bring_to_disk(path.parent, self._directory, sync)
+        if taken is not None:
+            raise taken
+
+    def _give_name(self, path: Path, *, replace: bool) -> None:
+        try:
+            self._put_at(path, replace=replace)
+        except FileNotFoundError:  # somebody has removed a directory that was there
+            _make_directory.cache_clear()
+            _on_disk.clear()
+            self._put_at(path, replace=replace)
+
+    def _put_at(self, path: Path, *, replace: bool) -> None:
+        if path.parent != self._directory:
+            _make_directory(path.parent)
+        if replace:
+            self._temporary.replace(path)
+            self._is_pending = False
+        else:
+            path.hardlink_to(self._temporary)  # unlike renaming it never replaces
+
+    def close(self) -> None:
+        """Close the file, and remove what has its temporary name; again it does nothing."""
+        self._file.close()
+        if self._is_pending:
+            self._temporary.unlink(missing_ok=True)
+            self._is_pending = False
+
+
+@frozen
+class _Writer:
+    """A file that is written to as a socket is: with lists of buffers."""
+
+    descriptor: int
+
+    def sendmsg(self, buffers: list[Buffer]) -> int:
+        return os.writev(self.descriptor, buffers)
+
+
+def _open_temporary(directory: Path) -> FileIO:
+    """Make a file with a name of its own, locked."""
+    while True:
+        file = FileIO(f"{directory}/{_TEMPORARY}{token_hex(8)}", "x+")
+        _lock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it was swept away before it was locked
+
+
+def _lock(file: IO[bytes] | FileIO, how: int) -> bool:
+    """Lock a file; return whether it is. There are file systems that have no locks: nothing is swept there."""
+    try:
+        fcntl.flock(file, how)
+    except OSError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=_KNOWN)
+def _make_directory(directory: Path) -> None:
+    """Make a directory and those on the way; once is enough."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which is not to say that the file is there
+        raise NotADirectoryError(error.errno, "a file is where a directory has to be", str(directory)) from error
+
+
+def _bring_to_disk(directory: Path, root: Path, sync: Sync) -> None:
+    """Bring the names in a directory to disk, and, the first time, its own name and those on the way from the root."""
+    if directory == root or (directory, root) in _on_disk:
+        sync((directory,))
+        return
+    sync((directory, *(parent for parent in directory.parents if parent.is_relative_to(root))))
+    if len(_on_disk) >= _KNOWN:
+        _on_disk.clear()
+    _on_disk.add((directory, root))
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove the temporary files that processes have left behind which did not live to do it.
+
+    Those that any living process writes, on this machine or another, stay: they are locked.
+
+    Parameters
+    ----------
+    directory : Path
+        Where to look; not below it.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+
+    Raises
+    ------
+    OSError
+        If the directory cannot be read.
+    """
+    with os.scandir(directory) as entries:
+        found = [Path(one) for one in entries if one.name.startswith(_TEMPORARY) and one.is_file(follow_symlinks=False)]
+    return [stale for stale in found if _remove(stale)]
+
+
+def _remove(stale: Path) -> bool:
+    """Remove a temporary file if nobody writes it."""
+    try:
+        with stale.open("rb") as file:
+            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+            stale.unlink()
+    except OSError as error:  # it is somebody else's, or has just been committed
+        _log.debug("! %s stays: %s", stale, error)
+        return False
+    return True

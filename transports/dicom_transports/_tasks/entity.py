@@ -1,0 +1,262 @@
+"""Application entities and their servers in any event loop."""
+
+import logging
+import socket
+import ssl
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Generic, TypeVar
+
+from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.offers.contexts import PresentationContext
+from dicom_proto.services.storage.batch import Shipment
+from dicom_proto.services.storage.pipeline import Sent
+from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
+from dicom_transports._entity import AEBase, ServerBase
+from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls, no_connection
+from dicom_transports._tasks.association import AsyncAssociation
+from dicom_transports._tasks.errands import Deliveries
+from dicom_transports.loops import Group, Loop, Spawning
+
+__all__ = ["AsyncAE", "AsyncServer"]
+
+_log = logging.getLogger("dicom_transports")
+_BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
+
+AsyncAssociationT = TypeVar("AsyncAssociationT", bound=AsyncAssociation)
+
+
+class AsyncServer(ServerBase[AsyncAssociationT]):
+    """Serves associations for an application entity, each in tasks of its own; made by :meth:`AsyncAE.make_server`."""
+
+    def __init__(
+        self,
+        ae: "AsyncAE[AsyncAssociationT]",
+        listener: socket.socket,
+        handlers: Handlers,
+        policy: Policy,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(ae, listener, handlers, policy, ssl_context)
+        self._ae = ae
+        self._loop = ae.loop()
+        self._changed = self._loop.signal()  # an association has ended
+        self._accepting: Group | None = None
+        self._is_deaf = self._loop.signal()  # set when it listens no more
+
+    async def serve(self) -> None:
+        """Serve associations until :meth:`shutdown` has ended, or this is cancelled, which aborts them."""
+        try:
+            async with self._loop.group() as associations, self._loop.group() as accepting:
+                if self._listener.fileno() >= 0:  # it has not been shut down before
+                    self._accepting = accepting
+                    accepting.start(self._accept, associations)
+        finally:
+            self._listener.close()
+            self._is_deaf.set()
+
+    async def shutdown(self, finish_within: float | None = None) -> None:
+        """Stop listening, end every association, and wait until all have ended.
+
+        Parameters
+        ----------
+        finish_within : float, optional
+            Seconds that associations have to end by themselves; what is left then, or at once, is aborted.
+        """
+        if self._accepting is None:
+            self._listener.close()
+            return
+        self._accepting.cancel()
+        await self._is_deaf.wait()
+        if finish_within is not None:
+            deadline = self._loop.now() + finish_within
+            while self._associations and await self._loop.wait_until(self._changed, deadline):
+                pass
+        for association in tuple(self._associations):
+            association.abort()
+        while self._associations:
+            await self._loop.wait_until(self._changed, None)
+
+    async def _accept(self, associations: Group) -> None:
+        try:
+            while True:
+                await self._loop.readable(self._listener)
+                try:
+                    sock = accept(self._listener)
+                except OSError as error:  # most likely no descriptor is free: wait for an association to end
+                    _log.warning("! a connection cannot be accepted: %s", error)
+                    await self._loop.wait_until(self._loop.signal(), self._loop.now() + _BACK_OFF)
+                    continue
+                if sock is not None:
+                    self._receive(sock, associations)
+        finally:  # nobody waits in vain to be accepted afterwards
+            self._listener.close()
+            self._is_deaf.set()
+
+    def _receive(self, sock: socket.socket, associations: Group) -> None:
+        """Start to serve one connection; those too many are rejected, up to a bound of their own."""
+        reception = self._reception()
+        if reception is None:
+            sock.close()
+            return
+        association = self._ae.make_association(self._handlers.copy(), reception)
+        self._associations.add(association)
+        associations.start(self._attend, association, sock)
+
+    async def _attend(self, association: AsyncAssociationT, sock: socket.socket) -> None:
+        try:
+            await association.live(sock, self._tls())
+        finally:
+            self._associations.discard(association)
+            changed, self._changed = self._changed, self._loop.signal()
+            changed.set()
+
+
+class AsyncAE(
+    AEBase[AsyncServer[AsyncAssociationT], AbstractAsyncContextManager[AsyncAssociationT], AsyncIterator[Sent]],
+    Generic[AsyncAssociationT],
+):
+    """An application entity in an event loop: requests associations, and serves them."""
+
+    @abstractmethod
+    def loop(self) -> Loop:
+        """Return the event loop that runs."""
+
+    @abstractmethod
+    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> AsyncAssociationT:
+        """Make an association, that has no connection yet."""
+
+    @asynccontextmanager
+    async def dial(
+        self,
+        address: Address,
+        offer: AAssociateRQ,
+        *,
+        bind_address: Address | None = None,
+        tls_args: TLSArguments | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
+    ) -> AsyncIterator[AsyncAssociationT]:
+        """Request an association with a request that is made already; otherwise as :meth:`associate`."""
+        failure: BaseException | None = None
+        async with self._loop_group() as group:
+            association = self.make_association(Handlers(evt_handlers))
+            await self._establish(association, group.start, address, offer, bind_address, tls_args)
+            try:
+                if association.failure is not None:
+                    raise association.failure
+                association.peer.is_strict = True
+                yield association
+                await association.release()
+            except BaseException as error:  # noqa: BLE001 - a group would wrap it: it is raised outside
+                failure = error
+                association.abort()
+        if failure is not None:
+            raise failure
+
+    def _loop_group(self) -> AbstractAsyncContextManager[Group]:
+        return self.loop().group()
+
+    async def dial_from(
+        self,
+        other: Spawning,
+        address: Address,
+        offer: AAssociateRQ,
+        *,
+        bind_address: Address | None = None,
+        tls_args: TLSArguments | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
+    ) -> AsyncAssociationT:
+        """Request an association without a context of its own, for sub-operations or results that are iterated over.
+
+        It lives in a task of whoever asks for it: another association, or the loop.
+        """
+        association = self.make_association(Handlers(evt_handlers))
+        await self._establish(association, other.spawn, address, offer, bind_address, tls_args)
+        return association
+
+    async def _establish(
+        self,
+        association: AsyncAssociationT,
+        start: Callable[..., object],
+        address: Address,
+        offer: AAssociateRQ,
+        bind_address: Address | None,
+        tls_args: TLSArguments | None,
+    ) -> None:
+        """Establish an association as the requestor; its ``failure`` says why if that fails."""
+        tls = client_tls(tls_args)
+        association.peer.connection.request(offer)
+        loop = self.loop()
+        try:
+            sock = await loop.limited(self.connection_timeout, loop.connect(address, bind_address))
+        except OSError as error:
+            association.failure = no_connection(address, error)
+            _log.error("%s", association.failure)
+            return
+        start(association.live, sock, tls)
+        try:
+            await association.run(association.establish())
+        except BaseException:
+            association.abort()
+            raise
+
+    def _make_server(
+        self,
+        listener: socket.socket,
+        handlers: Handlers,
+        policy: Policy,
+        ssl_context: ssl.SSLContext | None,
+    ) -> AsyncServer[AsyncAssociationT]:
+        return AsyncServer(self, listener, handlers, policy, ssl_context)
+
+    def _deliver(self, shipment: Shipment) -> AsyncIterator[Sent]:
+        return Deliveries(shipment, self)
+
+    @asynccontextmanager
+    async def start_server(
+        self,
+        address: Address,
+        ssl_context: ssl.SSLContext | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
+        ae_title: str | None = None,
+        contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
+    ) -> AsyncIterator[AsyncServer[AsyncAssociationT]]:
+        """Serve associations as long as the context lasts; arguments and errors as for :meth:`make_server`."""
+        server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
+        failure: BaseException | None = None
+        async with self._loop_group() as group:
+            group.start(server.serve)
+            try:
+                yield server
+            except BaseException as error:  # noqa: BLE001 - a group would wrap it: it is raised outside
+                failure = error
+            await server.shutdown()
+        self._servers.remove(server)
+        if failure is not None:
+            raise failure
+
+    async def serve(
+        self,
+        address: Address,
+        ssl_context: ssl.SSLContext | None = None,
+        evt_handlers: Iterable[Bindable] | None = None,
+        ae_title: str | None = None,
+        contexts: Iterable[PresentationContext] | None = None,
+        *,
+        reuse_port: bool = False,
+    ) -> None:
+        """Serve associations until this is cancelled; arguments and errors as for :meth:`make_server`."""
+        server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
+        try:
+            await server.serve()
+        finally:
+            self._servers.remove(server)
+
+    async def shutdown(self, finish_within: float | None = None) -> None:
+        """Shut down every server; see :meth:`AsyncServer.shutdown`."""
+        for server in tuple(self._servers):
+            await server.shutdown(finish_within)

@@ -1,0 +1,1 @@
+"""What threads wait for: the blocking adapter's associations, wakers and workers."""
