@@ -63,7 +63,6 @@ def perform(peer: Peer, received: RequestReceived) -> Program[None]:
     """
     if received.message_id not in peer.connection.performed:
         _log.debug("! a %s came too late to be answered", received.request.name)
-        peer.router.close((received.message_id, False))
         return
     performing = Performing(peer, received)
     try:

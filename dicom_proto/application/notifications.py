@@ -175,7 +175,7 @@ class Notifier:
         self._handlers: Handlers = peer.handlers
         self._pdu_limit = pdu_limit
         self._data_limit = peer.data_limit
-        self._pending: list[Notification] = []
+        self.pending: list[Notification] = []
         self._received: _Direction | None = None
         self._sent: _Direction | None = None
         self.update()
@@ -202,7 +202,7 @@ class Notifier:
                 return
             self._received = self._direction(_RECEIVED)
         self._received.wanted = self.wants_received
-        self._pending.extend(self._received.look(data))
+        self.pending.extend(self._received.look(data))
 
     def sent(self, buffers: list[Buffer]) -> None:
         """See what the connection has to send: the whole PDUs that ``data_to_send`` returns."""
@@ -212,20 +212,20 @@ class Notifier:
             self._sent = self._direction(_SENT)
         self._sent.wanted = self.wants_sent
         for buffer in buffers:
-            self._pending.extend(self._sent.look(buffer))
+            self.pending.extend(self._sent.look(buffer))
 
     def add(self, kind: EventKind, attributes: Mapping[str, Any]) -> None:
         """Add something to tell, behind all that has passed."""
-        self._pending.append((kind, attributes))
+        self.pending.append((kind, attributes))
 
     @property
     def has_pending(self) -> bool:
         """Whether there is something to tell."""
-        return bool(self._pending)
+        return bool(self.pending)
 
     def take(self) -> list[Notification]:
         """Return what there is to tell since the last call, in the order in which it happened."""
-        pending, self._pending = self._pending, []
+        pending, self.pending = self.pending, []
         return pending
 
     def _direction(self, kinds: _Kinds) -> _Direction:
@@ -238,7 +238,7 @@ class Notifier:
             "action": transition.action.value,
             "next_state": transition.after.name,
         }
-        self._pending.append((EVT_FSM_TRANSITION, names))
+        self.pending.append((EVT_FSM_TRANSITION, names))
 
 
 def _kinds_of(kinds: _Kinds) -> frozenset[EventKind]:

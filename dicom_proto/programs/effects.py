@@ -1,18 +1,11 @@
-"""What a service program cannot do by itself and asks its driver for: the effects, a closed union.
+"""What a service program cannot do by itself and asks for: the effects, a closed union.
 
-A program is a generator: it works on the core's objects directly, and yields an effect wherever it has to wait or to
-call what the user wrote. A driver performs the effect in the way of its I/O stack and sends the result back in::
+A program is a generator. It works on the core's objects directly, and yields an effect wherever it has to wait or to
+call what the user wrote. The :class:`~dicom_proto.programs.engine.Engine` runs programs: it performs most effects
+itself, and leaves three of them to the driver of its I/O stack (:data:`DriverEffect`), because only a driver can call
+what the user wrote, or open a connection.
 
-    def run(program):
-        result = None
-        while True:
-            try:
-                effect = program.send(result)
-            except StopIteration as end:
-                return end.value
-            result = perform(effect)          # or: await perform(effect)
-
-Only exceptions are thrown into programs; a cancelled driver closes them (``program.close()``).
+Only exceptions are thrown into programs; a program that is cancelled is closed (``program.close()``).
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -22,11 +15,26 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from dicom_proto.dimse.routing import Key
+from dicom_proto.dimse.routing import Inbox
 from dicom_proto.programs.peer import Peer
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 
-__all__ = ["END", "Await", "Call", "Dial", "Drain", "Effect", "End", "HangUp", "Program", "Pull", "Receive", "Run"]
+__all__ = [
+    "END",
+    "Await",
+    "Call",
+    "Dial",
+    "Drain",
+    "DriverEffect",
+    "Effect",
+    "End",
+    "HangUp",
+    "Pause",
+    "Program",
+    "Pull",
+    "Receive",
+    "Run",
+]
 
 T = TypeVar("T")
 
@@ -34,73 +42,88 @@ T = TypeVar("T")
 class End(Enum):
     """Type of :data:`END`."""
 
-    END = "the generator has ended"
+    END = "the iterator has ended"
 
 
 END: Final = End.END
 
+# Those that are made for each message are plain classes: a frozen one pays object.__setattr__ for each field.
 
-@frozen
+
 class Receive:
     """Wait for the next event of an operation of this association.
 
-    The driver returns the :data:`~dicom_proto.dimse.routing.OperationEvent`, serving meanwhile what the peer asks
-    for; it throws an :class:`~dicom_proto.upper_layer.failures.AssociationFailure` when the association has ended.
+    The result is the :data:`~dicom_proto.dimse.routing.OperationEvent`. When the association has ended an
+    :class:`~dicom_proto.upper_layer.failures.AssociationFailure` is thrown; a ``LocalProtocolError`` if the inbox was
+    closed, because the operation was answered and its message ID is used again.
     """
 
-    key: Key
+    __slots__ = ("inbox",)
+    __match_args__ = ("inbox",)
+
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
 
 
-@frozen
 class Await:
     """Wait until a condition returns something else than ``None``, and return that; throws as :class:`Receive`.
 
-    The driver looks at it at once, and again whenever something has happened on this association.
+    The condition is looked at at once, and then once in each turn of the engine.
     """
 
-    condition: Callable[[], Any]
+    __slots__ = ("condition",)
+    __match_args__ = ("condition",)
+
+    def __init__(self, condition: Callable[[], Any]) -> None:
+        self.condition = condition
 
 
-@frozen
 class Drain:
     """Wait until the peer has read enough that more may be queued (``write_room``); throws as :class:`Receive`.
 
-    It is also where a driver that reads nothing while it runs a program takes in what has arrived: a cancel is
-    noticed then.
+    What has passed meanwhile is told to the handlers of notifications before the program goes on.
     """
 
+    __slots__ = ()
 
-@frozen
+
 class Call:
-    """Call a function of the user with an argument and return its result; what it raises is thrown into the program.
+    """Call a function of the user with some arguments and return its result; what it raises is thrown.
 
-    A driver that shares its thread calls a plain function in another one, unless ``is_quick`` says that it is over
-    sooner than that takes.
+    It may be an async function where the driver can await. ``is_quick`` says that it is over sooner than it takes to
+    call it in another thread.
     """
 
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    is_quick: bool = False
+    __slots__ = ("arguments", "function", "is_quick")
+    __match_args__ = ("function", "arguments", "is_quick")
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], is_quick: bool = False) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.is_quick = is_quick
 
 
-@frozen
 class Pull:
     """Return the next item of an iterator of the user, :data:`END` after the last; what it raises is thrown.
 
-    It is a generator, an async generator, or any other iterator. All items of one are pulled in the same thread, and
-    a driver closes those that a program has left unfinished, however the program ended.
+    It is a generator, an async generator, or any other iterator of either kind. All items of one are pulled in the
+    same thread or task. What a program leaves unfinished is closed there, however the program ends.
     """
 
-    iterator: Any
+    __slots__ = ("iterator",)
+    __match_args__ = ("iterator",)
+
+    def __init__(self, iterator: Any) -> None:
+        self.iterator = iterator
 
 
 @frozen
 class Dial:
-    """Establish an association of this application entity with another, for sub-operations (PS3.4 C.4.2).
+    """Establish an association of this application entity with another (PS3.4 C.4.2), and return its ``Peer``.
 
-    The driver returns the :class:`~dicom_proto.programs.peer.Peer` at its other end. It throws an
-    ``AssociationFailure`` if there is none, an ``OSError`` if the transport cannot be opened. It aborts those
-    associations that a program has left without :class:`HangUp`, however the program ended.
+    What has become the ``failure`` of the association is thrown: an ``AssociationFailure``, an ``OSError`` if the
+    transport cannot be opened, a ``NoContextError`` if no presentation context was accepted. An association that a
+    program leaves without :class:`HangUp` is aborted, however the program ends.
 
     ``options`` is what a handler said about the transport, and the core does not know: ``tls_args``,
     ``bind_address``, handlers to bind. Something else that is wrong with them may be thrown as anything.
@@ -126,5 +149,15 @@ class HangUp:
     peer: Peer
 
 
-Effect: TypeAlias = Receive | Await | Drain | Call | Pull | Dial | Run | HangUp
+@frozen
+class Pause:
+    """Let some time pass, in seconds."""
+
+    seconds: float
+
+
+DriverEffect: TypeAlias = Call | Pull | Dial
+"""What only a driver can do."""
+
+Effect: TypeAlias = Receive | Await | Drain | Run | HangUp | Pause | DriverEffect
 Program: TypeAlias = Generator[Effect, Any, T]

@@ -1,13 +1,10 @@
 """An operation that this side invokes: request out, responses in. What every SCU program is made of."""
 
-from typing import Any
-
 from attrs import frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import Request, Response
-from dicom_proto.dimse.routing import Key
 from dicom_proto.programs.effects import Program, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category, code_to_category
@@ -53,9 +50,10 @@ class Invoking:
     def __init__(self, peer: Peer, request: Request, context: AcceptedContext, data: Buffer | None = None) -> None:
         self.peer = peer
         self.context = context
-        self.key: Key = peer.send(request, context_id=context.context_id, data=data)
-        self.message_id = self.key[0]
+        self.inbox = peer.send(request, context_id=context.context_id, data=data)
+        self.message_id = self.inbox.key[0]
         self.is_over = False
+        self._receive = Receive(self.inbox)
         self._operation = peer.connection.invoked[self.message_id]
 
     def next_reply(self) -> Program[Reply | None]:
@@ -66,21 +64,17 @@ class Invoking:
 
     def reply(self) -> Program[Reply]:
         """Wait for a response that is known to come."""
-        received: ResponseReceived = self._arrived() or (yield Receive(self.key))
+        received: ResponseReceived = yield self._receive
         pieces: list[Buffer] = []
         is_complete = not received.has_data
         while not is_complete:
-            chunk: DataChunk = self._arrived() or (yield Receive(self.key))
+            chunk: DataChunk = yield self._receive
             pieces.append(chunk.data)
             is_complete = chunk.last
         reply = Reply(received.response, b"".join(pieces) if received.has_data else None, self.context)
         if reply.category != Category.PENDING:
             self.close()
         return reply
-
-    def _arrived(self) -> Any:
-        """Return the next event if it is here already, as most often: then the driver has nothing to do."""
-        return self.peer.router.take(self.key)
 
     def cancel(self) -> None:
         """Ask the peer to end the operation (C-CANCEL); its final response still comes. After the end it does nothing.
@@ -95,9 +89,8 @@ class Invoking:
 
     def close(self) -> None:
         """Take no more interest in the operation: what still comes is dropped. The second time it does nothing."""
-        if not self.is_over:  # later the message ID may stand for another operation
-            self.is_over = True
-            self.peer.router.close(self.key)
+        self.is_over = True
+        self.inbox.close()
 
 
 def invoke(peer: Peer, request: Request, context: AcceptedContext, data: Buffer | None = None) -> Program[Reply]:

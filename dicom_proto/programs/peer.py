@@ -1,20 +1,35 @@
 """The peer at the other end of an association, as service programs see it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
-from dicom_proto.dimse.routing import Key, Router
+from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.limits import DEFAULT_LIMITS
 from dicom_proto.offers.contexts import PresentationContext
+from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 
-__all__ = ["Entity", "Peer"]
+__all__ = ["Entity", "Peer", "RunsPrograms"]
+
+
+@runtime_checkable
+class RunsPrograms(Protocol):
+    """What programs need of an association that is driven somewhere: ``Peer.association`` of one that was dialled."""
+
+    def submit(self, program: Any, on_end: Callable[[Any], None]) -> Any:
+        """Run a program there, and call a function with the finished task; may be called in any thread."""
+
+    def part(self) -> Any:
+        """Return the program that releases the association."""
+
+    def abort(self) -> None:
+        """Abort the association; waits for nobody, and may be called in any thread."""
 
 
 class Entity(Protocol):
@@ -61,6 +76,8 @@ class Peer:
     read : callable
         Returns what can be stored for what a user gave, by default the same: drivers that know about files read them
         here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
+    end : callable
+        Returns a new exception for those who wait for something that will not happen any more.
     is_strict : bool
         Whether what a user calls raises an ``AssociationFailure`` if the association ends before the response, instead
         of returning an empty status.
@@ -76,13 +93,14 @@ class Peer:
         data_limit: int = DEFAULT_LIMITS.data_set,
     ) -> None:
         self.connection = connection
-        self.router = Router(connection)
+        self.router = Router()
         self.handlers = handlers
         self.association = association
         self.entity = entity
         self.data_limit = data_limit
         self.read: Callable[[Any], Any] = _as_it_is
         self.is_strict = False
+        self.end: Callable[[], AssociationFailure] = _no_association
         self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
 
     @property
@@ -123,8 +141,8 @@ class Peer:
             f"no presentation context for {abstract_syntax} with the {role} role was accepted; accepted are {accepted}"
         )
 
-    def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Key:
-        """Send a request, and return the key under which its responses are received.
+    def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Inbox:
+        """Send a request, and return the inbox in which its responses are received.
 
         Raises
         ------
@@ -132,11 +150,13 @@ class Peer:
             As ``Connection.send_request``, and if the message ID is that of an operation whose responses are still to
             be asked for.
         """
-        if request.message_id is not None and self.router.is_open((request.message_id, True)):
+        if request.message_id is not None and self.router.find((request.message_id, True)) is not None:
             raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
-        key = (self.connection.send_request(request, context=context_id, data=data), True)
-        self.router.open(key)
-        return key
+        return self.router.open((self.connection.send_request(request, context=context_id, data=data), True))
+
+
+def _no_association() -> AssociationFailure:
+    return AssociationClosed("there is no association")
 
 
 def _as_it_is(value: Any) -> Any:

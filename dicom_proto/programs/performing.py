@@ -93,11 +93,12 @@ class Performing:
         self.peer = peer
         self.request: Request = received.request
         self.message_id = received.message_id
-        self.key = (received.message_id, False)
+        inbox = peer.router.find((received.message_id, False))
+        self.inbox = peer.router.open((received.message_id, False)) if inbox is None else inbox
         self.context = peer.connection.contexts[received.context_id]
         self.has_data = received.has_data
         self._operation = peer.connection.performed[received.message_id]
-        self._is_closed = False
+        self._receive = Receive(self.inbox)
         self._repetitions: dict[int, Mapping[str, Any]] = {}  # what a response repeats, by its status
 
     @property
@@ -110,16 +111,9 @@ class Performing:
         """Whether the peer is known to have cancelled the operation; once it is, it stays so."""
         return self._operation.is_cancelled
 
-    def notice_cancel(self) -> bool:
-        """Take up what has arrived, and tell whether the peer has cancelled the operation."""
-        self.peer.router.pump()
-        return self.is_cancelled
-
     def close(self) -> None:
-        """Drop what still comes. Again it does nothing: by then the message ID may stand for another operation."""
-        if not self._is_closed:
-            self._is_closed = True
-            self.peer.router.close(self.key)
+        """Drop what still comes; the second time it does nothing."""
+        self.inbox.close()
 
     # --- what the peer sent -------------------------------------------------------------------------------------------
 
@@ -137,8 +131,7 @@ class Performing:
         """Receive the whole data set of a request that has one; raises as :meth:`receive_data`."""
         pieces = Pieces()
         while True:
-            arrived: Any = self.peer.router.take(self.key)  # as most often: then the driver has nothing to do
-            chunk: DataChunk = arrived or (yield Receive(self.key))
+            chunk: DataChunk = yield self._receive
             pieces.append(chunk.data)
             if pieces.length > self.peer.data_limit:
                 raise LimitExceededError(f"a data set of more than {self.peer.data_limit} bytes is not kept in memory")

@@ -47,7 +47,7 @@ def find_scp(performing: Performing) -> Program[None]:
     if isinstance(matches, Answer):
         performing.respond(matches)
         return
-    while not performing.notice_cancel():
+    while not performing.is_cancelled:
         item = yield from performing.pull(EVT_C_FIND, matches, failed=HANDLER_FAILED)
         if item is END:
             performing.respond(_SUCCESS)

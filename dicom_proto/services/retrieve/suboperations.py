@@ -155,7 +155,7 @@ def perform_sub_operations(
         return
     retrieval = Retrieval(performing, count)
     while retrieval.remaining:
-        if performing.notice_cancel():
+        if performing.is_cancelled:
             retrieval.conclude(_CANCEL)
             return
         item = yield from performing.pull(kind, iterator, failed=statuses.raised)

@@ -43,7 +43,7 @@ class Chunks(Stream[Buffer]):
     """The data set of a request, as it arrives: read-only views of what was received."""
 
     def __init__(self, performing: Performing) -> None:
-        self._key = performing.key
+        self._receive_next = Receive(performing.inbox)
         self._is_over = False  # a C-STORE request always has a data set
         self._is_closed = False
 
@@ -79,7 +79,7 @@ class Chunks(Stream[Buffer]):
             yield from self._receive()
 
     def _receive(self) -> Program[Buffer]:
-        chunk: DataChunk = yield Receive(self._key)
+        chunk: DataChunk = yield self._receive_next
         self._is_over = chunk.last
         return chunk.data
 

@@ -16,7 +16,7 @@ from dicom_proto.programs.invoking import Invoking
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 from dicom_proto.services.storage.store import Storable, begin_store, fit_object
-from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, failure_of
+from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.state_table import State
 
 __all__ = ["NotStored", "Pipeline", "Sent", "iterate", "next_item"]
@@ -153,9 +153,7 @@ class Pipeline(Stream[Sent]):
 
     def _check_alive(self) -> None:
         if not self._is_alive:
-            self._peer.router.pump()
-            ending = self._peer.router.ending
-            raise AssociationClosed("there is no association") if ending is None else failure_of(ending)
+            raise self._peer.end()
 
     def _begin_next(self) -> Program[Sent | None]:
         """Begin with the next item, if there is one; return what there is to say if it cannot be sent."""
@@ -185,7 +183,7 @@ class Pipeline(Stream[Sent]):
     def _take_response(self) -> tuple[Invoking, OperationEvent] | None:
         """Return the next response of any of those that are under way."""
         for invoking in self._under_way:
-            event = self._peer.router.next_event(invoking.key)
+            event = invoking.inbox.take()
             if event is not None:
                 return invoking, event
         return None

@@ -446,7 +446,7 @@ def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Progr
         receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
         opening.receiving = receiving
         while chunk is None or not chunk.last:
-            chunks = _arrived(performing, (yield Receive(performing.key)))
+            chunks = _arrived(performing, (yield Receive(performing.inbox)))
             chunk = chunks[-1]
             yield Call(_write, (receiving, chunks), is_quick=True)
         result = yield Call(receiving.finish, (), is_quick)
@@ -459,14 +459,14 @@ def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Progr
         opening.discard()
     answer = performing.read_status(result)
     while answer.category != Category.FAILURE and (chunk is None or not chunk.last):
-        chunk = yield Receive(performing.key)  # only a Failure may be answered before that (PS3.7 9.1.1.2)
+        chunk = yield Receive(performing.inbox)  # only a Failure may be answered before that (PS3.7 9.1.1.2)
     performing.respond(answer)
 
 
 def _arrived(performing: Performing, chunk: DataChunk) -> list[DataChunk]:
     """Return a piece and those behind it that are here already: an effect for each would cost more than to write it."""
     chunks = [chunk]
-    while not chunks[-1].last and (more := performing.peer.router.next_event(performing.key)) is not None:
+    while not chunks[-1].last and (more := performing.inbox.take()) is not None:
         chunks.append(cast(DataChunk, more))  # a request is followed by nothing else
     return chunks
 

@@ -1,0 +1,520 @@
+"""An association of an application entity: its life, from the open connection to the closed one, and what it shows.
+
+What the peer does comes in from the engine (:meth:`EntityAssociation.attend`, :meth:`EntityAssociation.take_over`),
+what users ask are programs (:mod:`dicom_proto.application.requests`), and whom to tell of what is decided here. An
+adapter adds how a program is run, and what a call returns.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final, TypeVar, assert_never
+
+from attrs import evolve
+
+from dicom_proto.application.acceptance import answer_request
+from dicom_proto.application.dispatch import perform
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.application.notifications import Notifier
+from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.events import RequestReceived
+from dicom_proto.dimse.routing import Indication
+from dicom_proto.errors import DicomProtoError, InvalidSettingError, NoContextError
+from dicom_proto.handlers.event import Event
+from dicom_proto.handlers.kinds import (
+    EVT_ABORTED,
+    EVT_ACCEPTED,
+    EVT_CONN_CLOSE,
+    EVT_CONN_OPEN,
+    EVT_ESTABLISHED,
+    EVT_REJECTED,
+    EVT_RELEASED,
+    EVT_REQUESTED,
+    EventKind,
+)
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.offers.contexts import PresentationContext, build_context
+from dicom_proto.programs.effects import Await, Call, Program
+from dicom_proto.programs.engine import Engine
+from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.streams import Stream
+from dicom_proto.programs.tasks import Task
+from dicom_proto.upper_layer.events import (
+    Aborted,
+    AssociateAccepted,
+    AssociateRejected,
+    AssociateRequested,
+    ConnectionClosed,
+    Released,
+    ReleaseRequested,
+    TimedOut,
+)
+from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending, failure_of
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
+from dicom_proto.upper_layer.state_table import State
+
+__all__ = ["HANDLING", "EntityAssociation", "Reception"]
+
+T = TypeVar("T")
+_log = logging.getLogger("dicom_proto.association")
+_CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
+
+_NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
+
+Reception = Policy | AAssociateRJ | Callable[[AAssociateRQ], Policy | AAssociateRJ]
+"""By what a request is answered: a policy, a rejection whatever is asked for, or what chooses between those then."""
+
+HANDLING: Final[ContextVar[tuple[object, ...]]] = ContextVar("HANDLING", default=())
+"""The associations whose handler is running here: adapters add theirs for the time of a call."""
+
+
+class EntityAssociation:
+    """One association of an application entity, or the failed attempt at one.
+
+    Parameters
+    ----------
+    entity : ApplicationEntity
+        Whose it is.
+    handlers : Handlers
+        What is bound to its events.
+    reception : Policy, AAssociateRJ or callable, optional
+        For the acceptor: by what a request is answered.
+    on_ended : callable, optional
+        Called when the handlers of its end have run.
+
+    Attributes
+    ----------
+    entity : ApplicationEntity
+        Whose it is.
+    engine : Engine
+        What runs its programs; a driver takes turns with it.
+    peer : Peer
+        The other side, as programs see it.
+    failure : Exception or None
+        Why there is no association, or none any more.
+    is_acceptor, is_requestor : bool
+        Which side this is.
+    is_released, is_aborted, is_rejected : bool
+        What has become of it.
+    is_over : bool
+        Whether it has ended; the connection may still have to be closed.
+    local_address, peer_address : tuple of str and int
+        Host and port of the two ends of the transport connection.
+    """
+
+    def __init__(
+        self,
+        entity: ApplicationEntity,
+        handlers: Handlers,
+        reception: Reception | None = None,
+        *,
+        on_ended: Callable[[], object] | None = None,
+    ) -> None:
+        connection = Connection(limits=entity.limits, tolerance=entity.tolerance, timeouts=entity.timeouts)
+        self.entity = entity
+        self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
+        self.notifier = Notifier(self.peer)
+        self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
+        self.failure: AssociationFailure | OSError | NoContextError | None = None
+        self.is_acceptor = reception is not None
+        self.is_requestor = reception is None
+        self.is_released = self.is_aborted = self.is_rejected = self.is_over = False
+        self.local_address = self.peer_address = NOWHERE
+        self._reception = reception if reception is not None else _NO_POLICY
+        self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
+        self._on_ended = on_ended
+        self._is_ending = False
+        self._is_telling = False
+        self._has_begun = False  # and its handlers have been told
+        self._streams: dict[Stream[Any], None] = {}  # results that somebody may still ask for
+
+    # --- how an adapter runs programs ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """See to it that the engine has a turn; may be called in any thread."""
+
+    @abstractmethod
+    def run(self, program: Program[Any], *, invokes: bool = False) -> Any:
+        """Run a program on this association; return its result, or what is to be awaited for it."""
+
+    @abstractmethod
+    def iterate(self, begin: Program[Stream[Any]], *, invokes: bool = False) -> Any:
+        """Return the results of the stream that a program begins, to be iterated over."""
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Run a program, and call a function with the finished task; may be called in any thread."""
+        return self.engine.submit(program, on_end)
+
+    def abort(self) -> None:
+        """Abort the association; without one, do nothing. It waits for nobody, and may be called in any thread."""
+        self.engine.abort()
+
+    def is_handling(self) -> bool:
+        """Tell whether a handler of this association is asking."""
+        return self in HANDLING.get()
+
+    def next_result(self, stream: Stream[T]) -> Program[T | None]:
+        """Ask for the next result of a stream that is iterated over, and keep track of it."""
+        self._streams.pop(stream, None)  # somebody asks: it is not forgotten
+        result = yield from stream.next()
+        if not stream.is_over:
+            self._streams[stream] = None
+        return result
+
+    def forget(self, stream: Stream[Any]) -> None:
+        """Take no more interest in results: an operation that can be cancelled is. It may be called in any thread."""
+        if not (stream.is_over or self.engine.is_finished):
+            self.engine.submit(self._abandon(stream), _note_forgotten)
+
+    def _abandon(self, stream: Stream[Any]) -> Program[None]:
+        self._streams.pop(stream, None)
+        if not stream.is_over:
+            stream.abandon()
+        yield from ()
+
+    # --- what the peer does -------------------------------------------------------------------------------------------
+
+    @property
+    def is_established(self) -> bool:
+        """Whether requests can be sent."""
+        return not self.is_over and self.peer.connection.state is State.Sta6
+
+    def attend(self, indication: Indication) -> Program[None]:
+        """Do what the peer asks for."""
+        match indication:
+            case RequestReceived():
+                yield from self._perform_operation(indication)
+            case ReleaseRequested():
+                self._confirm_release()
+            case AssociateAccepted():
+                yield from self._tell_beginning()
+            case AssociateRequested():
+                yield from self._answer(indication.offer)
+            case _:
+                assert_never(indication)
+
+    def _perform_operation(self, received: RequestReceived) -> Program[None]:
+        try:
+            yield from perform(self.peer, received)
+        except DicomProtoError as error:
+            if not self.is_over and not self.is_released:
+                raise
+            _log.info("! %s was not answered: %s", received.request.name, error)
+
+    def _confirm_release(self) -> None:
+        connection = self.peer.connection
+        is_asked = connection.state is State.Sta8  # otherwise both have asked: it is over when both have confirmed
+        if connection.state in _CONFIRMS:
+            connection.confirm_release()
+        if is_asked:
+            self.is_released = True
+            self._end_with(partial(AssociationClosed, "the peer has released the association"))
+
+    def _answer(self, offer: AAssociateRQ) -> Program[None]:
+        connection, reception = self.peer.connection, self._reception
+        yield from self.notify(EVT_REQUESTED)
+        if self._is_telling:  # somebody else, who has not come to it yet: a handler may want to abort
+            yield Await(lambda: not self._is_telling or None)
+        if self.is_over:
+            return
+        policy = reception if isinstance(reception, Policy | AAssociateRJ) else reception(offer)
+        answer: AAssociateAC | AAssociateRJ
+        if isinstance(policy, AAssociateRJ):
+            answer = policy
+        else:
+            answer = yield from answer_request(self.peer, offer, policy)
+        if self.is_over:  # a handler has aborted it, or the peer is gone
+            return
+        if isinstance(answer, AAssociateRJ):
+            self.is_rejected = True
+            connection.reject(answer)
+            self._end_with(partial(AssociationClosed, "this side has rejected the association"))
+        else:
+            connection.accept(answer)
+            yield from self._tell_beginning()
+
+    def _tell_beginning(self) -> Program[None]:
+        yield from self.notify(EVT_ACCEPTED)
+        yield from self.notify(EVT_ESTABLISHED)
+        self._has_begun = True
+
+    # --- what this side does ------------------------------------------------------------------------------------------
+
+    def establish(self) -> Program[None]:
+        """Wait for the answer to the request of this side; :attr:`failure` says why if there is no association."""
+        try:
+            yield Await(lambda: self._has_begun or None)
+        except AssociationFailure as error:
+            _log.info("! %s", error)
+            return
+        if self.is_established and not self.peer.connection.contexts:
+            agreement = self.peer.connection.agreement
+            rejected = () if agreement is None else tuple(agreement.rejected.values())
+            self.failure = NoContextError(f"no presentation context was accepted: {rejected}")
+            self.give_up()
+
+    def part(self) -> Program[None]:
+        """Release the association, once the peer has answered what it was asked; without one, do nothing.
+
+        Results that nobody asks for any more are cancelled first. A handler of this association waits for nothing.
+        """
+        return self._part(is_handling=self.is_handling())
+
+    def _part(self, *, is_handling: bool) -> Program[None]:
+        connection = self.peer.connection
+        try:
+            if self.is_established and not is_handling:
+                for stream in tuple(self._streams):
+                    yield from self._abandon(stream)
+                yield Await(lambda: not connection.invoked or None)
+            if self.is_established:
+                connection.release()
+                yield Await(lambda: self.is_over or None)
+        except AssociationFailure as error:
+            _log.debug("! %s", error)
+
+    def give_up(self) -> None:
+        """Abort the association at once; without one, do nothing. In a turn, or by who holds it."""
+        if self.is_over:
+            return
+        if self.peer.connection.state is not State.Sta13:  # released or rejected, and waiting for the peer to close
+            self.failure = self.failure or AssociationClosed("this side has aborted the association")
+            self.is_aborted = True
+        self.peer.connection.abort()
+        self._end_with(partial(AssociationClosed, "this side has aborted the association"))
+
+    # --- its end ------------------------------------------------------------------------------------------------------
+
+    def _end_with(self, failure: Callable[[], AssociationFailure]) -> None:
+        self.is_over = True
+        self.peer.end = failure
+
+    def take_over(self, ending: Ending) -> None:
+        """Remember how the association ended."""
+        if self.is_over:
+            return
+        connection = self.peer.connection
+        was_requested = connection.offer is not None
+        match ending:
+            case Released():
+                self.is_released = True
+                if connection.state is State.Sta12:  # both asked at once: the acceptor's turn has come (PS3.8 7.2.2.7)
+                    connection.confirm_release()
+            case AssociateRejected():
+                self.is_rejected = True
+            case Aborted() | TimedOut():
+                self.is_aborted = was_requested
+            case ConnectionClosed():
+                self.is_aborted = was_requested and not (self.is_released or self.is_rejected)
+            case _:
+                assert_never(ending)
+        self._end_with(partial(failure_of, ending))
+        if not self.is_released and self.failure is None:
+            self.failure = self.cause or failure_of(ending)
+
+    def end(self) -> AssociationFailure:
+        """Return a new exception for those who wait for something that will not happen any more."""
+        return self.peer.end()
+
+    def retire(self) -> None:
+        """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
+        self.engine.retire()
+        self.peer.association = None
+        self._on_ended = None
+        self._streams.clear()
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def opened(self) -> Program[None]:
+        """Tell that the connection is open."""
+        return self.notify(EVT_CONN_OPEN, address=self.peer_address)
+
+    def ended(self) -> Program[None]:
+        """Tell how it ended."""
+        self._is_ending = True
+        if self.is_rejected:
+            yield from self.notify(EVT_REJECTED)
+        elif self.is_aborted:
+            yield from self.notify(EVT_ABORTED)
+        elif self.is_released:
+            yield from self.notify(EVT_RELEASED)
+        self._note_told()
+
+    def closed(self) -> Program[None]:
+        """Tell that the connection has been closed."""
+        return self.notify(EVT_CONN_CLOSE, address=self.peer_address)
+
+    def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
+        """Tell of an event, after all that has passed before it."""
+        if self.peer.handlers.bindings(kind):
+            self.notifier.add(kind, attributes)
+        return self.tell()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell, and nobody is telling already."""
+        return not self._is_telling and self.notifier.has_pending
+
+    def tell(self) -> Program[None]:
+        """Tell what has passed, in order; if somebody is telling already, leave it to them."""
+        while self.has_news:
+            self._is_telling = True
+            try:
+                for kind, attributes in self.notifier.take():
+                    yield from self._call_handlers(kind, attributes)
+            finally:
+                self._is_telling = False
+        self._note_told()
+
+    def _note_told(self) -> None:
+        """When all has been told of its end, this association takes no place any more."""
+        if self._is_ending and not self._is_telling and self._on_ended is not None:
+            on_ended, self._on_ended = self._on_ended, None
+            on_ended()
+
+    def _call_handlers(self, kind: EventKind, attributes: Mapping[str, Any]) -> Program[None]:
+        """Call the handlers of a notification event; what they raise is logged."""
+        for binding in self.peer.handlers.bindings(kind):
+            event = Event(kind, self, **attributes)
+            try:
+                yield Call(binding.handler, (event, *binding.arguments))
+            except Exception:  # noqa: BLE001 - a handler's slip costs nothing but its own effect
+                _log.exception("a handler of %s raised", kind)
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def ae(self) -> Any:
+        """The application entity whose it is."""
+        return self.entity
+
+    @property
+    def mode(self) -> str:
+        """Which side this is: ``"requestor"`` or ``"acceptor"``."""
+        return "acceptor" if self.is_acceptor else "requestor"
+
+    @property
+    def requestor(self) -> ServiceUser:
+        """The side that has requested the association."""
+        address = self.peer_address if self.is_acceptor else self.local_address
+        return requestor_of(self.peer.connection, address)
+
+    @property
+    def acceptor(self) -> ServiceUser:
+        """The side that has accepted the association, or was asked to."""
+        address = self.local_address if self.is_acceptor else self.peer_address
+        return acceptor_of(self.peer.connection, self.entity.local_side, self.entity.ae_title, address)
+
+    @property
+    def local(self) -> dict[str, Any]:
+        """What there is to know about this side: ``mode``, ``ae_title``, ``address``, ``port``, ``pdv_size``."""
+        return (self.acceptor if self.is_acceptor else self.requestor).info
+
+    @property
+    def remote(self) -> dict[str, Any]:
+        """What there is to know about the other side: as :attr:`local`."""
+        return (self.requestor if self.is_acceptor else self.acceptor).info
+
+    @property
+    def acse_timeout(self) -> float | None:
+        """Seconds to wait for the answer to a release, ``None`` for ever; setting it counts for this association."""
+        return self.peer.connection.timeouts.release
+
+    @acse_timeout.setter
+    def acse_timeout(self, seconds: float | None) -> None:
+        artim = {} if seconds is None else {"artim": seconds}
+        self._set_timeouts(request=seconds, release=seconds, **artim)
+
+    @property
+    def dimse_timeout(self) -> float | None:
+        """Seconds to wait for a DIMSE response, ``None`` for ever; setting it counts from the next wait on."""
+        return self.peer.connection.timeouts.response
+
+    @dimse_timeout.setter
+    def dimse_timeout(self, seconds: float | None) -> None:
+        self._set_timeouts(response=seconds)
+
+    @property
+    def network_timeout(self) -> float | None:
+        """Seconds without traffic after which it is aborted, ``None`` for ever; counts from the next traffic on."""
+        return self.peer.connection.timeouts.idle
+
+    @network_timeout.setter
+    def network_timeout(self, seconds: float | None) -> None:
+        self._set_timeouts(idle=seconds)
+
+    @property
+    def network_timeout_response(self) -> str:
+        """What follows when the network timeout has passed: ``"A-ABORT"``, or ``"A-RELEASE"``."""
+        return "A-RELEASE" if self.peer.connection.releases_when_idle else "A-ABORT"
+
+    @network_timeout_response.setter
+    def network_timeout_response(self, response: str) -> None:
+        if response not in {"A-ABORT", "A-RELEASE"}:
+            raise InvalidSettingError(f"{response!r} is no answer to silence: it is 'A-ABORT' or 'A-RELEASE'")
+        self.peer.connection.releases_when_idle = response == "A-RELEASE"
+
+    def _set_timeouts(self, **seconds: Any) -> None:
+        try:
+            self.peer.connection.timeouts = evolve(self.peer.connection.timeouts, **seconds)
+        except (TypeError, ValueError) as error:
+            raise InvalidSettingError(f"a timeout is a number of seconds above 0, or None: {error}") from error
+
+    @property
+    def accepted_contexts(self) -> list[PresentationContext]:
+        """The presentation contexts that both sides agreed on."""
+        return [self._as_context(context_id) for context_id in self.peer.connection.contexts]
+
+    @property
+    def rejected_contexts(self) -> list[PresentationContext]:
+        """The presentation contexts that were proposed and not accepted."""
+        agreement = self.peer.connection.agreement
+        contexts = []
+        for rejected in agreement.rejected.values() if agreement else ():
+            context = build_context(rejected.abstract_syntax, rejected.transfer_syntaxes)
+            context.context_id, context.result = rejected.context_id, rejected.result
+            contexts.append(context)
+        return contexts
+
+    def _as_context(self, context_id: int) -> PresentationContext:
+        accepted = self.peer.connection.contexts[context_id]
+        context = build_context(accepted.abstract_syntax, accepted.transfer_syntax)
+        context.context_id, context.result = context_id, 0
+        context.as_scu, context.as_scp = accepted.requestor_is_scu, accepted.requestor_is_scp
+        if self.is_acceptor:
+            context.as_scu, context.as_scp = context.as_scp, context.as_scu
+        return context
+
+    # --- handlers -----------------------------------------------------------------------------------------------------
+
+    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
+        """Bind a handler to an event of this association; raises as :meth:`Handlers.bind`."""
+        self.peer.handlers.bind(event, handler, args)
+        self.notifier.update()
+
+    def unbind(self, event: EventKind, handler: Any) -> None:
+        """Unbind a handler."""
+        self.peer.handlers.unbind(event, handler)
+        self.notifier.update()
+
+    def get_events(self) -> list[EventKind]:
+        """Return the events that something is bound to."""
+        return sorted(self.peer.handlers.kinds(), key=str)
+
+    def get_handlers(self, event: EventKind) -> Any:
+        """Return what is bound to an event, as ``(handler, arguments)``: a list of them for a notification event.
+
+        For an intervention event without a handler it is ``(None, None)``.
+        """
+        return self.peer.handlers.stated(event)
+
+
+def _note_forgotten(task: Task[None]) -> None:
+    """Results could not be cancelled: then there are none to come."""
+    if task.error is not None:
+        _log.debug("! results that nobody wants were not cancelled: %s", task.error)
+        task.finish(None, None)

@@ -1,0 +1,169 @@
+"""Results as users get them: status data sets, and the results of an operation that has many."""
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, TypeVar
+
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from dicom_proto.dimse.messages import MESSAGES, Response
+from dicom_proto.encoding.datasets import decode
+from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
+from dicom_proto.programs.effects import Program
+from dicom_proto.programs.invoking import Invoking, Reply
+from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.streams import Stream
+from dicom_proto.upper_layer.failures import AssociationFailure
+
+__all__ = ["Result", "Results", "code_to_status", "forgiving", "next_result", "read_reply", "status_of"]
+
+_T = TypeVar("_T")
+_Otherwise = TypeVar("_Otherwise")
+_Twin = TypeVar("_Twin", Dataset, DataElement)
+_log = logging.getLogger("dicom_proto.services")
+
+Result: TypeAlias = tuple[Dataset, Dataset | None]
+"""A status, and the data set that came with it."""
+
+
+# Attribute, tag and VR of what a status shows of a response.
+_SHOWN: Final = {
+    kind: [
+        (element.attribute, BaseTag(element.tag), element.vr.name)
+        for element in kind.elements
+        if element.attribute != "message_id_being_responded_to"
+    ]
+    for kind in MESSAGES.values()
+    if issubclass(kind, Response)
+}
+
+
+def status_of(response: Response) -> Dataset:
+    """Return the status of a response, and what it says besides, as a data set of command elements."""
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
+    for attribute, tag, vr in _SHOWN[type(response)]:
+        value = getattr(response, attribute)
+        if value is None:
+            continue
+        if isinstance(value, int) or (isinstance(value, str) and len(value) <= 64):
+            elements[tag] = _twin(_remembered_element(tag, vr, value))  # the caller may change its own
+        else:
+            elements[tag] = _make_element(tag, vr, list(value) if isinstance(value, tuple) else value)
+    return _dataset_of(elements)
+
+
+def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
+    # What a peer sent need not keep the rules of its VR, and is no reason to warn the user.
+    return DataElement(tag, vr, value, validation_mode=IGNORE)
+
+
+# pydicom takes longer to make them than it takes to decode the whole response.
+_remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
+_EMPTY: Final = Dataset()
+_OWN: Final = tuple(name for name, value in vars(_EMPTY).items() if isinstance(value, dict))  # what no two may share
+
+
+def _twin(original: _Twin) -> _Twin:
+    """Return another object with the same attributes."""
+    twin = object.__new__(type(original))
+    twin.__dict__.update(original.__dict__)
+    return twin
+
+
+def _dataset_of(elements: dict[BaseTag, DataElement | RawDataElement]) -> Dataset:
+    """Return ``Dataset(elements)``."""
+    dataset = _twin(_EMPTY)
+    own = dataset.__dict__
+    for name in _OWN:
+        own[name] = own[name].copy()
+    own["_dict"] = elements
+    return dataset
+
+
+def code_to_status(code: Any) -> Dataset:
+    """Return a status as a data set, to which a handler may add further elements of its response (PS3.7 Annex C).
+
+    Raises
+    ------
+    InvalidSettingError
+        If it is no unsigned integer of 16 bits.
+    """
+    if not isinstance(code, int) or not 0 <= code <= 0xFFFF:
+        raise InvalidSettingError(f"{code!r} is not a status: an integer from 0 to 65535")
+    dataset = Dataset()
+    dataset.Status = int(code)
+    return dataset
+
+
+def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwise]) -> Program[_T | _Otherwise]:
+    """Run a program for a user.
+
+    If the association ends before it does, and the peer is not strict, return what ``otherwise`` returns.
+
+    Raises
+    ------
+    AssociationFailure
+        If it ends, and the peer is strict.
+    """
+    try:
+        return (yield from program)
+    except AssociationFailure as error:
+        if peer.is_strict:
+            raise
+        _log.error("no response has arrived: %s", error)
+        return otherwise()
+
+
+def read_reply(reply: Reply | None, *, if_damaged: int | None) -> Result:
+    """Return status and data set of a reply.
+
+    A data set that cannot be decoded is ``None``; that is logged, and ``if_damaged`` becomes the status.
+    """
+    if reply is None:
+        return Dataset(), None
+    status = status_of(reply.response)
+    if reply.data is None:
+        return status, None
+    try:
+        return status, decode(reply.data, reply.context.transfer_syntax)
+    except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
+        _log.error("the data set of a %s cannot be decoded: %s", reply.response.name, error)
+        if if_damaged is not None:
+            status.Status = if_damaged
+        return status, None
+
+
+def next_result(invoking: Invoking) -> Program[Result | None]:
+    """Wait for the next response of a C-FIND, C-GET or C-MOVE; return status and identifier.
+
+    After the last one, or the first that is missing, it is ``None``.
+    """
+    if invoking.is_over:
+        return None
+    return read_reply((yield from forgiving(invoking.peer, invoking.reply(), invoking.close)), if_damaged=None)
+
+
+class Results(Stream[Result]):
+    """The results of a C-FIND, C-GET or C-MOVE; who takes no more interest in them has the operation cancelled."""
+
+    def __init__(self, invoking: Invoking) -> None:
+        self._invoking = invoking
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the final response has been read."""
+        return self._invoking.is_over
+
+    def next(self) -> Program[Result | None]:
+        """See :func:`next_result`."""
+        return next_result(self._invoking)
+
+    def abandon(self) -> None:
+        """Cancel the operation, and drop what still comes; after the end it does nothing."""
+        if not self._invoking.is_over:
+            self._invoking.cancel()
+            self._invoking.close()

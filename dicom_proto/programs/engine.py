@@ -1,0 +1,474 @@
+"""The engine of an association: bytes, time and the answers of a driver in; bytes, a deadline and effects out.
+
+It owns all that goes on on one association: the connection, the programs under way, who waits for which event, and the
+end. A driver of any I/O stack takes turns with it::
+
+    engine.connection_made(now=clock())
+    while True:
+        turn = engine.turn(now=clock())
+        write(turn.buffers)                     # then end the output, if turn.ends_output
+        for task, effect in turn.effects:       # perform each, now or later, in whatever thread or task
+            engine.resume(task, value)          # or engine.throw(task, error): and take another turn
+        if turn.wants_close:                    # close the connection, and say so
+            engine.connection_closed(now=clock())
+        if engine.is_finished:
+            break
+        wait(turn.wants_read, turn.deadline)    # not at all if turn.is_unfinished
+        engine.receive_data(block, now=clock())  # or receive_eof
+
+What is never asked for is never done: a turn looks at what has arrived, lets those tasks go on that waited for it,
+looks at conditions once, and hands out bytes. One turn takes a bounded share of what has arrived, so that many
+associations can share a thread.
+
+When an association ends, the engine says so to everybody at once: whoever waits gets the typed failure, requests that
+had not begun are not begun, and the peer has a second to read what was said last and to close the connection.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.routing import Indication, Router
+from dicom_proto.programs.effects import Await, Drain, DriverEffect, Effect, Program, Receive
+from dicom_proto.programs.tasks import Task, Tasks
+from dicom_proto.upper_layer.events import (
+    AssociateAccepted,
+    AssociateRequested,
+    ReleaseRequested,
+)
+from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending
+
+__all__ = ["FAREWELL", "Engine", "Life", "Turn", "Witness"]
+
+_log = logging.getLogger("dicom_proto.programs")
+
+FAREWELL: Final = 1.0
+"""Seconds that a peer has to read what was said last, and to close the connection, however an association ended."""
+
+_SHARE: Final = 256  # events of one association in a turn
+_ROOM: Final = 1 << 20  # bytes handed out in a turn, if the driver says nothing
+_INDICATIONS: Final = (AssociateRequested, AssociateAccepted, ReleaseRequested)
+
+
+class Witness(Protocol):
+    """Sees what passes, and keeps what is to be told of it."""
+
+    pending: list[Any]
+    wants_received: Any
+    wants_sent: Any
+
+    def received(self, data: Buffer) -> None:
+        """See bytes that were received, before the connection does."""
+
+    def sent(self, buffers: list[Buffer]) -> None:
+        """See what the connection has to send."""
+
+
+class Life(Protocol):
+    """What an association is, above its protocol: what is to be done for the peer, and whom to tell of what.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether it has ended; becomes true by :meth:`take_over`, or by what this side does.
+    """
+
+    is_over: bool
+
+    def attend(self, indication: Indication) -> Program[None]:
+        """Do what the peer asks for."""
+
+    def take_over(self, ending: Ending) -> None:
+        """Remember how the association ended."""
+
+    def end(self) -> AssociationFailure:
+        """Return the exception for those who wait for something that will not happen any more."""
+
+    def give_up(self) -> None:
+        """Abort the association; without one, do nothing."""
+
+    def tell(self) -> Program[None]:
+        """Tell what has passed."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell, and nobody is telling already."""
+
+    def ended(self) -> Program[None]:
+        """Tell how it ended."""
+
+    def closed(self) -> Program[None]:
+        """Tell that the connection has been closed."""
+
+
+class Turn:
+    """What a driver has to do after a turn.
+
+    Attributes
+    ----------
+    buffers : list of buffers
+        What is to be written, in order.
+    effects : list of tuple
+        Tasks, and what is to be done for each.
+    deadline : float or None
+        When the next turn is due if nothing happens before.
+    wants_read : bool
+        Whether bytes are welcome.
+    ends_output : bool
+        Whether nothing more is to be written behind the buffers: the peer may be told.
+    wants_close : bool
+        Whether the connection is to be closed.
+    is_unfinished : bool
+        Whether there is more to do at once: take another turn when others have had theirs.
+    """
+
+    __slots__ = ("buffers", "deadline", "effects", "ends_output", "is_unfinished", "wants_close", "wants_read")
+
+    def __init__(
+        self,
+        buffers: list[Buffer],
+        effects: list[tuple[Task[Any], DriverEffect]],
+        deadline: float | None,
+        wants_read: bool,
+        ends_output: bool,
+        wants_close: bool,
+        is_unfinished: bool,
+    ) -> None:
+        self.buffers = buffers
+        self.effects = effects
+        self.deadline = deadline
+        self.wants_read = wants_read
+        self.ends_output = ends_output
+        self.wants_close = wants_close
+        self.is_unfinished = is_unfinished
+
+
+class Engine(Tasks):
+    """Runs all programs of one association.
+
+    Parameters
+    ----------
+    connection : Connection
+        The protocol, just made; of a requestor, ``request`` has to be called before :meth:`connection_made`.
+    router : Router
+        Sorts its events.
+    life : Life
+        What is to be done for the peer.
+    witness : Witness
+        Sees what passes.
+    wake : callable
+        Has to bring about a turn; called when something happens outside of one. It may be called in any thread.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        router: Router,
+        life: Life,
+        witness: Witness,
+        wake: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(wake or _nothing)
+        self.connection = connection
+        self._router = router
+        self._life = life
+        self._witness = witness
+        self._watching: list[Task[Any]] = []  # those that wait for a condition, or for room
+        self._invoking: deque[Task[Any]] = deque()  # those that wait for room in the operations window
+        self._closing_at: float | None = None
+        self._deadline: float | None = None
+        self._has_eof = False
+        self._is_closed = False
+        self._has_concluded = False
+        self._has_told_close = False
+
+    # --- what the world does to it ------------------------------------------------------------------------------------
+
+    def connection_made(self, *, now: float) -> None:
+        """Tell that the transport connection is open; raises as ``Connection.connection_made``."""
+        self.connection.connection_made(now=now)
+
+    def receive_data(self, data: Buffer, *, now: float) -> None:
+        """Take in received bytes. The block is kept, not copied, and must not change."""
+        if self._witness.wants_received:
+            self._witness.received(data)
+        self.connection.receive_data(data, now=now)
+
+    def receive_eof(self, *, now: float) -> None:
+        """Tell that the peer has closed the connection, or that it is lost; what was received before still counts."""
+        if not self._has_eof:
+            self._has_eof = True
+            self.connection.receive_eof(now=now)
+
+    def connection_closed(self, *, now: float) -> None:
+        """Tell that the connection has been closed here: the last that a driver says, before one more turn."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.receive_eof(now=now)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all is over, and nobody has anything left to do."""
+        return self._has_told_close and not self._tasks
+
+    def retire(self) -> None:
+        """Let go of what knows this engine: nothing can happen any more."""
+        self.wake = _nothing
+        self._life = _GONE
+
+    def abort(self) -> None:
+        """Abort the association, in the next turn at the latest; may be called in any thread."""
+        self._ready.append((_ABORT, None, None))
+        self.wake()
+
+    # --- a turn -------------------------------------------------------------------------------------------------------
+
+    def turn(self, *, now: float, room: int = _ROOM) -> Turn:  # type: ignore[override]
+        """Do all that can be done now.
+
+        Parameters
+        ----------
+        now : float
+            The time.
+        room : int
+            How many bytes may be handed out.
+        """
+        self._now = now
+        if self._deadline is not None and now >= self._deadline:
+            self._expire(now)
+        connection, ready = self.connection, self._ready
+        buffers: list[Buffer] = []
+        share = _SHARE
+        while True:
+            share = self._take_events(share)
+            while ready:
+                self._go_on()
+            if (self._watching or self._invoking) and self._look():
+                continue  # one may have done what another waits for
+            if self._witness.pending and self._life.has_news:
+                self._start_own(self._life.tell())
+            if self._life.is_over and not self._has_concluded:
+                self._conclude()
+            if self._is_closed and self._has_concluded and not self._has_told_close:
+                self._has_told_close = True
+                self._start_own(self._life.closed())
+            if connection.can_send:
+                more = connection.data_to_send(max(0, room), now=now)
+                if more:
+                    room -= sum(map(len, more))
+                    buffers += more
+                    if self._witness.wants_sent:
+                        self._witness.sent(more)
+                    continue  # there is room now for what was held back
+            if not ready:
+                break
+        return self._state(buffers, share)
+
+    def _state(self, buffers: list[Buffer], share: int) -> Turn:
+        """Return what a driver has to know when nothing moves any more."""
+        connection = self.connection
+        deadline = connection.next_deadline()
+        if self._closing_at is not None:
+            deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
+        if self._pauses:
+            deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
+        self._deadline = deadline
+        wants_close = self._has_eof or connection.wants_close
+        return Turn(
+            buffers,
+            self._take_effects(),
+            None if wants_close and not self._pauses else deadline,
+            connection.wants_read,
+            self._closing_at is not None and not connection.can_send,
+            wants_close and not self._is_closed,
+            share <= 0 and not self._router.is_full,
+        )
+
+    def _take_events(self, share: int) -> int:
+        """Take up to so many events; return how many more may be taken in this turn."""
+        router, connection = self._router, self.connection
+        while share > 0 and not connection.is_quiet and (self._is_closed or not router.is_full):
+            share -= 1
+            event = connection.next_event()
+            kind = type(event)
+            if kind is ResponseReceived or kind is DataChunk:
+                task = router.file(event)  # type: ignore[arg-type]
+                if task is not None:
+                    task.waits_for = None
+                    self._step(task, event, None)
+            elif event is None:
+                if connection.is_quiet:
+                    break
+                share -= _SHARE // 4  # it has looked at many that told nothing
+            elif kind is RequestReceived:
+                self._begin(event)  # type: ignore[arg-type]
+            elif kind in _INDICATIONS:
+                self._start_own(self._life.attend(event))  # type: ignore[arg-type]
+            elif kind is not CancelReceived:
+                self._life.take_over(event)  # type: ignore[arg-type]
+                self._conclude()
+                break
+        return share
+
+    def _begin(self, request: RequestReceived) -> None:
+        """Begin with an operation that the peer has asked for; after the end, or too late, it is not begun."""
+        if self._life.is_over or request.message_id not in self.connection.performed:
+            _log.debug("! a %s came too late to be answered", request.request.name)
+            return
+        self._router.open((request.message_id, False))
+        self._start_own(self._life.attend(request)).is_operation = True
+
+    def _start_own(self, program: Program[None]) -> Task[None]:
+        task = Task(program, self._note_end, invokes=False)
+        self._tasks.add(task)
+        self._ready.append((task, None, None))
+        return task
+
+    def _note_end(self, task: Task[None]) -> None:
+        """Note what came of something that was done for the peer: what goes wrong costs this association only."""
+        error = task.error
+        if error is None:
+            return
+        task.finish(None, None)
+        if isinstance(error, AssociationFailure):
+            _log.info("! %s", error)
+        else:
+            _log.error("an association failed", exc_info=error)
+            self._life.give_up()
+
+    # --- tasks that wait ----------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        task, _, _ = self._ready[0]
+        if task is _ABORT:
+            self._ready.popleft()
+            self._life.give_up()
+        elif task.invokes and task.program is not None:
+            self._ready.popleft()
+            task.invokes = False
+            if self._invoking or not self._has_window:
+                self._invoking.append(task)
+            else:
+                self._step(task, None, None)
+        else:
+            super()._go_on()
+
+    @property
+    def _has_window(self) -> bool:
+        """Whether another operation may be invoked; or whoever wants to has to be told why it cannot."""
+        return self.connection.can_invoke or self._router.is_full or self._life.is_over
+
+    def _look(self) -> bool:
+        """Look once at what is waited for and no event tells; return whether anything went on."""
+        has_moved = False
+        while self._invoking and self._has_window:
+            self._step(self._invoking.popleft(), None, None)
+            has_moved = True
+        if self._watching:
+            watching, self._watching = self._watching, []
+            for task in watching:
+                if task.waits_for is not None:  # it may have been cancelled by one before it
+                    has_moved |= self._look_at(task, task.waits_for)
+        return has_moved
+
+    def _look_at(self, task: Task[Any], effect: Effect) -> bool:
+        task.waits_for = None
+        error = None
+        value = None
+        try:
+            value = self._perform(task, effect)
+        except Exception as failure:  # noqa: BLE001 - of a condition, or the end of the association
+            error = failure
+        if value is None and error is None:
+            return False
+        self._step(task, value, error)
+        return True
+
+    def _perform(self, task: Task[Any], effect: Effect) -> Any:
+        match effect:
+            case Receive(inbox):
+                event = inbox.take()
+                if event is None:
+                    self._check_alive()
+                    inbox.receiver = task
+                    task.waits_for = inbox
+                return event
+            case Await(condition):
+                value = condition()
+                if value is None:  # what came before the end still counts
+                    self._check_alive()
+                    self._watch(task, effect)
+                return value
+            case Drain():
+                self._check_alive()
+                if self.connection.write_room and not self._witness.pending:
+                    return True
+                self._watch(task, effect)
+                return None
+            case _:
+                return super()._perform(task, effect)
+
+    def _check_alive(self) -> None:
+        if self._life.is_over:
+            raise self._life.end()
+
+    def _watch(self, task: Task[Any], effect: Effect) -> None:
+        task.waits_for = effect
+        self._watching.append(task)
+
+    def _stop_waiting(self, task: Task[Any]) -> None:
+        super()._stop_waiting(task)
+        waits_for, task.waits_for = task.waits_for, None
+        if waits_for is not None and getattr(waits_for, "receiver", None) is task:
+            waits_for.receiver = None
+        if task in self._watching:
+            self._watching.remove(task)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _expire(self, now: float) -> None:
+        """Let the deadlines act that have come."""
+        self._wake_sleepers()
+        self.connection.handle_timeout(now)
+        if self._closing_at is not None and now >= self._closing_at:
+            self.receive_eof(now=now)
+
+    def _conclude(self) -> None:
+        """Tell everybody who waits that the association has ended, once."""
+        if self._has_concluded:
+            return
+        self._has_concluded = True
+        self._closing_at = self._now + FAREWELL
+        for task in tuple(self._tasks):
+            inbox = task.waits_for
+            if inbox is not None and getattr(inbox, "receiver", None) is task:
+                self._stop_waiting(task)
+                self._ready.append((task, None, self._life.end()))
+        self._start_own(self._life.ended())
+
+
+_ABORT: Final[Task[Any]] = Task(None, None, invokes=False)  # type: ignore[arg-type]  # stands in the queue for itself
+
+
+def _nothing() -> None:
+    """Wake nobody."""
+
+
+class _Gone:
+    """The life of an association whose engine has retired."""
+
+    is_over = True
+    has_news = False
+
+    def give_up(self) -> None:
+        """Do nothing: it is over."""
+
+    def end(self) -> AssociationFailure:
+        return AssociationClosed("there is no association any more")
+
+
+_GONE: Final[Any] = _Gone()

@@ -1,0 +1,228 @@
+"""A network in memory, with simulated time: application entities that talk to each other without a socket.
+
+It is a driver as any other, and the shortest one: one thread, nothing ever waits. Time is a number that goes on when
+nothing else can happen, to the next deadline of anybody::
+
+    network = Network()
+    network.listen(("archive", 104), scp, [(evt.EVT_C_STORE, handler)])
+    with network.associate(scu, ("archive", 104)) as association:
+        status = association.send_c_store(dataset)
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from dicom_proto.application import requests
+from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.application.verbs import called, iterated
+from dicom_proto.buffers import Buffer
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.streams import Stream
+from dicom_proto.programs.tasks import Task
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+
+__all__ = ["MemoryAssociation", "Network"]
+
+T = TypeVar("T")
+Address = tuple[str, int]
+
+
+class MemoryAssociation(EntityAssociation):
+    """One end of an association in a :class:`Network`; what it is asked for returns when the other end has answered."""
+
+    def __init__(
+        self, network: "Network", entity: ApplicationEntity, handlers: Iterable[Any], reception: Reception | None = None
+    ) -> None:
+        super().__init__(entity, Handlers(handlers), reception)
+        self.network = network
+        self.other: MemoryAssociation | None = None  # at the far end; None if the line is cut
+        self.on_the_way: list[Buffer] = []  # to this end
+        self.is_closed = False
+        self.deadline: float | None = None
+
+    def __enter__(self) -> Self:
+        if self.failure is not None:
+            raise self.failure
+        self.peer.is_strict = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self.release() if kind is None else self.abort()
+
+    def run(self, program: Program[T], *, invokes: bool = False) -> T:
+        """Run a program, with all that it takes on this network, and return its result."""
+        task = self.engine.start(program, invokes=invokes)
+        self.network.run_until(lambda: task.is_done)
+        return task.result()
+
+    def iterate(self, begin: Program[Stream[T]], *, invokes: bool = False) -> Iterator[T]:
+        """Return the results of the stream that a program begins."""
+        return self._results(self.run(begin, invokes=invokes))
+
+    def _results(self, stream: Stream[T]) -> Iterator[T]:
+        following: Callable[[], Program[T | None]] = partial(self.next_result, stream)
+        try:
+            while (result := self.run(following())) is not None:
+                yield result
+        finally:
+            self.forget(stream)
+
+    def release(self) -> None:
+        """Release the association, and wait until it has ended; without one, do nothing."""
+        self.run(self.part())
+
+    # --- the driver ---------------------------------------------------------------------------------------------------
+
+    def open(self, other: "MemoryAssociation") -> None:
+        """Begin with an open connection."""
+        self.other = other
+        self.engine.connection_made(now=self.network.now)
+        self.engine.start(self.opened())
+
+    def cut(self) -> None:
+        """Lose the connection, at this end; the other end does not notice."""
+        self.other = None
+        self.engine.receive_eof(now=self.network.now)
+
+    def turn(self) -> bool:
+        """Take a turn; return whether anything has happened."""
+        now = self.network.now
+        arrived, self.on_the_way = self.on_the_way, []
+        for block in arrived:
+            self.engine.receive_data(block, now=now)
+        turn = self.engine.turn(now=now)
+        if self.other is not None and not self.other.is_closed:
+            self.other.on_the_way += [bytes(buffer) for buffer in turn.buffers]
+        if turn.wants_close and not self.is_closed:
+            self.is_closed = True
+            self.engine.connection_closed(now=now)
+            if self.other is not None and not self.other.is_closed:
+                self.other.turn()  # what was sent before still arrives
+                self.other.engine.receive_eof(now=now)
+        for task, effect in turn.effects:
+            self._perform(task, effect)
+        self.deadline = turn.deadline
+        return bool(arrived or turn.buffers or turn.effects or turn.is_unfinished or turn.wants_close)
+
+    def _perform(self, task: Task[Any], effect: DriverEffect) -> None:
+        context = copy_context()
+        context.run(HANDLING.set, (*HANDLING.get(), self))
+        result: Any = None
+        try:
+            match effect:
+                case Call(function, arguments):
+                    result = context.run(function, *arguments)
+                case Pull(iterator):
+                    result = context.run(next, iterator, END)
+                case Dial():
+                    result = self.network.dial(self.entity, effect.address, effect.offer, effect.options)
+        except Exception as error:  # noqa: BLE001 - it is the program's
+            self.engine.throw(task, error)
+        else:
+            self.engine.resume(task, result)
+
+    send_c_echo = called(requests.send_c_echo)
+    send_c_store = called(requests.send_c_store)
+    send_c_stores = iterated(requests.send_c_stores, invokes=False)
+    send_c_find = iterated(requests.send_c_find)
+    send_c_get = iterated(requests.send_c_get)
+    send_c_move = iterated(requests.send_c_move)
+    send_c_cancel = called(requests.send_c_cancel, invokes=False)
+    send_n_event_report = called(requests.send_n_event_report)
+    send_n_get = called(requests.send_n_get)
+    send_n_set = called(requests.send_n_set)
+    send_n_action = called(requests.send_n_action)
+    send_n_create = called(requests.send_n_create)
+    send_n_delete = called(requests.send_n_delete)
+
+
+class Network:
+    """Application entities that reach each other, and the time.
+
+    Attributes
+    ----------
+    now : float
+        The time in seconds.
+    associations : list
+        Both ends of all that are under way.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.associations: list[MemoryAssociation] = []
+        self._listeners: dict[Address, Callable[[], MemoryAssociation]] = {}
+
+    def listen(self, address: Address, entity: ApplicationEntity, handlers: Iterable[Any] = ()) -> None:
+        """Serve associations at an address."""
+        bound, policy = tuple(handlers), entity.policy()
+        self._listeners[address] = lambda: MemoryAssociation(self, entity, bound, policy)
+
+    def associate(
+        self,
+        entity: ApplicationEntity,
+        address: Address,
+        handlers: Iterable[Any] = (),
+        *,
+        ae_title: str = "ANY-SCP",
+        offer: AAssociateRQ | None = None,
+    ) -> MemoryAssociation:
+        """Request an association; its ``failure`` says why if there is none."""
+        return self.dial(entity, address, offer or entity.offer(ae_title), {"evt_handlers": handlers})
+
+    def dial(
+        self, entity: ApplicationEntity, address: Address, offer: AAssociateRQ, options: Mapping[str, Any]
+    ) -> MemoryAssociation:
+        """Request an association with a request that is made already."""
+        here = MemoryAssociation(self, entity, options.get("evt_handlers") or ())
+        here.peer.connection.request(offer)
+        listener = self._listeners.get(address)
+        if listener is None:
+            here.failure = ConnectionRefusedError(f"nobody listens at {address[0]} port {address[1]}")
+            return here
+        there = listener()
+        self.associations += [here, there]
+        here.peer_address = there.local_address = address
+        there.peer_address = here.local_address = ("memory", len(self.associations))
+        here.open(there)
+        there.open(here)
+        here.run(here.establish())
+        return here
+
+    def step(self) -> bool:
+        """Let everybody have a turn; return whether anything has happened."""
+        moved = False
+        for association in tuple(self.associations):
+            moved = association.turn() or moved
+            if association.engine.is_finished and association in self.associations:
+                self.associations.remove(association)
+                association.retire()
+        return moved
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        """Go on until something is so; when nothing else can happen, time passes.
+
+        Raises
+        ------
+        RuntimeError
+            If it will never be so.
+        """
+        while not condition():
+            if not self.step() and not condition() and not self.pass_time():
+                raise RuntimeError("nothing can happen any more: everybody waits for somebody else")
+
+    def settle(self) -> None:
+        """Go on, at this time, until nobody has anything to do."""
+        while self.step():
+            pass
+
+    def pass_time(self) -> bool:
+        """Let time pass until the next deadline; return whether there is one."""
+        deadlines = [one.deadline for one in self.associations if one.deadline is not None]
+        if not deadlines:
+            return False
+        self.now = max(self.now, min(deadlines))
+        return True
