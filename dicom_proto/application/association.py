@@ -42,6 +42,7 @@ from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
+from dicom_proto.programs.user_programs import scu_for
 from dicom_proto.upper_layer.events import (
     Aborted,
     AssociateAccepted,
@@ -65,8 +66,8 @@ _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acc
 
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
-Reception = Policy | AAssociateRJ | Callable[[AAssociateRQ], Policy | AAssociateRJ]
-"""By what a request is answered: a policy, a rejection whatever is asked for, or what chooses between those then."""
+Reception = Policy | AAssociateRJ | Callable[[Any, AAssociateRQ], Policy | AAssociateRJ]
+"""By what a request is answered: a policy, a rejection whatever is asked for, or what chooses between those then, for an association."""
 
 HANDLING: Final[ContextVar[tuple[object, ...]]] = ContextVar("HANDLING", default=())
 """The associations whose handler is running here: adapters add theirs for the time of a call."""
@@ -84,7 +85,7 @@ class EntityAssociation:
     reception : Policy, AAssociateRJ or callable, optional
         For the acceptor: by what a request is answered.
     on_ended : callable, optional
-        Called when the handlers of its end have run.
+        Called with it when the handlers of its end have run.
 
     Attributes
     ----------
@@ -112,7 +113,7 @@ class EntityAssociation:
         handlers: Handlers,
         reception: Reception | None = None,
         *,
-        on_ended: Callable[[], object] | None = None,
+        on_ended: Callable[[Any], object] | None = None,
     ) -> None:
         connection = Connection(limits=entity.limits, tolerance=entity.tolerance, timeouts=entity.timeouts)
         self.entity = entity
@@ -151,7 +152,26 @@ class EntityAssociation:
 
     def abort(self) -> None:
         """Abort the association; without one, do nothing. It waits for nobody, and may be called in any thread."""
+        self.abort_soon()
+
+    def abort_soon(self) -> None:
+        """Abort the association in a turn of its own driver: for engines of others, which hold a turn themselves."""
         self.engine.abort()
+
+    def get_scu(self, sop_class: str) -> Callable[..., Any]:
+        """Return the user's own service of a SOP class (``AE.add_scu``), bound to this association.
+
+        Raises
+        ------
+        LocalProtocolError
+            If none is bound to the SOP class.
+        """
+        program = scu_for(self.entity, sop_class)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            return self.run(program(self.peer, *arguments, **options), invokes=not self.is_handling())
+
+        return call
 
     def is_handling(self) -> bool:
         """Tell whether a handler of this association is asking."""
@@ -182,6 +202,10 @@ class EntityAssociation:
     def is_established(self) -> bool:
         """Whether requests can be sent."""
         return not self.is_over and self.peer.connection.state is State.Sta6
+
+    def has_ended(self) -> bool:
+        """Tell whether it is over by now."""
+        return self.is_over
 
     def attend(self, indication: Indication) -> Program[None]:
         """Do what the peer asks for."""
@@ -221,13 +245,13 @@ class EntityAssociation:
             yield Await(lambda: not self._is_telling or None)
         if self.is_over:
             return
-        policy = reception if isinstance(reception, Policy | AAssociateRJ) else reception(offer)
+        policy = reception if isinstance(reception, Policy | AAssociateRJ) else reception(self, offer)
         answer: AAssociateAC | AAssociateRJ
         if isinstance(policy, AAssociateRJ):
             answer = policy
         else:
             answer = yield from answer_request(self.peer, offer, policy)
-        if self.is_over:  # a handler has aborted it, or the peer is gone
+        if self.has_ended():  # a handler has aborted it, or the peer is gone
             return
         if isinstance(answer, AAssociateRJ):
             self.is_rejected = True
@@ -374,7 +398,7 @@ class EntityAssociation:
         """When all has been told of its end, this association takes no place any more."""
         if self._is_ending and not self._is_telling and self._on_ended is not None:
             on_ended, self._on_ended = self._on_ended, None
-            on_ended()
+            on_ended(self)
 
     def _call_handlers(self, kind: EventKind, attributes: Mapping[str, Any]) -> Program[None]:
         """Call the handlers of a notification event; what they raise is logged."""

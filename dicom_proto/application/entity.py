@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar
 
 from attrs import define, evolve, field
 from attrs.converters import optional
+from attrs.validators import optional as optional_validator
 
 from dicom_proto.errors import InvalidSettingError, NoContextError, NothingRequestedError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
@@ -78,6 +79,9 @@ class ApplicationEntity:
         unlimited (PS3.7 D.3.3.3).
     maximum_associations : int
         How many associations a server takes at a time.
+    maximum_connections : int
+        How many connections a server keeps, those included that have requested nothing yet; the one of these that has
+        been silent longest gives way to a new one. By default 100 more than associations.
     require_called_aet : bool
         Whether a requestor has to call this AE title.
     require_calling_aet : list of str
@@ -119,6 +123,7 @@ class ApplicationEntity:
     maximum_operations_invoked: int = field(default=1, validator=integer(0, 0xFFFF), init=False)
     maximum_operations_performed: int = field(default=1, validator=integer(0, 0xFFFF), init=False)
     maximum_associations: int = field(default=10, validator=integer(1, 1 << 31), init=False)
+    _most_connections: int | None = field(default=None, validator=optional_validator(integer(1, 1 << 31)), init=False)
     require_called_aet: bool = field(default=False, validator=FLAG, init=False)
     require_calling_aet: list[str] = field(factory=list, converter=_as_ae_titles, init=False)
     require_user_identity: bool = field(default=False, validator=FLAG, init=False)
@@ -138,6 +143,15 @@ class ApplicationEntity:
         return f"<{type(self).__name__} {self.ae_title!r}: {counts}>"
 
     # --- its presentation contexts ------------------------------------------------------------------------------------
+
+    @property
+    def maximum_connections(self) -> int:
+        """How many connections a server keeps, whether they have requested an association or not."""
+        return self._most_connections or self.maximum_associations + 100
+
+    @maximum_connections.setter
+    def maximum_connections(self, count: int | None) -> None:
+        self._most_connections = count
 
     @property
     def requested_contexts(self) -> list[PresentationContext]:

@@ -32,8 +32,8 @@ from typing import Any, Final, Protocol
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Indication, Router
-from dicom_proto.programs.effects import Await, Drain, DriverEffect, Effect, Program, Receive
+from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
     AssociateAccepted,
@@ -177,7 +177,6 @@ class Engine(Tasks):
         self._router = router
         self._life = life
         self._witness = witness
-        self._watching: list[Task[Any]] = []  # those that wait for a condition, or for room
         self._invoking: deque[Task[Any]] = deque()  # those that wait for room in the operations window
         self._closing_at: float | None = None
         self._deadline: float | None = None
@@ -301,9 +300,7 @@ class Engine(Tasks):
                     task.waits_for = None
                     self._step(task, event, None)
             elif event is None:
-                if connection.is_quiet:
-                    break
-                share -= _SHARE // 4  # it has looked at many that told nothing
+                break
             elif kind is RequestReceived:
                 self._begin(event)  # type: ignore[arg-type]
             elif kind in _INDICATIONS:
@@ -368,25 +365,7 @@ class Engine(Tasks):
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
-        if self._watching:
-            watching, self._watching = self._watching, []
-            for task in watching:
-                if task.waits_for is not None:  # it may have been cancelled by one before it
-                    has_moved |= self._look_at(task, task.waits_for)
-        return has_moved
-
-    def _look_at(self, task: Task[Any], effect: Effect) -> bool:
-        task.waits_for = None
-        error = None
-        value = None
-        try:
-            value = self._perform(task, effect)
-        except Exception as failure:  # noqa: BLE001 - of a condition, or the end of the association
-            error = failure
-        if value is None and error is None:
-            return False
-        self._step(task, value, error)
-        return True
+        return has_moved or (bool(self._watching) and super()._look())
 
     def _perform(self, task: Task[Any], effect: Effect) -> Any:
         match effect:
@@ -397,12 +376,6 @@ class Engine(Tasks):
                     inbox.receiver = task
                     task.waits_for = inbox
                 return event
-            case Await(condition):
-                value = condition()
-                if value is None:  # what came before the end still counts
-                    self._check_alive()
-                    self._watch(task, effect)
-                return value
             case Drain():
                 self._check_alive()
                 if self.connection.write_room and not self._witness.pending:
@@ -416,17 +389,11 @@ class Engine(Tasks):
         if self._life.is_over:
             raise self._life.end()
 
-    def _watch(self, task: Task[Any], effect: Effect) -> None:
-        task.waits_for = effect
-        self._watching.append(task)
-
     def _stop_waiting(self, task: Task[Any]) -> None:
+        inbox = task.waits_for
+        if isinstance(inbox, Inbox):
+            inbox.receiver = None
         super()._stop_waiting(task)
-        waits_for, task.waits_for = task.waits_for, None
-        if waits_for is not None and getattr(waits_for, "receiver", None) is task:
-            waits_for.receiver = None
-        if task in self._watching:
-            self._watching.remove(task)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -444,8 +411,7 @@ class Engine(Tasks):
         self._has_concluded = True
         self._closing_at = self._now + FAREWELL
         for task in tuple(self._tasks):
-            inbox = task.waits_for
-            if inbox is not None and getattr(inbox, "receiver", None) is task:
+            if isinstance(task.waits_for, Inbox):
                 self._stop_waiting(task)
                 self._ready.append((task, None, self._life.end()))
         self._start_own(self._life.ended())

@@ -28,8 +28,8 @@ class RunsPrograms(Protocol):
     def part(self) -> Any:
         """Return the program that releases the association."""
 
-    def abort(self) -> None:
-        """Abort the association; waits for nobody, and may be called in any thread."""
+    def abort_soon(self) -> None:
+        """Have the association aborted in a turn of its driver; may be called in any thread."""
 
 
 class Entity(Protocol):

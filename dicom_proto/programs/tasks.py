@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import (
     END,
+    Await,
     Call,
     Dial,
     DriverEffect,
@@ -123,8 +124,14 @@ class Tasks:
         self._effects: list[tuple[Task[Any], DriverEffect]] = []
         self._tasks: set[Task[Any]] = set()
         self._pauses: list[tuple[float, int, Task[Any]]] = []
+        self._watching: list[Task[Any]] = []  # those that wait for what no event tells
         self._order = count()
         self._now = 0.0
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something waits for the next turn."""
+        return bool(self._ready)
 
     @property
     def count(self) -> int:
@@ -196,18 +203,16 @@ class Tasks:
         """Let all tasks go on as far as they can; return what a driver has to do, and when there is more to do."""
         self._now = now
         self._wake_sleepers()
-        while self._ready:
-            self._go_on()
-        return self._take_effects(), self._next_pause()
+        while self._ready or (self._watching and self._look()):
+            while self._ready:
+                self._go_on()
+        return self._take_effects(), self._pauses[0][0] if self._pauses else None
 
     def _take_effects(self) -> list[tuple[Task[Any], DriverEffect]]:
         effects = self._effects
         if effects:
             self._effects = []
         return effects
-
-    def _next_pause(self) -> float | None:
-        return self._pauses[0][0] if self._pauses else None
 
     def _wake_sleepers(self) -> None:
         while self._pauses and self._pauses[0][0] <= self._now:
@@ -272,10 +277,46 @@ class Tasks:
                 if owner in task.opened:
                     task.opened.remove(owner)
                 owner.submit(owner.part(), partial(self._hung_up, task))
+            case Await(condition):
+                value = condition()
+                if value is None:  # what came before the end still counts
+                    self._check_alive()
+                    self._watch(task, effect)
+                return value
             case Pause():
                 heappush(self._pauses, (self._now + effect.seconds, next(self._order), task))
             case _:
                 raise LocalProtocolError(f"{type(effect).__name__} needs an association")
+        return None
+
+    def _check_alive(self) -> None:
+        """Raise if what is waited for will not happen any more."""
+
+    def _watch(self, task: Task[Any], effect: Effect) -> None:
+        task.waits_for = effect
+        self._watching.append(task)
+
+    def _look(self) -> bool:
+        """Look once at what is waited for and no event tells; return whether anything went on."""
+        has_moved = False
+        watching, self._watching = self._watching, []
+        for task in watching:
+            if task.waits_for is not None:  # it may have been cancelled by one before it
+                has_moved |= self._look_at(task, task.waits_for)
+        return has_moved
+
+    def _look_at(self, task: Task[Any], effect: Effect) -> bool:
+        task.waits_for = None
+        error = None
+        value = None
+        try:
+            value = self._perform(task, effect)
+        except Exception as failure:  # noqa: BLE001 - of a condition, or the end of the association
+            error = _shortened(failure)
+        if value is None and error is None:
+            return False
+        self._step(task, value, error)
+        return True
 
     def _take_over(self, task: Task[Any], other: Task[Any]) -> None:
         """Hand the result of a task of another engine to the one that has waited for it; in whatever thread."""
@@ -295,6 +336,9 @@ class Tasks:
         """Forget what a task waits for."""
         if self._pauses:
             self._pauses = [pause for pause in self._pauses if pause[2] is not task]
+        task.waits_for = None
+        if task in self._watching:
+            self._watching.remove(task)
 
     def _end(self, task: Task[Any], value: Any, error: Exception | None) -> None:
         if task.opened:
@@ -314,7 +358,7 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
         for item in reversed(opened):
             close = getattr(item, "aclose", None) or getattr(item, "close", None)
             if isinstance(item, RunsPrograms):
-                item.abort()
+                item.abort_soon()
             elif close is not None:
                 try:
                     yield Call(close, ())

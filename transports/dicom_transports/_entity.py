@@ -1,40 +1,39 @@
-"""What the adapters' associations, servers and application entities have in common: everything but the waiting."""
+"""What the adapters' servers and application entities have in common: everything but the waiting."""
 
 import logging
 import socket
 import ssl
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from contextvars import Context, copy_context
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, update_wrapper
+from types import MappingProxyType
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
+from attrs import frozen
+
+from dicom_proto.application.association import EntityAssociation
 from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.application.face import AssociationFace, NothingT, ResultsT, ResultT, SentT, StatusT
-from dicom_proto.application.life import HANDLING
-from dicom_proto.application.requests import status_of
-from dicom_proto.dimse.connection import Connection
-from dicom_proto.errors import InvalidSettingError, NotEstablishedError
-from dicom_proto.handlers.event import Event
+from dicom_proto.application.results import status_of
+from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.offers.items import AsynchronousOperationsWindowNegotiation, NegotiationItem
-from dicom_proto.programs.effects import END, Call
-from dicom_proto.services.storage.batch import Shipment
-from dicom_proto.upper_layer.failures import Ending
+from dicom_proto.services.storage.batch import Batch
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
 from dicom_transports._files.reading import as_storable
-from dicom_transports._socket.channel import Channel
-from dicom_transports._socket.link import Link
-from dicom_transports._socket.sockets import Address, TLSArguments, listen, local_address, peer_address
+from dicom_transports._socket.sockets import Address, TLSArguments, listen, local_address
 from dicom_transports._socket.tls_layer import TLSLayer
 
-__all__ = ["AEBase", "AssociationBase", "Scope", "ServerBase", "debug_logger"]
+__all__ = ["AEBase", "Requested", "ServerBase", "associate", "debug_logger", "entity_method", "send_c_stores"]
 
-_log = logging.getLogger("dicom_transports")
+P = ParamSpec("P")
+T = TypeVar("T")
+ResultT = TypeVar("ResultT")
+AssociationT = TypeVar("AssociationT", bound=EntityAssociation)
+ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
+_NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def debug_logger() -> None:
@@ -42,100 +41,12 @@ def debug_logger() -> None:
     logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
-class Scope:
-    """What one program has got hold of, and the context in which it calls what the user wrote.
-
-    Attributes
-    ----------
-    opened : list
-        Iterators and associations, to be closed however the program ends.
-    """
-
-    __slots__ = ("_association", "_context", "opened")
-
-    def __init__(self, association: object) -> None:
-        self._association = association
-        self._context: Context | None = None
-        self.opened: list[Any] = []
-
-    def call(self, call: Call) -> Any:
-        """Call a handler; its event tells when that was."""
-        self.stamp(call)
-        return self.run(call.function, *call.arguments)
-
-    @staticmethod
-    def stamp(call: Call) -> None:
-        """Let the event of a handler tell when it is called."""
-        event = call.arguments[0] if call.arguments else None
-        if isinstance(event, Event):
-            event.called_at = datetime.now(UTC).timestamp()
-
-    def pull(self, iterator: Any) -> Any:
-        """Return the next item of an iterator, :data:`END` after the last."""
-        return self.run(next, iterator, END)
-
-    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function of the user: what it asks of the association then is known to come from a handler."""
-        if self._context is None:
-            self._context = copy_context()
-            self._context.run(HANDLING.set, (*HANDLING.get(), self._association))
-        return self._context.run(function, *arguments)
-
-    def close(self, item: Any) -> None:
-        """Close an iterator or an association that a program has left open."""
-        try:
-            if isinstance(item, AssociationBase):
-                item.abort()
-            else:
-                self.run(getattr(item, "close", bool))
-        except Exception:  # noqa: BLE001 - it may run what the user wrote
-            _log.exception("a handler raised when it was closed")
-
-
-class AssociationBase(AssociationFace[NothingT, StatusT, ResultT, ResultsT, SentT]):
-    """An association of an :class:`AEBase`, over a :class:`Link` once there is a connection."""
-
-    def __init__(self, ae: ApplicationEntity, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> None:
-        connection = Connection(limits=ae.limits, tolerance=ae.tolerance, timeouts=ae.timeouts)
-        super().__init__(ae, connection, handlers, policy=policy)
-        self.peer.read = as_storable
-        self._link: Link | None = None
-
-    def _connect(self, sock: socket.socket, tls: TLSLayer | None, clock: Callable[[], float]) -> Link:
-        """Take a connected socket."""
-        self.local_address, self.peer_address = local_address(sock), peer_address(sock)
-        link = Link(Channel(sock, tls), self.peer.connection, self.notifier, clock)
-        self._link = link
-        return link
-
-    def _open_link(self) -> Link:
-        if self._link is None:
-            raise NotEstablishedError(f"the association was never established: {self.failure}")
-        return self._link
-
-    def _take_over(self, ending: Ending) -> None:
-        """Remember how the association ended, and let the peer know."""
-        super()._take_over(ending)
-        if self._link is not None:
-            if isinstance(self._link.error, ssl.SSLError):
-                self.failure = self._link.error
-            self._link.say_farewell()
-
-    def give_up(self) -> None:
-        """Abort the association; without one, do nothing."""
-        was_over = self.is_over
-        super().give_up()
-        if not was_over and self._link is not None:
-            self._link.say_farewell()
-
-
-AssociationT = TypeVar("AssociationT", bound=AssociationBase[Any, Any, Any, Any, Any])
-ReturnedT = TypeVar("ReturnedT")
-ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
-
-
 class ServerBase(Generic[AssociationT]):
     """Serves associations for an application entity.
+
+    An association takes one of ``ae.maximum_associations`` places from the request that was not rejected until the
+    handlers of its end have run. Connections that have said nothing yet have a bound of their own
+    (``ae.maximum_connections``): the one that has been silent longest gives way.
 
     Attributes
     ----------
@@ -155,7 +66,9 @@ class ServerBase(Generic[AssociationT]):
         self._handlers = handlers
         self._policy = policy
         self._ssl_context = ssl_context
-        self._associations: set[AssociationT] = set()
+        self._associations: set[AssociationT] = set()  # all that have a connection
+        self._silent: dict[AssociationT, None] = {}  # those that have requested nothing, the oldest first
+        self._places: set[AssociationT] = set()
         self._listener = listener
         self.address = local_address(listener)
 
@@ -186,22 +99,63 @@ class ServerBase(Generic[AssociationT]):
         return sorted(self._handlers.kinds(), key=str)
 
     def get_handlers(self, event: EventKind) -> Any:
-        """Return what is bound to an event, as :meth:`~dicom_proto.application.face.AssociationFace.get_handlers`."""
+        """Return what is bound to an event, as ``get_handlers`` of an association."""
         return self._handlers.stated(event)
 
     def _tls(self) -> TLSLayer | None:
         return None if self._ssl_context is None else TLSLayer(self._ssl_context, server_side=True)
 
-    def _reception(self) -> Policy | AAssociateRJ | None:
-        """Return how the next connection is received: by the policy, or with a rejection; ``None`` if not at all."""
-        others, most = len(self._associations), self.ae.maximum_associations
-        if others >= 2 * most:
+    # --- places -------------------------------------------------------------------------------------------------------
+
+    def _admit(self, make: Callable[..., AssociationT]) -> AssociationT | None:
+        """Make the association of a new connection; ``None`` if there is no room for another connection.
+
+        The one that has been silent longest gives way; it is returned by :meth:`_crowded_out` first.
+        """
+        if len(self._associations) >= self.ae.maximum_connections:
             return None
-        others -= sum(association.is_rejected for association in self._associations)  # who only have to hang up
-        return LOCAL_LIMIT_EXCEEDED if others >= most else self._policy
+        association = make(self._handlers.copy(), self._receive, on_ended=self._end)
+        self._associations.add(association)
+        self._silent[association] = None
+        return association
+
+    def _crowded_out(self) -> AssociationT | None:
+        """Return the connection that has to give way to a new one, if one has to and can."""
+        if len(self._associations) < self.ae.maximum_connections or not self._silent:
+            return None
+        association = next(iter(self._silent))
+        self._forget(association)
+        return association
+
+    def _receive(self, association: AssociationT, _offer: AAssociateRQ) -> Policy | AAssociateRJ:
+        """Return how a request is received: by the policy, or with a rejection if all places are taken."""
+        self._silent.pop(association, None)
+        if len(self._places) >= self.ae.maximum_associations:
+            return LOCAL_LIMIT_EXCEEDED
+        self._places.add(association)
+        return self._policy
+
+    def _end(self, association: AssociationT) -> None:
+        """Give the place of an association to others: its handlers have been told of its end."""
+        self._silent.pop(association, None)
+        self._places.discard(association)
+
+    def _forget(self, association: AssociationT) -> None:
+        """Take note that a connection has been closed."""
+        self._end(association)
+        self._associations.discard(association)
 
 
-class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT, SentT]):
+@frozen
+class Requested:
+    """An association to be requested: where, with what, and what the transport has to know."""
+
+    address: Address
+    offer: AAssociateRQ
+    options: Mapping[str, Any] = _NO_OPTIONS
+
+
+class AEBase(ApplicationEntity, Generic[ServerT]):
     """An application entity that requests associations, and serves them."""
 
     _allow_async = True  # whether handlers may be async
@@ -214,144 +168,6 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT, SentT]):
     def active_associations(self) -> list[Any]:
         """The associations that its servers have established now."""
         return [association for server in self._servers for association in server.active_associations]
-
-    def associate(  # noqa: PLR0913, PLR0917 - these are pynetdicom's
-        self,
-        addr: str,
-        port: int,
-        contexts: Sequence[PresentationContext] | None = None,
-        ae_title: str = "ANY-SCP",
-        max_pdu: int | None = None,
-        ext_neg: Iterable[NegotiationItem] | None = None,
-        bind_address: Address | None = None,
-        tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bindable] | None = None,
-    ) -> ReturnedT:
-        """Request an association.
-
-        Parameters
-        ----------
-        addr, port
-            Where the peer listens: a host name or an IPv4 or IPv6 address, and a port number.
-        contexts : sequence of PresentationContext, optional
-            What to propose instead of :attr:`requested_contexts`.
-        ae_title : str
-            The AE title to call.
-        max_pdu : int, optional
-            Instead of :attr:`maximum_pdu_size`.
-        ext_neg : iterable, optional
-            Roles, extended negotiation, user identity, operations window.
-        bind_address : tuple of str and int, optional
-            Local host and port to connect from.
-        tls_args : tuple of ssl.SSLContext and str, optional
-            For TLS: the context, and the host name that the server's certificate has to carry.
-        evt_handlers : iterable of tuple, optional
-            ``(event, handler)`` or ``(event, handler, [arguments])``.
-
-        Returns
-        -------
-        Association
-            Established or not: look at ``is_established``, or use it in a ``with`` statement, which raises.
-
-        Raises
-        ------
-        LocalProtocolError
-            If what is proposed breaks a rule of the standard.
-        """
-        offer = self.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
-        return self.dial((addr, port), offer, bind_address=bind_address, tls_args=tls_args, evt_handlers=evt_handlers)
-
-    @abstractmethod
-    def dial(
-        self,
-        address: Address,
-        offer: AAssociateRQ,
-        *,
-        bind_address: Address | None = None,
-        tls_args: TLSArguments | None = None,
-        evt_handlers: Iterable[Bindable] | None = None,
-    ) -> ReturnedT:
-        """Request an association with a request that is made already; otherwise as :meth:`associate`."""
-
-    def send_c_stores(  # noqa: PLR0913 - those of an association request, and those of a transfer
-        self,
-        addr: str,
-        port: int,
-        items: Any,
-        ae_title: str = "ANY-SCP",
-        *,
-        ext_neg: Iterable[NegotiationItem] | None = None,
-        tls_args: TLSArguments | None = None,
-        bind_address: Address | None = None,
-        evt_handlers: Iterable[Bindable] | None = None,
-        retries: int = 2,
-        retry_delay: float = 1.0,
-        decompress: bool = False,
-        priority: int = 2,
-        on_progress: Callable[[int, int], object] | None = None,
-        window: int = 1,
-    ) -> SentT:
-        """Send many objects, over as many associations, one after the other, as they need; yield each with its status.
-
-        Up to 1000 items are looked at, before an association is requested with the presentation contexts that they
-        need. :attr:`requested_contexts` makes no difference. Nothing happens before the first result is asked for;
-        who stops asking aborts the association.
-
-        Parameters
-        ----------
-        addr, port, ae_title, tls_args, bind_address, evt_handlers
-            As for :meth:`associate`, for each association.
-        items : iterable or async iterable
-            What ``send_c_store`` of an association takes.
-        ext_neg : iterable, optional
-            User identity and others.
-        retries : int
-            How many more times an object is sent that has no answer because an association was lost, or there was
-            none. One that was answered is not sent again.
-        retry_delay : float
-            Seconds to wait before another association is requested for those.
-        decompress : bool
-            Whether compressed objects may be decompressed where the peer does not take them as they are.
-        priority : int
-            0 medium, 1 high, 2 low.
-        on_progress : callable, optional
-            Called with the numbers of objects and of bytes that have been answered for.
-        window : int
-            How many operations to propose that may be outstanding (PS3.7 D.3.3.3); 0 is any number.
-
-        Returns
-        -------
-        iterator of tuple
-            The item and the status Dataset, in the order in which they are done. Where no response came, or the item
-            could not be sent, that is an empty :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose
-            ``failure`` says why.
-
-        Raises
-        ------
-        LocalProtocolError
-            If what is proposed breaks a rule of the standard; when the first result is asked for.
-        """
-        proposed = list(ext_neg or ())
-        if window != 1:
-            proposed.append(AsynchronousOperationsWindowNegotiation(window, 1))
-        shipment = Shipment(
-            items,
-            as_storable,
-            status_of,
-            (addr, port),
-            partial(self.offer, ae_title, items=proposed),
-            options={"tls_args": tls_args, "bind_address": bind_address, "evt_handlers": evt_handlers},
-            retries=retries,
-            retry_delay=retry_delay,
-            decompress=decompress,
-            priority=priority,
-            on_progress=on_progress,
-        )
-        return self._deliver(shipment)
-
-    @abstractmethod
-    def _deliver(self, shipment: Shipment) -> SentT:
-        """Return what becomes of a shipment, to be iterated over."""
 
     def make_server(
         self,
@@ -405,3 +221,142 @@ class AEBase(ApplicationEntity, Generic[ServerT, ReturnedT, SentT]):
         policy: Policy,
         ssl_context: ssl.SSLContext | None,
     ) -> ServerT: ...
+
+
+# --- what users ask of an application entity, each stated once --------------------------------------------------------
+
+
+def entity_method(
+    verb: Callable[Concatenate[AEBase[Any], P], T], then: Callable[[Any, T], ResultT]
+) -> Callable[Concatenate[Any, P], ResultT]:
+    """Make a method of an adapter's AE: the verb says what is wanted, and ``then`` does it in the adapter's way."""
+
+    def method(self: Any, /, *arguments: P.args, **options: P.kwargs) -> ResultT:
+        return then(self, verb(self, *arguments, **options))
+
+    update_wrapper(method, verb)
+    return method
+
+
+def associate(  # noqa: PLR0913, PLR0917 - these are pynetdicom's
+    ae: AEBase[Any],
+    addr: str,
+    port: int,
+    contexts: Sequence[PresentationContext] | None = None,
+    ae_title: str = "ANY-SCP",
+    max_pdu: int | None = None,
+    ext_neg: Iterable[NegotiationItem] | None = None,
+    bind_address: Address | None = None,
+    tls_args: TLSArguments | None = None,
+    evt_handlers: Iterable[Bindable] | None = None,
+) -> Requested:
+    """Request an association.
+
+    Parameters
+    ----------
+    addr, port
+        Where the peer listens: a host name or an IPv4 or IPv6 address, and a port number.
+    contexts : sequence of PresentationContext, optional
+        What to propose instead of :attr:`requested_contexts`.
+    ae_title : str
+        The AE title to call.
+    max_pdu : int, optional
+        Instead of :attr:`maximum_pdu_size`.
+    ext_neg : iterable, optional
+        Roles, extended negotiation, user identity, operations window.
+    bind_address : tuple of str and int, optional
+        Local host and port to connect from.
+    tls_args : tuple of ssl.SSLContext and str, optional
+        For TLS: the context, and the host name that the server's certificate has to carry.
+    evt_handlers : iterable of tuple, optional
+        ``(event, handler)`` or ``(event, handler, [arguments])``.
+
+    Returns
+    -------
+    Association
+        Established or not: look at ``is_established``, or use it in a ``with`` statement, which raises.
+
+    Raises
+    ------
+    LocalProtocolError
+        If what is proposed breaks a rule of the standard.
+    """
+    offer = ae.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
+    options = {"bind_address": bind_address, "tls_args": tls_args, "evt_handlers": evt_handlers}
+    return Requested((addr, port), offer, options)
+
+
+def send_c_stores(  # noqa: PLR0913 - those of an association request, and those of a transfer
+    ae: AEBase[Any],
+    addr: str,
+    port: int,
+    items: Any,
+    ae_title: str = "ANY-SCP",
+    *,
+    ext_neg: Iterable[NegotiationItem] | None = None,
+    tls_args: TLSArguments | None = None,
+    bind_address: Address | None = None,
+    evt_handlers: Iterable[Bindable] | None = None,
+    retries: int = 2,
+    retry_delay: float = 1.0,
+    decompress: bool = False,
+    priority: int = 2,
+    on_progress: Callable[[int, int], object] | None = None,
+    window: int = 1,
+) -> Batch:
+    """Send many objects, over as many associations, one after the other, as they need; yield each with its status.
+
+    Up to 1000 items are looked at, before an association is requested with the presentation contexts that they
+    need. :attr:`requested_contexts` makes no difference. Nothing happens before the first result is asked for;
+    who stops asking aborts the association.
+
+    Parameters
+    ----------
+    addr, port, ae_title, tls_args, bind_address, evt_handlers
+        As for :meth:`associate`, for each association.
+    items : iterable or async iterable
+        What ``send_c_store`` of an association takes.
+    ext_neg : iterable, optional
+        User identity and others.
+    retries : int
+        How many more times an object is sent that has no answer because an association was lost, or there was
+        none. One that was answered is not sent again.
+    retry_delay : float
+        Seconds to wait before another association is requested for those.
+    decompress : bool
+        Whether compressed objects may be decompressed where the peer does not take them as they are.
+    priority : int
+        0 medium, 1 high, 2 low.
+    on_progress : callable, optional
+        Called with the numbers of objects and of bytes that have been answered for.
+    window : int
+        How many operations to propose that may be outstanding (PS3.7 D.3.3.3); 0 is any number.
+
+    Returns
+    -------
+    iterator of tuple
+        The item and the status Dataset, in the order in which they are done. Where no response came, or the item
+        could not be sent, that is an empty :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose
+        ``failure`` says why.
+
+    Raises
+    ------
+    LocalProtocolError
+        If what is proposed breaks a rule of the standard; when the first result is asked for.
+    """
+    proposed = list(ext_neg or ())
+    if window != 1:
+        proposed.append(AsynchronousOperationsWindowNegotiation(window, 1))
+    return Batch(
+        items,
+        as_storable,
+        status_of,
+        (addr, port),
+        partial(ae.offer, ae_title, items=proposed),
+        options={"tls_args": tls_args, "bind_address": bind_address, "evt_handlers": evt_handlers},
+        retries=retries,
+        retry_delay=retry_delay,
+        decompress=decompress,
+        priority=priority,
+        on_progress=on_progress,
+    )

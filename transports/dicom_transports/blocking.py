@@ -10,24 +10,24 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from time import monotonic
 from typing import Final, Self
 
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
-from dicom_proto.services.storage.batch import Shipment
+from dicom_proto.programs.effects import Dial
 from dicom_proto.services.storage.chunks import chunked
-from dicom_proto.services.storage.pipeline import Sent
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, ServerBase, debug_logger
+from dicom_transports._entity import AEBase, ServerBase, associate, debug_logger, entity_method, send_c_stores
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls
-from dicom_transports._tasks.errands import deliver
 from dicom_transports._threads.association import Association
+from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
 
 __all__ = [
@@ -132,24 +132,24 @@ class AssociationServer(ServerBase[Association]):
                 self._begin(sock)
 
     def _begin(self, sock: socket.socket) -> None:
-        """Start the thread of one connection; those too many are rejected in it, up to a bound of their own."""
+        """Start the thread of one connection."""
         with self._lock:
-            reception = self._reception()
-            if reception is None:
-                sock.close()
-                return
-            association = Association(self._ae, self._handlers.copy(), reception)
-            thread = threading.Thread(
-                target=self._serve, args=(association, sock), name="dicom-association", daemon=True
-            )
-            self._associations.add(association)
-            self._threads.add(thread)
+            silent = self._crowded_out()
+        if silent is not None:
+            silent.abort()
+        with self._lock:
+            association = self._admit(partial(Association, self._ae))
+        if association is None:
+            sock.close()
+            return
+        thread = threading.Thread(target=self._serve, args=(association, sock), name="dicom-association", daemon=True)
+        self._threads.add(thread)
         try:
             thread.start()
         except RuntimeError as error:  # there is no thread to be had
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
-            self._forget(association, thread)
+            self._close(association, thread)
 
     def _serve(self, association: Association, sock: socket.socket) -> None:
         try:
@@ -159,15 +159,19 @@ class AssociationServer(ServerBase[Association]):
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
         finally:
-            self._forget(association, threading.current_thread())
+            self._close(association, threading.current_thread())
 
-    def _forget(self, association: Association, thread: threading.Thread) -> None:
+    def _close(self, association: Association, thread: threading.Thread) -> None:
         with self._lock:
-            self._associations.discard(association)
+            self._forget(association)
             self._threads.discard(thread)
 
+    def _receive(self, association: Association, offer: AAssociateRQ) -> Policy | AAssociateRJ:
+        with self._lock:
+            return super()._receive(association, offer)
 
-class AE(AEBase[AssociationServer, Association, Iterator[Sent]]):
+
+class AE(AEBase[AssociationServer]):
     """An application entity on blocking sockets: requests associations, and serves them."""
 
     _allow_async = False
@@ -186,6 +190,15 @@ class AE(AEBase[AssociationServer, Association, Iterator[Sent]]):
         association.request(offer, address, bind_address, client_tls(tls_args))
         return association
 
+    def dial_at_once(self, effect: Dial) -> Association:
+        """Request an association for a program; it has a thread of its own at once."""
+        association = self.dial(effect.address, effect.offer, **effect.options)
+        association.live_at_once()
+        return association
+
+    associate = entity_method(associate, lambda ae, wanted: ae.dial(wanted.address, wanted.offer, **wanted.options))
+    send_c_stores = entity_method(send_c_stores, deliver)
+
     def _make_server(
         self,
         listener: socket.socket,
@@ -194,9 +207,6 @@ class AE(AEBase[AssociationServer, Association, Iterator[Sent]]):
         ssl_context: ssl.SSLContext | None,
     ) -> AssociationServer:
         return AssociationServer(self, listener, handlers, policy, ssl_context)
-
-    def _deliver(self, shipment: Shipment) -> Iterator[Sent]:
-        return deliver(shipment, self.dial)
 
     def start_server(
         self,

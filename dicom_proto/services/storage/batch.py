@@ -1,29 +1,29 @@
 """Many objects to one application entity, over as many associations, one after the other, as that takes.
 
-A :class:`Shipment` decides what goes with which association, which contexts are asked for, and what is sent again. It
-is not bound to an association, so its programs have a few effects only (:data:`Errand`), and a driver of their own.
+A :class:`Batch` decides what goes with which association, which contexts are asked for, and what is sent again. It
+is not bound to an association: its programs need none (:class:`~dicom_proto.programs.tasks.Tasks`).
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.errors import DicomProtoError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
-from dicom_proto.programs.effects import END, Call, Dial, HangUp, Run
+from dicom_proto.programs.effects import END, Await, Call, Dial, HangUp, Pause, Program, Run
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, iterate, next_item
 from dicom_proto.services.storage.store import Storable, StoredObject, needed_contexts, no_context_for
 from dicom_proto.upper_layer.failures import AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 
-__all__ = ["KEPT", "Errand", "ErrandEffect", "Pause", "Shipment"]
+__all__ = ["KEPT", "Batch"]
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.services")
@@ -38,26 +38,12 @@ _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
 _PERMANENT: Final = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 
 
-@frozen
-class Pause:
-    """Wait for so many seconds."""
-
-    seconds: float
-
-
-ErrandEffect: TypeAlias = Call | Dial | Run | HangUp | Pause
-Errand: TypeAlias = Generator[ErrandEffect, Any, T]
-"""A program that belongs to no association.
-
-The driver of a ``Dial`` throws whatever is the ``failure`` of the association. It aborts none of its own accord.
-"""
-
 Context: TypeAlias = tuple[str, tuple[str, ...]]
 _proposed = lru_cache(maxsize=256)(PresentationContext)
 
 
 @define(eq=False)
-class _Parcel:
+class _Entry:
     """An object on its way."""
 
     item: Any
@@ -69,8 +55,8 @@ class _Parcel:
     was_begun: bool = False  # in any of them
 
 
-class Shipment:
-    """The transfer of many objects; :meth:`next` gives what has become of them, as they finish.
+class Batch:
+    """The transfer of many objects; :attr:`finished` gets what has become of them, as they finish.
 
     Parameters
     ----------
@@ -127,67 +113,65 @@ class Shipment:
         self._on_progress = on_progress
         self._answered = self._answered_before = (0, 0)  # objects, bytes
         self._is_exhausted = False
-        self._waiting: deque[_Parcel] = deque()
-        self._results: deque[Sent] = deque()
-        self._aboard: deque[_Parcel] = deque()  # and not begun on this association
-        self._lost: list[tuple[_Parcel, AssociationFailure | OSError, bool]] = []
+        self._waiting: deque[_Entry] = deque()
+        self.finished: deque[Sent] = deque()
+        self._aboard: deque[_Entry] = deque()  # and not begun on this association
+        self._lost: list[tuple[_Entry, AssociationFailure | OSError, bool]] = []
         self._has_delivered = False
         self._has_to_pause = False
         self._peer: Peer | None = None
         self._pipeline: Pipeline | None = None
 
-    def next(self) -> Errand[Sent | None]:
-        """Return the next item that is done and its status, ``None`` after the last.
+    def run(self) -> Program[None]:
+        """Send everything; :attr:`finished` grows by what is done.
+
+        A driver takes a turn only as long as nothing is there, so that no more is done than somebody asks for. When the
+        program ends, or is closed before that, an association that there is is aborted.
 
         Raises
         ------
         LocalProtocolError
             If an association cannot even be requested.
         """
-        while not self._results:
+        while True:
+            if self.finished:
+                yield Await(self._is_asked)
             if self._pipeline is not None and self._peer is not None:
                 yield from self._carry_on(self._pipeline, self._peer)
                 continue
             yield from self._look_ahead()
-            if self._waiting and not self._results:
+            if self._waiting and not self.finished:
                 yield from self._begin()
-            elif not self._results:
-                return None
-        return self._results.popleft()
+            elif self._is_exhausted and not self.finished:
+                return
 
-    def abandon(self) -> None:
-        """Send no more; an association that there is is aborted."""
-        self._is_exhausted = True
-        self._waiting.clear()
-        self._results.clear()
-        peer, self._peer, self._pipeline = self._peer, None, None
-        if peer is not None:
-            peer.association.abort()
+    def _is_asked(self) -> bool | None:
+        return not self.finished or None
 
     # --- looking ahead ------------------------------------------------------------------------------------------------
 
-    def _look_ahead(self) -> Errand[None]:
+    def _look_ahead(self) -> Program[None]:
         """Look at items until there are as many as an association takes; stop where one cannot be sent."""
-        contexts = {context for parcel in self._waiting for context in parcel.contexts}
-        weight = sum(parcel.weight for parcel in self._waiting)
+        contexts = {context for entry in self._waiting for context in entry.contexts}
+        weight = sum(entry.weight for entry in self._waiting)
         while len(self._waiting) < _MOST_OBJECTS and weight < _MOST_BYTES and len(contexts) <= _MOST_CONTEXTS:
-            if self._is_exhausted or self._results:
+            if self._is_exhausted or self.finished:
                 return
             item = yield from next_item(self._items)
             if item is END:
                 self._is_exhausted = True
                 return
             try:
-                parcel = self._pack(item, StoredObject.of((yield Call(self._read, (item,), is_quick=True))))
+                entry = self._pack(item, StoredObject.of((yield Call(self._read, (item,), is_quick=True))))
             except (DicomProtoError, OSError) as error:
                 _log.error("an object cannot be sent: %s", error)
-                self._results.append((item, NotStored(error)))
+                self.finished.append((item, NotStored(error)))
                 return
-            self._waiting.append(parcel)
-            contexts.update(parcel.contexts)
-            weight += parcel.weight
+            self._waiting.append(entry)
+            contexts.update(entry.contexts)
+            weight += entry.weight
 
-    def _pack(self, item: Any, stored: StoredObject) -> _Parcel:
+    def _pack(self, item: Any, stored: StoredObject) -> _Entry:
         contexts = tuple(needed_contexts(stored, decompress=self._decompress))
         for context in contexts:
             _proposed(*context)  # what cannot be is noticed here
@@ -198,33 +182,33 @@ class Shipment:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Parcel(item, evolve(stored, data=b""), contexts, kept, weight)
+        return _Entry(item, evolve(stored, data=b""), contexts, kept, weight)
 
     # --- an association -----------------------------------------------------------------------------------------------
 
-    def _begin(self) -> Errand[None]:
+    def _begin(self) -> Program[None]:
         """Request an association for what waits, as far as the contexts go."""
         if self._has_to_pause:
             yield Pause(self._retry_delay)
         contexts: dict[Context, None] = {}
         count = 0
-        for parcel in self._waiting:
-            more = contexts | dict.fromkeys(parcel.contexts)
+        for entry in self._waiting:
+            more = contexts | dict.fromkeys(entry.contexts)
             if len(more) > _MOST_CONTEXTS:
                 break
             contexts, count = more, count + 1
         offer = self._make_offer([_proposed(*context) for context in contexts])
-        parcels = [self._waiting.popleft() for _ in range(count)]
+        entries = [self._waiting.popleft() for _ in range(count)]
         self._has_to_pause = self._has_delivered = False
         try:
             peer: Peer = yield Dial(self._address, offer, self._options)
         except NoContextError:
-            self._results.extend((parcel.item, NotStored(no_context_for(parcel.head))) for parcel in parcels)
+            self.finished.extend((entry.item, NotStored(no_context_for(entry.head))) for entry in entries)
         except (AssociationFailure, OSError) as error:
-            self._lost = [(parcel, error, False) for parcel in parcels]
+            self._lost = [(entry, error, False) for entry in entries]
             self._sort_lost()
         else:
-            self._aboard = deque(parcels)
+            self._aboard = deque(entries)
             self._answered_before = self._answered
             self._peer = peer
             self._pipeline = Pipeline(
@@ -237,19 +221,19 @@ class Shipment:
                 on_progress=self._progressed,
             )
 
-    def _unload(self) -> Iterator[_Parcel]:
+    def _unload(self) -> Iterator[_Entry]:
         while self._aboard:
             yield self._aboard.popleft()
 
-    def _open(self, parcel: _Parcel) -> Storable:
-        return self._read(parcel.item) if parcel.kept is None else parcel.kept
+    def _open(self, entry: _Entry) -> Storable:
+        return self._read(entry.item) if entry.kept is None else entry.kept
 
     def _progressed(self, objects: int, length: int) -> object:
         before = self._answered_before
         self._answered = before[0] + objects, before[1] + length
         return None if self._on_progress is None else self._on_progress(*self._answered)
 
-    def _carry_on(self, pipeline: Pipeline, peer: Peer) -> Errand[None]:
+    def _carry_on(self, pipeline: Pipeline, peer: Peer) -> Program[None]:
         """Wait for the next that is done on this association; after the last, end it."""
         sent: Sent | None = yield Run(pipeline.next(), peer)
         if sent is None:
@@ -257,12 +241,12 @@ class Shipment:
             self._peer = self._pipeline = None
             self._sort_lost()
             return
-        parcel, status = sent
+        entry, status = sent
         if isinstance(status, NotStored) and isinstance(status.failure, AssociationFailure):
-            self._lost.append((parcel, status.failure, status.was_begun))
+            self._lost.append((entry, status.failure, status.was_begun))
         else:
             self._has_delivered = True
-            self._results.append((parcel.item, status))
+            self.finished.append((entry.item, status))
 
     def _sort_lost(self) -> None:
         """Decide what is sent again of what has no answer.
@@ -272,14 +256,14 @@ class Shipment:
         """
         was_begun = any(was_begun for _, _, was_begun in self._lost)
         again = []
-        for parcel, failure, counts in self._lost:
-            parcel.was_begun |= counts
-            parcel.attempts += counts or not (was_begun or self._has_delivered)
+        for entry, failure, counts in self._lost:
+            entry.was_begun |= counts
+            entry.attempts += counts or not (was_begun or self._has_delivered)
             is_final = isinstance(failure, AssociationRejected) and failure.result == _PERMANENT
-            if is_final or parcel.attempts > self._retries:
-                self._results.append((parcel.item, NotStored(failure, was_begun=parcel.was_begun)))
+            if is_final or entry.attempts > self._retries:
+                self.finished.append((entry.item, NotStored(failure, was_begun=entry.was_begun)))
             else:
-                again.append(parcel)
+                again.append(entry)
         if self._lost:
             failure = self._lost[0][1]
             _log.error("%d objects have no answer, %d are sent again: %s", len(self._lost), len(again), failure)

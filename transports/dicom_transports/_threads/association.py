@@ -1,40 +1,51 @@
 """Associations over blocking sockets, each driven by the threads that call, and by one of its own while nobody does.
 
-The thread that makes a call drives it, so that it costs no hand-over: it waits for the socket itself, and sees to what
-the peer asks for meanwhile. If several call at once, one of them waits for the socket, for all of them. An
-association's own thread sees to what the peer does while nobody calls; it keeps away as long as calls follow each
-other.
+Who does what, and which lock guards it:
+
+* ``_lock`` is held over everything that touches the engine or the socket, never while a thread waits or calls what the
+  user wrote. No thread ever holds the locks of two associations.
+* One thread at a time *reads*: it waits for the socket, for all who call. Who else calls sleeps on ``_changed`` until
+  the reader has received something. A reader that leaves wakes a sleeper, which reads then.
+* A call is driven by the thread that makes it, so that it costs no hand-over. The association's own thread sees to what
+  the peer does while nobody calls, and keeps away while calls follow each other.
+* What the user wrote is called by whoever has taken the turn that asked for it; the items of one iterator are all
+  pulled by the thread that has pulled the first. Where the peer may have several operations performed at a time, each
+  has a worker.
+* A thread that polls lends its waker (``_reading``, ``_resting``) to the association, so that its wait can be ended:
+  another engine has posted something, or there is more to wait for than it knows.
 """
 
 import logging
 import select
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from datetime import UTC, datetime
 from functools import partial
-from math import inf
 from time import monotonic
-from typing import Any, Final, Self, TypeVar, assert_never
+from typing import Any, Final, Self, TypeVar
 
-from pydicom.dataset import Dataset
-
-from dicom_proto.application.requests import Result
-from dicom_proto.dimse.events import RequestReceived
-from dicom_proto.errors import DicomProtoError
+from dicom_proto.application import requests
+from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
+from dicom_proto.application.verbs import called, iterated
+from dicom_proto.errors import NotEstablishedError
+from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
-from dicom_proto.programs.streams import Stream, at_once
-from dicom_proto.services.storage.pipeline import Sent
-from dicom_proto.upper_layer.failures import AssociationFailure
-from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
-from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, AssociationBase, Scope
+from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.streams import Stream
+from dicom_proto.programs.tasks import Task
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_transports._entity import AEBase
+from dicom_transports._files.reading import as_storable
+from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.link import Link
-from dicom_transports._socket.sockets import Address, no_connection
+from dicom_transports._socket.sockets import Address, local_address, no_connection, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
-from dicom_transports._tasks.steps import drive
 from dicom_transports._threads.starting import Starter
-from dicom_transports._threads.waker import Vigil, Waker
+from dicom_transports._threads.waker import Vigil, Waker, own_vigil
+from dicom_transports._threads.workers import WORKERS, Outcome, Worker
 
 __all__ = ["Association"]
 
@@ -46,27 +57,59 @@ _STARTER: Final = Starter(_LINGER)
 _HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
 
 
-class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Iterator[Sent]]):
+class _Performer:
+    """A thread that calls what the user wrote for one association, and the context in which it does."""
+
+    __slots__ = ("_context", "bound", "mail")
+
+    def __init__(self) -> None:
+        self.mail: deque[tuple[Task[Any], DriverEffect]] = deque()  # what is for this thread and no other
+        self.bound: list[Task[Any]] = []  # those whose iterators this thread pulls
+        self._context: Context | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is left that only this thread may do."""
+        if self.bound:
+            self.bound = [task for task in self.bound if not task.is_done]
+        return not self.bound
+
+    def call(self, association: "Association", effect: DriverEffect) -> Any:
+        """Do what a task asks for: what is asked of the association then is known to come from a handler."""
+        if self._context is None:
+            self._context = copy_context()
+            self._context.run(HANDLING.set, (*HANDLING.get(), association))
+        match effect:
+            case Call(function, arguments):
+                event = arguments[0] if arguments else None
+                if isinstance(event, Event):
+                    event.called_at = datetime.now(UTC).timestamp()
+                return self._context.run(function, *arguments)
+            case Pull(iterator):
+                return self._context.run(next, iterator, END)
+            case Dial():
+                return association.ae.dial_at_once(effect)
+
+
+class Association(EntityAssociation):
     """One association of an application entity, or the failed attempt at one.
 
     As a context manager it raises what goes wrong, releases the association at the end, and aborts it on an exception.
     """
 
-    def __init__(
-        self, ae: AEBase[Any, "Association", Any], handlers: Handlers, policy: Policy | AAssociateRJ | None = None
-    ) -> None:
-        super().__init__(ae, handlers, policy)
-        self._ae = ae
-        self._lock = threading.Lock()  # over everything below; no user's code runs under it
+    def __init__(self, ae: AEBase[Any], handlers: Handlers, reception: Reception | None = None, **options: Any) -> None:
+        super().__init__(ae, handlers, reception, **options)
+        self.peer.read = as_storable
+        self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._looked_at = 0.0  # in the midst of an operation
-        self._has_reader = False  # somebody waits for the socket, for all who call
+        self._link: Link | None = None
+        self._own: _Performer | None = None  # of its own thread
         self._callers = 0
-        self._sleepers = 0  # callers who wait for what another one receives
-        self._waker = Waker()  # wakes those who poll when it is over, and its own thread when it watches
-        self._vigil, self._own_vigil = Vigil(self._waker), Vigil(self._waker)  # of the reader, and of its own thread
-        self._watched_until: float | None = None  # when the own thread wakes by itself
-        self._has_told_end = False
+        self._sleepers = 0
+        self._reading: Waker | None = None  # of the thread that waits for the socket, for all who call
+        self._resting: Waker | None = None  # of its own thread, while that waits for anything
+        self._watched: tuple[float | None, bool] = (None, False)  # until when they do, and whether for room to write
+        self._looked_at = 0.0
 
     def __enter__(self) -> Self:
         if self.failure is not None:
@@ -75,200 +118,240 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        self.release() if kind is None else self.abort()
+        try:
+            if kind is None:
+                self.release()
+        finally:
+            self.abort()
+
+    # --- what users call ----------------------------------------------------------------------------------------------
+
+    send_c_echo = called(requests.send_c_echo)
+    send_c_store = called(requests.send_c_store)
+    send_c_stores = iterated(requests.send_c_stores, invokes=False)
+    send_c_find = iterated(requests.send_c_find)
+    send_c_get = iterated(requests.send_c_get)
+    send_c_move = iterated(requests.send_c_move)
+    send_c_cancel = called(requests.send_c_cancel, invokes=False)
+    send_n_event_report = called(requests.send_n_event_report)
+    send_n_get = called(requests.send_n_get)
+    send_n_set = called(requests.send_n_set)
+    send_n_action = called(requests.send_n_action)
+    send_n_create = called(requests.send_n_create)
+    send_n_delete = called(requests.send_n_delete)
+
+    def release(self) -> None:
+        """Release the association and wait until it has ended; without one, do nothing.
+
+        What the peer has been asked for, and has not answered, is waited for first; results that nobody asks for any
+        more are cancelled.
+        """
+        if not self.is_over and self._link is not None:
+            self.run(self.part())
 
     def abort(self) -> None:
-        """Abort the association; without one, do nothing. It waits for nobody."""
-        if self._link is None:
+        """Abort the association; without one, do nothing. It waits for nobody, and may be called in any thread."""
+        if self._link is None or self.is_over:
             return
+        performer = _Performer()
         with self._lock:
             self.give_up()
-            self._changed.notify_all()
-        self._waker.wake()
-        self._end()
+            self._callers += 1
+            try:
+                while performer.mail or self._take_turn(performer):
+                    self._perform_next(performer)
+            finally:
+                self._leave()
 
-    # --- driving programs ---------------------------------------------------------------------------------------------
+    # --- driving ------------------------------------------------------------------------------------------------------
 
-    def run(self, program: Program[T]) -> T:
-        """Run a service program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
+    def wake(self) -> None:
+        """See to it that the engine has a turn; may be called in any thread.
+
+        Who polls wakes up; if nobody does, whoever is about to looks for what has been posted first.
+        """
+        waker = self._reading or self._resting
+        if waker is not None:
+            waker.wake()
+
+    def run(self, program: Program[T], *, invokes: bool = False) -> T:
+        """Run a program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
+        if self._link is None or self.engine.is_finished:
+            program.close()
+            raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
+        performer = _Performer()
         with self._lock:
             self._callers += 1
-        try:
-            return self._drive(program)
-        finally:
-            if not self._is_handling():
-                self._catch_up()
-            with self._lock:
-                self._callers -= 1
-                self._hand_over()
+            task = self.engine.start(program, invokes=invokes)
+            try:
+                self._drive(performer, task)
+            except BaseException:
+                self.engine.cancel(task)
+                raise
+            finally:
+                self._leave()
+        return task.result()
 
-    def _drive(self, program: Program[T]) -> T:
-        scope = Scope(self)
-        try:
-            return drive(program, partial(self._perform, scope), self._lock)
-        finally:
-            with self._lock:
-                program.close()
-            for item in scope.opened:
-                scope.close(item)
-
-    def _perform(self, scope: Scope, effect: Effect) -> Any:
-        match effect:
-            case Receive():
-                return self._wait(lambda: self.peer.router.take(effect.key))
-            case Await():
-                return self._wait(effect.condition)
-            case Drain():
-                return self._take_in() or self._wait(self._room_to_write)
-            case Call():
-                return scope.call(effect)
-            case Pull():
-                if effect.iterator not in scope.opened:
-                    scope.opened.append(effect.iterator)
-                return scope.pull(effect.iterator)
-            case Dial():
-                other = self._ae.dial(effect.address, effect.offer, **effect.options)
-                scope.opened.append(other)
-                if isinstance(other.failure, AssociationFailure | OSError):
-                    raise other.failure
-                return other.peer
-            case Run():
-                return effect.peer.association.run(effect.program)
-            case HangUp():
-                return effect.peer.association.release()
-            case _:
-                assert_never(effect)
-
-    def iterate(self, begin: Program[Stream[T]]) -> Iterator[T]:
+    def iterate(self, begin: Program[Stream[T]], *, invokes: bool = False) -> Iterator[T]:
         """Begin at once; return the results, which are waited for as they are asked for."""
-        results = self._next_results(self.run(begin))
+        results = self._results(self.run(begin, invokes=invokes))
         next(results)
         return results  # type: ignore[return-value]  # but for the first, which is gone
 
-    def _next_results(self, stream: Stream[T]) -> Iterator[T | None]:
+    def _results(self, stream: Stream[T]) -> Iterator[T | None]:
         try:
             yield None  # for iterate: only a generator that has begun is closed when it is abandoned
-            while (result := self.run(stream.next())) is not None:
+            while not stream.is_over:
+                program: Program[T | None] = self.next_result(stream)
+                result = self.run(program)
+                if result is None:
+                    return
                 yield result
         finally:
-            if not stream.is_over:  # nobody wants the rest
-                self.run(at_once(stream.abandon))
+            self.forget(stream)
+
+    def _drive(self, performer: _Performer, task: Task[Any] | None) -> None:
+        """Drive the engine until a task is done, and all that this thread has begun to call; with the lock."""
+        while True:
+            if performer.mail or self._take_turn(performer):
+                self._perform_next(performer)
+            elif (task is None or task.is_done) and performer.is_free:
+                return
+            elif self._reading is not None:
+                self._sleep()
+            else:
+                self._read()
+
+    def _leave(self) -> None:
+        """Call no more: somebody else has to read, if somebody waits; with the lock."""
+        self._callers -= 1
+        if self._sleepers:
+            self._changed.notify_all()
+        elif not self._callers and self._resting is not None and self.engine.count > 0:
+            self._resting.wake()
+
+    def _take_turn(self, performer: _Performer) -> bool:
+        """Take a turn; return whether there is something to do before anything is waited for."""
+        link = self._link
+        if link is None or link.fileno() < 0:
+            turn = self.engine.turn(now=monotonic())
+        else:
+            turn = link.turn()
+            if turn.wants_close:
+                link.close()
+                turn.is_unfinished = True
+        for task, effect in turn.effects:
+            self._assign(performer, task, effect)
+        if self._sleepers:
+            self._changed.notify_all()
+        if self._reading is not None or self._resting is not None:
+            self._tell_pollers()
+        return turn.is_unfinished or bool(performer.mail)
+
+    def _assign(self, performer: _Performer, task: Task[Any], effect: DriverEffect) -> None:
+        """Say which thread does what a task asks for."""
+        owner = task.performer
+        if owner is None:
+            if task.is_operation and self.peer.connection.performed_window > 1:
+                owner = task.performer = WORKERS.take()
+                task.on_end = partial(_give_back, task.on_end)
+            elif type(effect) is Pull or task.opened:
+                owner = task.performer = performer
+                performer.bound.append(task)
+            else:
+                owner = performer
+        if isinstance(owner, Worker):
+            owner.submit(partial(self._perform_aside, task, effect), _note_failure)
+            return
+        owner.mail.append((task, effect))
+        if owner is self._own and owner is not performer and self._resting is not None:
+            self._resting.wake()
+
+    def _perform_next(self, performer: _Performer) -> None:
+        """Do what is asked of this thread next, without the lock; now and then, look at what has arrived meanwhile."""
+        if not performer.mail:
+            return
+        self._perform(performer, *performer.mail.popleft())
+        now = monotonic()
+        if now > self._looked_at + _GLANCE and self._reading is None and self._link is not None:
+            self._looked_at = now
+            if self._link.fileno() >= 0 and self._link.wants_read:
+                self._link.receive()
+
+    def _perform(self, performer: _Performer, task: Task[Any], effect: DriverEffect) -> None:
+        self._lock.release()
+        try:
+            value, error = _outcome(performer.call, self, effect)
+        except BaseException:  # the thread is to end
+            self._lock.acquire()
+            self.engine.cancel(task)
+            raise
+        self._lock.acquire()
+        if error is None:
+            self.engine.resume(task, value)
+        else:
+            self.engine.throw(task, error)
+
+    def _perform_aside(self, task: Task[Any], effect: DriverEffect) -> None:
+        """Do what one of several operations asks for, in a worker."""
+        performer = _Performer()
+        with self._lock:
+            self._perform(performer, task, effect)
+            self._drive(performer, None)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
-    def _wait(self, condition: Callable[[], T | None]) -> T:
-        """Wait until a condition gives something; serve meanwhile what the peer asks for."""
-        link = self._open_link()
-        while True:
-            with self._lock:
-                link.flush()
-                self.conclude()
-                if (result := condition()) is not None:  # what came before the end still counts
-                    return result
-                work = self._next_work()
-                if work is None and not self.is_over:
-                    self._turn()
-                    continue
-            if work is None:
-                self._end()
-                raise self.end()
-            self._do(work)
-
-    def _take_in(self) -> int:
-        """Send what there is, and now and then take in what has arrived; return for how much more there is room."""
-        with self._lock:
-            link = self._open_link()
-            link.flush()
-            now = monotonic()
-            if now > self._looked_at + _GLANCE:
-                self._looked_at = now
-                link.receive()
-            return self._room_to_write() or 0
-
-    def _room_to_write(self) -> int | None:
-        """Return how many bytes may be written, ``None`` if none, or if something is to be told before."""
-        return None if self.has_news else self.peer.connection.write_room or None
-
-    def _next_work(self) -> Program[None] | None:
-        """Return what has to be done before anything is waited for, if there is something."""
-        if self.has_news:
-            return self.tell()
-        summons = self.peer.router.take_summons()
-        if summons is None:
-            return None
-        work = self.attend(summons)
-        if not isinstance(summons, RequestReceived) or self.peer.connection.performed_window <= 1:
-            return work
-        threading.Thread(target=self._attend_aside, args=(work,), name="dicom-operation", daemon=True).start()
-        return self._next_work()
-
-    def _do(self, work: Program[None]) -> None:
-        """Do some work, which others may have waited for."""
-        self._drive(work)
-        with self._lock:
-            self._tell_others()
-
-    def _attend_aside(self, work: Program[None]) -> None:
-        """Perform one of several operations at a time, in a thread of its own."""
+    def _read(self) -> None:
+        """Wait for the socket, for all who call, and receive what has arrived."""
+        vigil = own_vigil()
+        self._reading = vigil.waker
         try:
-            self.run(work)
-        except DicomProtoError as error:
-            _log.info("! %s", error)
-
-    def _catch_up(self) -> None:
-        """See to what has arrived and nobody waits for: its arrival wakes nobody any more, once it has been read."""
-        while self._link is not None:
-            with self._lock:
-                self.conclude()
-                work = self._next_work()
-                if work is None and (not self._link.flush() or (self.peer.connection.is_quiet and not self.has_news)):
-                    break
-            if work is not None:
-                self._do(work)
-        if self.is_over:
-            self._end()
-
-    def _turn(self) -> None:
-        """Wait until something happens: in the socket, or by the thread that waits for the socket."""
-        link = self._open_link()
-        deadline = link.deadline()
-        if self._has_reader and not link.wants_write:
-            self._sleepers += 1
-            try:
-                is_told = self._changed.wait(_seconds_until(deadline))
-            finally:
-                self._sleepers -= 1
-            if not is_told:
-                link.expire()
-            return
-        is_reader = not self._has_reader  # only one may take what others wait for
-        vigil, mask = (self._vigil, _interests(link)) if is_reader else (Vigil(self._waker), select.POLLOUT)
-        self._has_reader = True
-        try:
-            is_readable = self._wait_for(link, vigil, mask, deadline)
+            is_readable = self._poll(vigil)
         finally:
-            self._has_reader = not is_reader
+            self._reading = None
         if is_readable:
-            link.receive()
-        else:
-            link.expire()
-        self._tell_others()
+            self._receive()
 
-    def _wait_for(self, link: Link, vigil: Vigil, mask: int, deadline: float | None) -> bool:
-        """Wait for the socket, without the lock; return whether there is something to read."""
-        descriptor, seconds = link.fileno(), _seconds_until(deadline)
-        if self.is_over:  # nobody waits any more for what the waker tells, and others may close the socket
-            vigil, seconds = Vigil(None), min(_LINGER, seconds or _LINGER)
+    def _poll(self, vigil: Vigil) -> bool:
+        """Wait without the lock; return whether there is something to read."""
+        link = self._link
+        if link is None or self.engine.has_ready:
+            return False
+        deadline = link.deadline
+        self._watched = deadline, link.wants_write
+        mask = (select.POLLIN if link.wants_read else _HANGUP) | (select.POLLOUT if link.wants_write else 0)
+        seconds = None if deadline is None else max(0.0, deadline - monotonic())
+        descriptor = link.fileno()
         self._lock.release()
         try:
             return vigil.wait(descriptor, mask, seconds)
         finally:
             self._lock.acquire()
 
-    def _tell_others(self) -> None:
-        """Wake those who wait for what another thread receives."""
-        if self._sleepers:
-            self._changed.notify_all()
+    def _receive(self) -> None:
+        link = self._link
+        if link is not None and link.fileno() >= 0:
+            self._looked_at = monotonic()
+            link.receive()
+
+    def _sleep(self) -> None:
+        """Wait until the thread that reads has taken a turn, or leaves."""
+        self._sleepers += 1
+        try:
+            self._changed.wait()
+        finally:
+            self._sleepers -= 1
+
+    def _tell_pollers(self) -> None:
+        """End the wait of those who poll if there is more to wait for than they know."""
+        link = self._link
+        if link is None:
+            return
+        until, for_room = self._watched
+        deadline = link.deadline
+        is_earlier = deadline is not None and (until is None or deadline < until)
+        if is_earlier or (link.wants_write and not for_room) or link.fileno() < 0:
+            self.wake()
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -281,107 +364,94 @@ class Association(AssociationBase[None, Dataset, Result, Iterator[Result], Itera
             sock = socket.create_connection(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
             self.failure = no_connection(address, error)
+            self.is_aborted = True
             _log.error("%s", self.failure)
             return
         self.open(sock, tls)
         try:
             self.run(self.establish())
         finally:  # from now on; before, nobody else may take the answer
-            _STARTER.start_later(self.live, self._has_ended)
+            _STARTER.start_later(self.live, self._has_lived)
 
     def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Begin with a connected socket."""
-        self._connect(sock, tls, monotonic)
-        self._drive(self.opened(self.peer_address))
+        self.local_address, self.peer_address = local_address(sock), peer_address(sock)
+        self._link = Link(Channel(sock, tls), self, monotonic)
+        self.engine.start(self.opened())
+
+    def _has_lived(self) -> bool:
+        return self.engine.is_finished
+
+    def live_at_once(self) -> None:
+        """Have its own thread see to it from now on."""
+        if self._link is not None and not self.engine.is_finished:
+            threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
 
     def live(self) -> None:
-        """See to what the peer does while nobody calls, until the connection is closed: for a thread of its own."""
-        link = self._open_link()
+        """See to what the peer does while nobody calls, until all is over: for a thread of its own."""
+        with self._lock:
+            if self._own is not None:
+                return
+            performer = self._own = _Performer()
+            try:
+                while not self.engine.is_finished:
+                    self._live_on(performer)
+            except Exception:  # noqa: BLE001 - whatever it is costs this association only
+                _log.exception("an association failed")
+                self._lose(performer)
+        self.retire()
+
+    def _live_on(self, performer: _Performer) -> None:
+        if performer.mail or (not self._callers and self._take_turn(performer)):
+            self._perform_next(performer)
+            return
+        if self.engine.is_finished:
+            return
+        vigil = own_vigil()
+        self._resting = vigil.waker
         try:
-            while not self._has_ended():
-                self._watch(link)
-        except Exception:  # noqa: BLE001 - whatever it is costs this association only
-            _log.exception("an association failed")
-            self.abort()
+            is_readable = self._rest(vigil) if self._callers else self._poll(vigil)
         finally:
-            self._close(link)
-            self._end()
-            self._waker.close()
-
-    def _has_ended(self) -> bool:
-        """Tell whether the connection is to be closed, and nobody calls any more."""
-        return self._open_link().is_done and self._callers == 0
-
-    def _watch(self, link: Link) -> None:
-        """Wait for something to happen while nobody calls, and see to it."""
-        with self._lock:
-            is_windowed = self.peer.connection.performed_window > 1
-            is_away = link.is_done or (self._callers > 0 and not is_windowed)
-            if not is_away:
-                deadline = link.deadline()
-                self._watched_until = deadline or inf
-                if is_windowed:  # operations have threads of their own, which wait for this one
-                    self._turn()
-                else:
-                    self._watch_alone(link, deadline)
-                self._watched_until = None
-                if not self.is_over:
-                    self._waker.clear()
-        if is_away:  # whoever calls will most likely call again
-            self._rest()
-        else:
-            self._catch_up()
-
-    def _watch_alone(self, link: Link, deadline: float | None) -> None:
-        """Wait for the socket, but leave it to those who have begun to call meanwhile."""
-        is_readable = self._wait_for(link, self._own_vigil, _interests(link), deadline)
+            self._resting = None
         if self._callers:
-            return
-        if is_readable:
-            link.receive()
-        else:
-            link.expire()
+            if self._reading is None and self.engine.has_ready:  # they are all busy with something else
+                self._take_turn(performer)
+        elif is_readable:
+            self._receive()
 
-    def _rest(self) -> None:
-        """Leave the association to those who call, for a moment."""
-        poll = select.poll()
-        if not self.is_over:  # then the waker stays awake, so that nobody misses it
-            poll.register(self._waker, select.POLLIN)
-        poll.poll(_LINGER * 1000)
+    def _rest(self, vigil: Vigil) -> bool:
+        """Leave the association to those who call, for a moment: who calls will most likely call again."""
+        self._lock.release()
+        try:
+            return vigil.wait(-1, 0, _LINGER)
+        finally:
+            self._lock.acquire()
 
-    def _hand_over(self) -> None:
-        """Leave the association to its own thread, which may have more or earlier to do than it thought."""
-        link = self._link
-        if link is None or self._watched_until is None:
-            return
-        if link.wants_write or (link.deadline() or inf) < self._watched_until:
-            self._waker.wake()
-
-    def _end(self) -> None:
-        """Tell how it ended, once; the connection is closed if nothing more is to come."""
-        with self._lock:
-            has_told, self._has_told_end = self._has_told_end, self.is_over
-        if not self.is_over or has_told:
-            return
-        self._drive(self.ended())
-        if self._link is not None and self._link.is_done:
-            self._close(self._link)
-        self._waker.wake()
-
-    def _close(self, link: Link) -> None:
-        """Close the connection, and tell of it, once."""
-        with self._lock:
-            was_closed = link.fileno() < 0
-            link.close()
-            self.conclude()
-        if not was_closed:
-            self._drive(self.closed(self.peer_address))
+    def _lose(self, performer: _Performer) -> None:
+        """Close the connection of an association that has failed."""
+        self.give_up()
+        if self._link is not None:
+            self._link.turn()
+            self._link.close()
+        while self._take_turn(performer):
+            performer.mail.clear()
 
 
-def _seconds_until(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - monotonic())
+def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:
+    """Call something; return what it returns, or what it raises: in a frame that knows nothing of who has asked."""
+    try:
+        return function(*arguments), None
+    except Exception as error:  # noqa: BLE001 - it belongs to the program
+        return None, error
 
 
-def _interests(link: Link) -> int:
-    """Return what to poll a socket for."""
-    return (select.POLLIN if link.wants_read else _HANGUP) | (select.POLLOUT if link.wants_write else 0)
+def _give_back(on_end: Callable[[Task[Any]], None] | None, task: Task[Any]) -> None:
+    """Give the worker of an operation back when that is done."""
+    WORKERS.give_back(task.performer)
+    if on_end is not None:
+        on_end(task)
+
+
+def _note_failure(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        _log.error("a worker failed", exc_info=outcome.error)

@@ -5,7 +5,7 @@ import select
 import threading
 from contextlib import suppress
 
-__all__ = ["Vigil", "Waker"]
+__all__ = ["Vigil", "Waker", "own_vigil"]
 
 
 class Waker:
@@ -43,9 +43,13 @@ class Waker:
     def close(self) -> None:
         """Give back the descriptors."""
         with self._lock:
-            self._is_closed = True
-            for descriptor in {self._reading, self._writing}:
-                os.close(descriptor)
+            was_closed, self._is_closed = self._is_closed, True
+            if not was_closed:
+                for descriptor in {self._reading, self._writing}:
+                    os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Vigil:
@@ -53,23 +57,39 @@ class Vigil:
 
     Parameters
     ----------
-    waker : Waker or None
+    waker : Waker
         Ends the wait.
     """
 
-    def __init__(self, waker: Waker | None) -> None:
+    def __init__(self, waker: Waker) -> None:
         self._poll = select.poll()
-        self._waker = -1 if waker is None else waker.fileno()
-        if waker is not None:
-            self._poll.register(waker, select.POLLIN)
+        self.waker = waker
+        self._poll.register(waker, select.POLLIN)
         self._watched = (-1, 0)
 
     def wait(self, descriptor: int, mask: int, seconds: float | None) -> bool:
         """Wait until there is something to do; return whether that is to read, or to learn that the peer is gone."""
         if self._watched != (descriptor, mask):
-            self._watched = (descriptor, mask)
-            self._poll.register(descriptor, mask)
+            former, self._watched = self._watched[0], (descriptor, mask)
+            if former not in {descriptor, -1}:
+                self._poll.unregister(former)
+            if descriptor != -1:
+                self._poll.register(descriptor, mask)
+        is_readable = False
         for number, event in self._poll.poll(None if seconds is None else seconds * 1000):
-            if number != self._waker and event & ~select.POLLOUT:
-                return True
-        return False
+            if number == descriptor:
+                is_readable = bool(event & ~select.POLLOUT)
+            else:
+                self.waker.clear()
+        return is_readable
+
+
+_LOCAL = threading.local()
+
+
+def own_vigil() -> Vigil:
+    """Return the vigil of this thread, with a waker that it lends to whatever it waits for."""
+    vigil: Vigil | None = getattr(_LOCAL, "vigil", None)
+    if vigil is None:
+        vigil = _LOCAL.vigil = Vigil(Waker())
+    return vigil

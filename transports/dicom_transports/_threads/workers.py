@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-__all__ = ["Outcome", "Worker", "Workers"]
+__all__ = ["WORKERS", "Outcome", "Worker", "Workers"]
 
 _MOST_IDLE: Final = 64  # threads that wait for the next handler
 
@@ -60,7 +60,10 @@ class Workers:
 
     def take(self) -> Worker:
         """Return a worker, a new one if all have something to do."""
-        return self._idle.pop() if self._idle else Worker()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Worker()
 
     def give_back(self, worker: Worker) -> None:
         """Take back a worker that has done what it was taken for."""
@@ -72,4 +75,8 @@ class Workers:
     def stop(self) -> None:
         """End the threads of those that have nothing to do."""
         while self._idle:
-            self._idle.pop().stop()
+            self.take().stop()
+
+
+WORKERS: Final = Workers()
+"""Those of this process."""
