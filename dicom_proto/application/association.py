@@ -67,7 +67,7 @@ _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acc
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
 Reception = Policy | AAssociateRJ | Callable[[Any, AAssociateRQ], Policy | AAssociateRJ]
-"""By what a request is answered: a policy, a rejection whatever is asked for, or what chooses between those then, for an association."""
+"""By what a request is answered: a policy, a rejection, or what chooses between those when it is there."""
 
 HANDLING: Final[ContextVar[tuple[object, ...]]] = ContextVar("HANDLING", default=())
 """The associations whose handler is running here: adapters add theirs for the time of a call."""
@@ -177,7 +177,7 @@ class EntityAssociation:
         """Tell whether a handler of this association is asking."""
         return self in HANDLING.get()
 
-    def next_result(self, stream: Stream[T]) -> Program[T | None]:
+    def next_result(self, stream: Stream[Any]) -> Program[Any]:
         """Ask for the next result of a stream that is iterated over, and keep track of it."""
         self._streams.pop(stream, None)  # somebody asks: it is not forgotten
         result = yield from stream.next()

@@ -183,6 +183,10 @@ class Tasks:
         """Answer the effect of a task with an exception. One that is done already is left alone."""
         self._ready.append((task, None, error))
 
+    def answer(self, task: Task[Any], value: Any, error: Exception | None) -> None:
+        """Answer with whichever came of it."""
+        self._ready.append((task, value, error))
+
     def cancel(self, task: Task[Any]) -> None:
         """End a task whose effect is not being performed any more: its program is closed, and what it left open."""
         program = task.program

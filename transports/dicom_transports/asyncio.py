@@ -7,24 +7,25 @@ generators, which run in the loop.
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Self, TypeVar
 
+from dicom_proto.application.association import Reception
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context, build_role
-from dicom_proto.programs.effects import Effect, Program
+from dicom_proto.programs.tasks import Task
 from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer.pdu import AAssociateRJ
-from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._entity import debug_logger
 from dicom_transports._socket.sockets import Address
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
 
@@ -80,26 +81,57 @@ class _Group:
             task.cancel()
 
 
+class _Signal:
+    """Something that happens once: a future costs half of an event."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._future: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await asyncio.shield(self._future)
+
+
 class _AsyncioLoop:
     """What the adapters ask of a loop, by asyncio."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.now = loop.time
+        self._thread = threading.get_ident()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         task = self.loop.create_task(function(*arguments))
         _SPAWNED.add(task)
         task.add_done_callback(_SPAWNED.discard)
 
-    def signal(self) -> asyncio.Event:
-        return asyncio.Event()
+    def signal(self) -> Signal:
+        return _Signal(self.loop)
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        if self.is_here():
+            self.loop.call_soon(function)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            _log.debug("! the loop has ended already")
+
+    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self.is_here():
+            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
+        return asyncio.run_coroutine_threadsafe(function(), self.loop).result()
 
     def group(self) -> AbstractAsyncContextManager[Group]:
         return _Group()
-
-    async def pause(self) -> None:
-        await asyncio.sleep(0)
 
     async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
         try:
@@ -183,65 +215,48 @@ class Association(AsyncAssociation):
     """One association of an application entity."""
 
     def __init__(
-        self, ae: "AE", handlers: Handlers, loop: _AsyncioLoop, policy: Policy | AAssociateRJ | None = None
+        self, ae: "AE", handlers: Handlers, loop: _AsyncioLoop, reception: Reception | None = None, **options: Any
     ) -> None:
-        super().__init__(ae, handlers, loop, policy)
+        super().__init__(ae, handlers, loop, reception, **options)
         self._asyncio = loop.loop
         self._tasks = _Group()
         self._operations: set[asyncio.Task[None]] = set()
         self._is_reading = self._is_writing = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        """Start a task of this association."""
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         self._tasks.start(function, *arguments)
 
-    async def _operate(self, program: Program[None], effect: Effect) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._operations.add(task)
-            task.add_done_callback(self._operations.discard)
-        await self._go_on(program, effect)
+    async def _operate(self, task: Task[Any], performer: Performer) -> None:
+        current = asyncio.current_task()
+        if current is not None:
+            self._operations.add(current)
+            current.add_done_callback(self._operations.discard)
+        await self._go_on(task, performer)
 
     def _cancel_operations(self) -> None:
-        for task in self._operations:
+        operations, self._operations = self._operations, set()
+        for task in operations:
             task.cancel()
 
-    def _is_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._asyncio
-        except RuntimeError:
-            return False
-
-    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Have an async function called in the loop, and wait for its result in another thread."""
-        if self._is_here():
-            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
-        return asyncio.run_coroutine_threadsafe(function(), self._asyncio).result()
-
-    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
-        is_here = self._is_here()
-        if not is_here and not self._asyncio.is_closed():
-            self._asyncio.call_soon_threadsafe(function)
-        return not is_here
-
     def _rearrange(self) -> None:
-        link = self._open_link()
-        is_open = not link.is_done and link.fileno() >= 0
-        read, write = is_open and link.wants_read, is_open and link.wants_write
+        link = self._link
+        if link is None or link.fileno() < 0:
+            return
+        read, write = link.wants_read, link.wants_write
         if read != self._is_reading:
             self._is_reading = read
             if read:
                 self._asyncio.add_reader(link, self._arrived)
-            elif link.fileno() >= 0:
+            else:
                 self._asyncio.remove_reader(link)
         if write != self._is_writing:
             self._is_writing = write
             if write:
                 self._asyncio.add_writer(link, self._turn)
-            elif link.fileno() >= 0:
+            else:
                 self._asyncio.remove_writer(link)
-        self._set_timer(link.deadline() if is_open else None)
+        self._set_timer(link.deadline)
 
     def _set_timer(self, deadline: float | None) -> None:
         """Have the next deadline noticed; a timer that goes off too early looks again."""
@@ -254,20 +269,20 @@ class Association(AsyncAssociation):
 
     def _timer_went_off(self) -> None:
         self._timer = None
-        self._expired()
+        self._turn()
 
     async def _carry(self) -> None:
         async with self._tasks:
             try:
+                self._is_carried = True
                 self._turn()
                 await self._done.wait()
             finally:
-                self._stop()
+                self._stop_watching()
 
-    def _stop(self) -> None:
-        """Take no more notice of the socket."""
-        link = self._open_link()
-        if link.fileno() >= 0:
+    def _stop_watching(self) -> None:
+        link = self._link
+        if link is not None and link.fileno() >= 0:
             self._asyncio.remove_reader(link)
             self._asyncio.remove_writer(link)
         self._is_reading = self._is_writing = False
@@ -287,6 +302,6 @@ class AE(AsyncAE[Association]):
         """Return the event loop that runs."""
         return _AsyncioLoop(asyncio.get_running_loop())
 
-    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> Association:
+    def make_association(self, handlers: Handlers, reception: Reception | None = None, **options: Any) -> Association:
         """Make an association, that has no connection yet."""
-        return Association(self, handlers, _AsyncioLoop(asyncio.get_running_loop()), policy)
+        return Association(self, handlers, _AsyncioLoop(asyncio.get_running_loop()), reception, **options)

@@ -6,6 +6,7 @@ generators, which run in the loop.
 
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -14,20 +15,20 @@ from typing import Any, TypeVar
 
 import trio
 
+from dicom_proto.application.association import Reception
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context, build_role
-from dicom_proto.programs.effects import Effect, Program
+from dicom_proto.programs.tasks import Task
 from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer.pdu import AAssociateRJ
-from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._entity import debug_logger
 from dicom_transports._socket.sockets import Address
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
 
@@ -65,6 +66,24 @@ class _Group:
 class _TrioLoop:
     """What the adapters ask of a loop, by trio."""
 
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            _log.debug("! the loop has ended already")
+
+    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self.is_here():
+            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
+        return trio.from_thread.run(function, trio_token=self._token)
+
     def now(self) -> float:
         return trio.current_time()
 
@@ -78,9 +97,6 @@ class _TrioLoop:
     async def group(self) -> AsyncIterator[Group]:
         async with trio.open_nursery() as nursery:
             yield _Group(nursery)
-
-    async def pause(self) -> None:
-        await trio.lowlevel.checkpoint()
 
     async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
         with trio.CancelScope(deadline=inf if deadline is None else deadline) as scope:
@@ -141,26 +157,27 @@ class _TrioLoop:
 class Association(AsyncAssociation):
     """One association of an application entity."""
 
-    def __init__(self, ae: "AE", handlers: Handlers, loop: Loop, policy: Policy | AAssociateRJ | None = None) -> None:
-        super().__init__(ae, handlers, loop, policy)
-        self._token = trio.lowlevel.current_trio_token()
+    def __init__(
+        self, ae: "AE", handlers: Handlers, loop: Loop, reception: Reception | None = None, **options: Any
+    ) -> None:
+        super().__init__(ae, handlers, loop, reception, **options)
         self._tasks: trio.Nursery | None = None
         self._operations: set[trio.CancelScope] = set()
         self._waiting = trio.CancelScope()  # for bytes, or a deadline
         self._is_waiting_to_read = False
+        self._is_watching = True
         self._writing = trio.CancelScope()
         self._backlog = trio.Event()
 
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        """Start a task of this association."""
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         if self._tasks is not None:
             self._tasks.start_soon(function, *arguments)
 
-    async def _operate(self, program: Program[None], effect: Effect) -> None:
+    async def _operate(self, task: Task[Any], performer: Performer) -> None:
         with trio.CancelScope() as scope:
             self._operations.add(scope)
             try:
-                await self._go_on(program, effect)
+                await self._go_on(task, performer)
             finally:
                 self._operations.discard(scope)
 
@@ -168,69 +185,57 @@ class Association(AsyncAssociation):
         for scope in self._operations:
             scope.cancel()
 
-    def _is_here(self) -> bool:
-        try:
-            return trio.lowlevel.current_trio_token() is self._token
-        except RuntimeError:
-            return False
-
-    def wait_for(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Have an async function called in the loop, and wait for its result in another thread."""
-        if self._is_here():
-            raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
-        return trio.from_thread.run(function, trio_token=self._token)
-
-    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
-        is_here = self._is_here()
-        if not is_here:
-            try:
-                self._token.run_sync_soon(function)
-            except trio.RunFinishedError:
-                _log.debug("! the loop has ended already")
-        return not is_here
-
     def _rearrange(self) -> None:
-        link = self._open_link()
-        deadline = link.deadline()
+        link = self._link
+        if link is None:
+            return
+        deadline = link.deadline
         if deadline is not None and deadline < self._waiting.deadline:  # one that passes too early does no harm
             self._waiting.deadline = deadline
-        if link.is_done or link.wants_read != self._is_waiting_to_read:
+        if not self._is_watching or link.wants_read != self._is_waiting_to_read:
             self._waiting.cancel()
         if link.wants_write:
             self._backlog.set()
+
+    def _stop_watching(self) -> None:
+        self._is_watching = False
+        self._waiting.cancel()
+        self._writing.cancel()
 
     async def _carry(self) -> None:
         async with trio.open_nursery() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._write)
             try:
+                self._is_carried = True
                 self._turn()
                 await self._read()
+                await self._done.wait()
             finally:  # a nursery takes no more tasks when those that it has have ended
-                self._is_buried = True
+                self._tasks = None
                 self._writing.cancel()
 
     async def _read(self) -> None:
         """Take what arrives, and keep time, until the connection is to be closed."""
-        link = self._open_link()
-        while not link.is_done:
-            deadline = link.deadline()
+        link = self._link
+        while link is not None and self._is_watching:
+            deadline = link.deadline
             self._is_waiting_to_read = link.wants_read
             with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
-                while self._is_waiting_to_read and not link.is_done:  # many, for a scope costs more than what it is for
+                while self._is_waiting_to_read and self._is_watching:  # a scope costs more than what it is for
                     await trio.lowlevel.wait_readable(link.fileno())
                     self._arrived()
                 await trio.sleep_forever()  # it has been cancelled, or will be
-            self._expired()
+            self._turn()
 
     async def _write(self) -> None:
         """Send what the kernel has not taken, when it does."""
-        link = self._open_link()
+        link = self._link
         with self._writing:
-            while True:
+            while link is not None:
                 await self._backlog.wait()
                 self._backlog = trio.Event()
-                while link.wants_write:
+                while link.wants_write and self._is_watching:
                     await trio.lowlevel.wait_writable(link.fileno())
                     self._turn()
 
@@ -246,6 +251,6 @@ class AE(AsyncAE[Association]):
         """Return the event loop that runs."""
         return _TrioLoop()
 
-    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> Association:
+    def make_association(self, handlers: Handlers, reception: Reception | None = None, **options: Any) -> Association:
         """Make an association, that has no connection yet."""
-        return Association(self, handlers, _TrioLoop(), policy)
+        return Association(self, handlers, _TrioLoop(), reception, **options)

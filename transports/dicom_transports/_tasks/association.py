@@ -1,5 +1,11 @@
 """Associations that are driven by awaiting, in any event loop.
 
+Everything here runs in the thread of the loop, so that nothing needs a lock. A turn of the engine is taken whenever
+something has happened, by whoever has noticed it, and is never interrupted. What a task asks for is done by a task of
+the loop: that of the caller, for what is asked of the peer; for what the peer asks, one that is started for it, and is
+cancelled when the association ends. Plain functions that may take their time run in threads of their own, one for each
+run of a handler.
+
 A loop brings little more than what :class:`~dicom_transports.loops.Loop` asks for, and says in an ``Association`` of
 its own how it waits for a socket.
 """
@@ -7,28 +13,27 @@ its own how it waits for a socket.
 import logging
 import socket
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
-from pydicom.dataset import Dataset
-
-from dicom_proto.application.life import HANDLING
-from dicom_proto.application.requests import Result
+from dicom_proto.application import requests
+from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
+from dicom_proto.application.verbs import awaited, iterated_async
+from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.programs.effects import Dial, DriverEffect, Program
 from dicom_proto.programs.streams import Stream
-from dicom_proto.services.storage.pipeline import Sent
-from dicom_proto.upper_layer.failures import AssociationFailure
-from dicom_proto.upper_layer.pdu import AAssociateRJ
-from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AssociationBase
+from dicom_proto.programs.tasks import Task
+from dicom_transports._entity import AEBase
+from dicom_transports._files.reading import as_storable
+from dicom_transports._socket.channel import Channel
+from dicom_transports._socket.link import Link
+from dicom_transports._socket.sockets import local_address, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
-from dicom_transports._tasks.steps import drive_async
-from dicom_transports.loops import AsyncScope, Coro, Loop, Results, Signal
-
-if TYPE_CHECKING:
-    from dicom_transports._tasks.entity import AsyncAE
+from dicom_transports._tasks.performing import Performer
+from dicom_transports._tasks.results import Results
+from dicom_transports.loops import Coro, Loop
 
 __all__ = ["AsyncAssociation"]
 
@@ -37,41 +42,47 @@ _log = logging.getLogger("dicom_transports")
 _LAST_WORDS: Final = 5.0  # seconds that handlers of the end have when their scope is cancelled
 
 
-class AsyncAssociation(
-    AssociationBase[Coro[None], Coro[Dataset], Coro[Result], AsyncIterator[Result], AsyncIterator[Sent]]
-):
+class AsyncAssociation(EntityAssociation):
     """One association of an application entity, driven by awaiting."""
 
     def __init__(
-        self, ae: "AsyncAE[Any]", handlers: Handlers, loop: Loop, policy: Policy | AAssociateRJ | None = None
+        self, ae: AEBase[Any], handlers: Handlers, loop: Loop, reception: Reception | None = None, **options: Any
     ) -> None:
-        super().__init__(ae, handlers, policy)
-        self._ae = ae
+        super().__init__(ae, handlers, reception, **options)
+        self.peer.read = as_storable
         self._loop = loop
-        self._waiters: set[Signal] = set()
-        self._done = loop.signal()  # set when the connection is to be closed
-        self._has_told_end = False
-        self._is_buried = False  # no task can be started any more
+        self._link: Link | None = None
+        self._done = loop.signal()  # set when all is over
+        self._is_carried = False  # its tasks are there, and have something to do
+        self._is_due = False  # a turn has been asked for
+        self._last_words: deque[tuple[Task[Any], DriverEffect]] | None = None  # to be said when no task can be started
 
     # --- what a loop adds ---------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def spawn(self, function: Callable[..., Coro[None]], *arguments: Any) -> None:
+    def _spawn(self, function: Callable[..., Coro[None]], *arguments: Any) -> None:
         """Start a task of this association."""
 
     @abstractmethod
+    async def _operate(self, task: Task[Any], performer: Performer) -> None:
+        """Do what is asked for by an operation of the peer, until it ends or :meth:`_cancel_operations`."""
+
+    @abstractmethod
     def _cancel_operations(self) -> None:
-        """Cancel the tasks that :meth:`_operate`."""
+        """Cancel all that :meth:`_operate`."""
 
     @abstractmethod
     def _rearrange(self) -> None:
         """Look again at what to wait for: the socket and the deadline."""
 
     @abstractmethod
+    def _stop_watching(self) -> None:
+        """Take no more notice of the socket, which is about to be closed."""
+
+    @abstractmethod
     async def _carry(self) -> None:
         """Read, write and keep time until :attr:`_done`; then see to it that no task is left."""
 
-    @abstractmethod
     def wait_for(self, function: Callable[[], Coro[T]]) -> T:
         """Have an async function called in the loop, and wait for its result in another thread.
 
@@ -82,187 +93,200 @@ class AsyncAssociation(
         LocalProtocolError
             If this is the thread of the loop, which would wait for itself.
         """
-
-    @abstractmethod
-    def _is_elsewhere(self, function: Callable[[], None]) -> bool:
-        """If this is another thread than the loop's, have a function called there."""
+        return self._loop.wait_for(function)
 
     # --- what users call ----------------------------------------------------------------------------------------------
 
+    send_c_echo = awaited(requests.send_c_echo)
+    send_c_store = awaited(requests.send_c_store)
+    send_c_stores = iterated_async(requests.send_c_stores, invokes=False)
+    send_c_find = iterated_async(requests.send_c_find)
+    send_c_get = iterated_async(requests.send_c_get)
+    send_c_move = iterated_async(requests.send_c_move)
+    send_c_cancel = awaited(requests.send_c_cancel, invokes=False)
+    send_n_event_report = awaited(requests.send_n_event_report)
+    send_n_get = awaited(requests.send_n_get)
+    send_n_set = awaited(requests.send_n_set)
+    send_n_action = awaited(requests.send_n_action)
+    send_n_create = awaited(requests.send_n_create)
+    send_n_delete = awaited(requests.send_n_delete)
+
+    async def release(self) -> None:
+        """Release the association and wait until it has ended; without one, do nothing.
+
+        What the peer has been asked for, and has not answered, is waited for first; results that nobody asks for any
+        more are cancelled.
+        """
+        if not self.is_over and self._link is not None:
+            await self.run(self.part())
+
     def abort(self) -> None:
         """Abort the association; without one, do nothing. It waits for nobody, and may be called in any thread."""
-        if self._link is None or self._is_elsewhere(self.abort):
+        if self._link is None or self.is_over:
             return
-        self.give_up()
+        if self._loop.is_here():
+            self.give_up()
+            self._turn()
+        else:
+            self._loop.call_soon(self.abort)
+
+    async def run(self, program: Program[T], *, invokes: bool = False) -> T:
+        """Run a program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
+        if self._link is None or self.engine.is_finished:
+            program.close()
+            raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
+        performer = Performer(self._loop)
+        task = self.engine.start(program, on_end=performer.end, invokes=invokes)
+        task.performer = performer
+        self._turn()
+        if not task.is_done:
+            await self._see_through(task, performer)
+        return task.result()
+
+    def iterate(self, begin: Program[Stream[T]], *, invokes: bool = False) -> Results[T]:
+        """Return the results of the stream that a program begins when the first is asked for."""
+        return Results(self, begin, invokes=invokes)
+
+    # --- driving ------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """See to it that the engine has a turn; may be called in any thread."""
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._take_due_turn)
+
+    def _take_due_turn(self) -> None:
+        self._is_due = False
         self._turn()
 
-    async def run(self, program: Program[T]) -> T:
-        """Run a service program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
-        return await self._drive(program)
-
-    def abandon(self, stream: Stream[Any]) -> None:
-        """Take no more interest in results; may be called in any thread."""
-        if not self._is_elsewhere(partial(self.abandon, stream)):
-            stream.abandon()
-            self._turn()
-
-    def iterate(self, begin: Program[Stream[T]]) -> AsyncIterator[T]:
-        return Results(self, begin)
-
-    # --- driving programs ---------------------------------------------------------------------------------------------
-
-    async def _drive(self, program: Program[T], effect: Effect | None = None) -> T:
-        """Run a program; it may have been begun, and have asked for an effect already."""
-        scope = AsyncScope(self, self._loop)
-        try:
-            return await drive_async(program, partial(self._perform, scope), effect)
-        finally:
-            program.close()
-            if self._has_work():
-                self._turn()
-            if scope.has_something:
-                await self._loop.shielded(_LAST_WORDS, scope.close_all())
-
-    async def _perform(self, scope: AsyncScope, effect: Effect) -> Any:
-        match effect:
-            case Receive():
-                return await self._wait(lambda: self.peer.router.take(effect.key))
-            case Await():
-                return await self._wait(effect.condition)
-            case Drain():
-                self._turn()
-                await self._loop.pause()
-                return await self._wait(lambda: self.peer.connection.write_room or None)
-            case Call():
-                return await scope.call_handler(effect)
-            case Pull():
-                if effect.iterator not in scope.opened:
-                    scope.opened.append(effect.iterator)
-                return await scope.pull_next(effect.iterator)
-            case Dial():
-                other = await self._ae.dial_from(self, effect.address, effect.offer, **effect.options)
-                scope.opened.append(other)
-                if isinstance(other.failure, AssociationFailure | OSError):
-                    raise other.failure
-                return other.peer
-            case Run():
-                return await effect.peer.association.run(effect.program)
-            case HangUp():
-                return await effect.peer.association.release()
-            case _:
-                assert_never(effect)
-
-    async def _wait(self, condition: Callable[[], T | None]) -> T:
-        """Wait until a condition gives something."""
-        result = condition()
-        if result is None:
-            self._turn()
-        while result is None and (result := condition()) is None:
-            if self.is_over:
-                raise self.end()
-            signal = self._loop.signal()
-            self._waiters.add(signal)
-            try:
-                await signal.wait()
-            finally:
-                self._waiters.discard(signal)
-        return result
-
-    def _begin(self, program: Program[None], *, is_operation: bool) -> None:
-        """Begin a program: if it never has to wait, that was all; otherwise a task goes on with it."""
-        if self._is_buried:
+    def _turn(self) -> None:
+        """Take a turn, and see to it that what is asked for is done."""
+        link, engine = self._link, self.engine
+        if link is None or not self._is_carried:
             return
-        try:
-            effect = program.send(None)
-        except StopIteration:
-            return
-        self.spawn(self._operate if is_operation else self._go_on, program, effect)
+        has_answered = True
+        while has_answered:
+            turn = link.turn()
+            has_answered = turn.wants_close
+            if has_answered:
+                self._stop_watching()
+                link.close()
+            for task, effect in turn.effects:
+                has_answered = self._assign(task, effect) or has_answered
+            if turn.is_unfinished:
+                self.wake()
+        if engine.is_finished:
+            self._is_carried = False
+            self._done.set()
+        self._rearrange()
+        if self.is_over:
+            self._cancel_operations()
 
-    @abstractmethod
-    async def _operate(self, program: Program[None], effect: Effect) -> None:
-        """Go on with a program that is to be cancelled when the association is over."""
+    def _assign(self, task: Task[Any], effect: DriverEffect) -> bool:
+        """Say who does what a task asks for; return whether it has been done."""
+        performer = task.performer
+        if performer is not None:
+            performer.ask(effect)
+        elif self._last_words is not None:
+            self._last_words.append((task, effect))
+        elif Performer.can_do_at_once(effect):
+            self.engine.answer(task, *Performer.do_at_once(self, effect))
+            return True
+        else:
+            performer = task.performer = Performer(self._loop)
+            task.on_end = performer.end_after(task.on_end)
+            performer.ask(effect)
+            self._spawn(self._operate if task.is_operation else self._go_on, task, performer)
+        return False
 
-    async def _go_on(self, program: Program[None], effect: Effect) -> None:
+    async def _go_on(self, task: Task[Any], performer: Performer) -> None:
+        """Do what is asked for by what the peer has done, in a task of its own."""
         HANDLING.set((*HANDLING.get(), self))
+        await self._see_through(task, performer)
+
+    async def _see_through(self, task: Task[Any], performer: Performer) -> None:
+        """Do what a task asks for until it is done; if that is cancelled, it is closed."""
         try:
-            await self._drive(program, effect)
-        except AssociationFailure as error:
-            _log.info("! %s", error)
-        except Exception:  # noqa: BLE001 - whatever it is costs this association only
-            _log.exception("an association failed")
-            self.abort()
+            while not task.is_done:
+                await self._do_next(task, performer)
+        except BaseException:
+            self.engine.cancel(task)
+            self._turn()
+            if not task.is_done:
+                await self._loop.shielded(_LAST_WORDS, self._close(task, performer))
+            raise
+        finally:
+            performer.give_back()
+
+    async def _do_next(self, task: Task[Any], performer: Performer) -> None:
+        effect = await performer.next_effect()
+        if effect is None:
+            return
+        try:
+            value = await performer.do(self, effect)
+        except Exception as error:  # noqa: BLE001 - it is the program's
+            self.engine.throw(task, error)
+        else:
+            self.engine.resume(task, value)
+        self._turn()
+
+    async def _close(self, task: Task[Any], performer: Performer) -> None:
+        """Close what a cancelled task has left open."""
+        while not task.is_done:
+            await self._do_next(task, performer)
+
+    async def dial(self, effect: Dial) -> Any:
+        """Request an association for a program of this one; it lives in a task of this one."""
+        return await self.ae.dial_from(self._spawn, effect.address, effect.offer, **effect.options)
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
-    def _has_work(self) -> bool:
-        """Tell whether a turn would make a difference."""
-        link = self._link
-        if link is None:
-            return False
-        has_news = self.has_news or self.peer.router.has_summons
-        return bool(self._waiters) or self.is_over or has_news or not link.is_idle
-
-    def _turn(self) -> None:
-        """Do all that can be done now, and let those know who wait for something."""
-        link, router = self._link, self.peer.router
-        if link is None:
-            return
-        while True:
-            self.conclude()
-            while (summons := router.take_summons()) is not None:
-                self._begin(self.attend(summons), is_operation=not self.is_over)
-            if self.has_news:
-                self._begin(self.tell(), is_operation=False)
-            if not link.flush():
-                break
-        if self.is_over and not self._has_told_end and not self._is_buried:
-            self._has_told_end = True
-            self._cancel_operations()
-            self._begin(self.ended(), is_operation=False)
-        for signal in self._waiters:
-            signal.set()
-        self._waiters.clear()
-        if link.is_done:
-            self._done.set()
-        self._rearrange()
-
     def _arrived(self) -> None:
         """Take what has arrived, and see to it."""
-        link = self._open_link()
-        link.receive()
-        self._turn()
-
-    def _expired(self) -> None:
-        """Let the deadlines act that have come."""
-        self._open_link().expire()
-        self._turn()
+        if self._link is not None and self._link.fileno() >= 0:
+            self._link.receive()
+            self._turn()
 
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
-        """Live by a connected socket, until it is closed: for a task of its own."""
+        """Live by a connected socket, until all is over: for a task of its own."""
         try:
-            self._connect(sock, tls, self._loop.now)
-            self.opened(self.peer_address)  # which is told when there are tasks
+            if self._link is None:
+                self.open(sock, tls)
             await self._carry()
         except OSError as error:  # the peer is gone again, or there is no room
             _log.warning("! a connection cannot be used: %s", error)
         except Exception:  # noqa: BLE001 - whatever it is costs this association only
             _log.exception("an association failed")
         finally:
-            self.give_up()
-            await self._loop.shielded(_LAST_WORDS, self._bury())
+            if not self.engine.is_finished and self._link is not None:
+                self._last_words = deque()
+                self._hang_up(self._link)
+                await self._loop.shielded(_LAST_WORDS, self._say_last_words(self._last_words))
+            self._done.set()
             sock.close()
+            if self.engine.is_finished:
+                self.retire()
 
-    async def _bury(self) -> None:
-        """Close the connection, and tell those who wait for something, and the handlers of the end."""
-        link = self._link
-        if link is not None:
-            self._is_buried = True
-            link.close()
-            self.conclude()
-            HANDLING.set((*HANDLING.get(), self))
-            if not self._has_told_end:
-                self._has_told_end = True
-                await self._drive(self.ended())
-            await self._drive(self.closed(self.peer_address))
-        for signal in self._waiters:
-            signal.set()
+    def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
+        """Begin with a connected socket; nothing happens before :meth:`live`."""
+        self.local_address, self.peer_address = local_address(sock), peer_address(sock)
+        self._link = Link(Channel(sock, tls), self, self._loop.now)
+        self.engine.start(self.opened())
+
+    def _hang_up(self, link: Link) -> None:
+        """Abort the association and close the connection: there is no time left."""
+        self.give_up()
+        self._turn()
+        self._stop_watching()
+        link.close()
+        self._turn()
+
+    async def _say_last_words(self, last_words: deque[tuple[Task[Any], DriverEffect]]) -> None:
+        """Call the handlers of the end, here where no task can be started any more."""
+        HANDLING.set((*HANDLING.get(), self))
+        performer = Performer(self._loop)
+        while last_words:
+            task, effect = last_words.popleft()
+            performer.ask(effect)
+            await self._do_next(task, performer)
+        performer.give_back()

@@ -6,19 +6,21 @@ import ssl
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from dicom_proto.application.association import Reception
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext
-from dicom_proto.services.storage.batch import Shipment
+from dicom_proto.programs.effects import Dial
+from dicom_proto.services.storage.batch import Batch
 from dicom_proto.services.storage.pipeline import Sent
-from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
+from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, ServerBase
+from dicom_transports._entity import AEBase, ServerBase, associate, entity_method, send_c_stores
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls, no_connection
 from dicom_transports._tasks.association import AsyncAssociation
-from dicom_transports._tasks.errands import Deliveries
-from dicom_transports.loops import Group, Loop, Spawning
+from dicom_transports._tasks.results import Deliveries
+from dicom_transports.loops import Group, Loop
 
 __all__ = ["AsyncAE", "AsyncServer"]
 
@@ -90,34 +92,32 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
                     await self._loop.wait_until(self._loop.signal(), self._loop.now() + _BACK_OFF)
                     continue
                 if sock is not None:
-                    self._receive(sock, associations)
+                    self._begin(sock, associations)
         finally:  # nobody waits in vain to be accepted afterwards
             self._listener.close()
             self._is_deaf.set()
 
-    def _receive(self, sock: socket.socket, associations: Group) -> None:
-        """Start to serve one connection; those too many are rejected, up to a bound of their own."""
-        reception = self._reception()
-        if reception is None:
+    def _begin(self, sock: socket.socket, associations: Group) -> None:
+        """Start to serve one connection."""
+        silent = self._crowded_out()
+        if silent is not None:
+            silent.abort()
+        association = self._admit(self._ae.make_association)
+        if association is None:
             sock.close()
             return
-        association = self._ae.make_association(self._handlers.copy(), reception)
-        self._associations.add(association)
         associations.start(self._attend, association, sock)
 
     async def _attend(self, association: AsyncAssociationT, sock: socket.socket) -> None:
         try:
             await association.live(sock, self._tls())
         finally:
-            self._associations.discard(association)
+            self._forget(association)
             changed, self._changed = self._changed, self._loop.signal()
             changed.set()
 
 
-class AsyncAE(
-    AEBase[AsyncServer[AsyncAssociationT], AbstractAsyncContextManager[AsyncAssociationT], AsyncIterator[Sent]],
-    Generic[AsyncAssociationT],
-):
+class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]):
     """An application entity in an event loop: requests associations, and serves them."""
 
     @abstractmethod
@@ -125,7 +125,9 @@ class AsyncAE(
         """Return the event loop that runs."""
 
     @abstractmethod
-    def make_association(self, handlers: Handlers, policy: Policy | AAssociateRJ | None = None) -> AsyncAssociationT:
+    def make_association(
+        self, handlers: Handlers, reception: Reception | None = None, **options: Any
+    ) -> AsyncAssociationT:
         """Make an association, that has no connection yet."""
 
     @asynccontextmanager
@@ -149,6 +151,7 @@ class AsyncAE(
                 association.peer.is_strict = True
                 yield association
                 await association.release()
+                association.abort()
             except BaseException as error:  # noqa: BLE001 - a group would wrap it: it is raised outside
                 failure = error
                 association.abort()
@@ -160,7 +163,7 @@ class AsyncAE(
 
     async def dial_from(
         self,
-        other: Spawning,
+        spawn: Callable[..., object],
         address: Address,
         offer: AAssociateRQ,
         *,
@@ -170,10 +173,10 @@ class AsyncAE(
     ) -> AsyncAssociationT:
         """Request an association without a context of its own, for sub-operations or results that are iterated over.
 
-        It lives in a task of whoever asks for it: another association, or the loop.
+        It lives in a task that ``spawn`` starts: of another association, or of the loop.
         """
         association = self.make_association(Handlers(evt_handlers))
-        await self._establish(association, other.spawn, address, offer, bind_address, tls_args)
+        await self._establish(association, spawn, address, offer, bind_address, tls_args)
         return association
 
     async def _establish(
@@ -193,8 +196,10 @@ class AsyncAE(
             sock = await loop.limited(self.connection_timeout, loop.connect(address, bind_address))
         except OSError as error:
             association.failure = no_connection(address, error)
+            association.is_aborted = True
             _log.error("%s", association.failure)
             return
+        association.open(sock, tls)
         start(association.live, sock, tls)
         try:
             await association.run(association.establish())
@@ -211,8 +216,14 @@ class AsyncAE(
     ) -> AsyncServer[AsyncAssociationT]:
         return AsyncServer(self, listener, handlers, policy, ssl_context)
 
-    def _deliver(self, shipment: Shipment) -> AsyncIterator[Sent]:
-        return Deliveries(shipment, self)
+    async def _dial_loosely(self, effect: Dial) -> AsyncAssociationT:
+        return await self.dial_from(self.loop().spawn, effect.address, effect.offer, **effect.options)
+
+    def _deliver(self, batch: Batch) -> AsyncIterator[Sent]:
+        return Deliveries(batch, self.loop(), self._dial_loosely)
+
+    associate = entity_method(associate, lambda ae, wanted: ae.dial(wanted.address, wanted.offer, **wanted.options))
+    send_c_stores = entity_method(send_c_stores, _deliver)
 
     @asynccontextmanager
     async def start_server(

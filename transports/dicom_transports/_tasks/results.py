@@ -1,0 +1,133 @@
+"""What is awaited one by one: the results of an operation, and of a batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from dicom_proto.programs.effects import Dial, Program
+from dicom_proto.programs.streams import Stream
+from dicom_proto.programs.tasks import Tasks
+from dicom_proto.services.storage.batch import Batch
+from dicom_proto.services.storage.pipeline import Sent
+from dicom_transports._tasks.performing import Performer
+from dicom_transports.loops import Coro, Loop, Signal
+
+__all__ = ["Deliveries", "Results"]
+
+T = TypeVar("T")
+
+
+class _Runs(Protocol):
+    """What results need of their association."""
+
+    async def run(self, program: Program[T], *, invokes: bool = False) -> T: ...
+
+    def next_result(self, stream: Stream[Any]) -> Program[Any]: ...
+
+    def forget(self, stream: Stream[Any]) -> None: ...
+
+    def wait_for(self, function: Callable[[], Coro[T]]) -> T: ...
+
+
+class OneByOne(ABC):
+    """What is awaited one by one; who stops asking, or forgets it, takes no more interest in it."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take no more interest in the results."""
+
+    async def aclose(self) -> None:
+        """Take no more interest in the results."""
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Results(OneByOne, Generic[T]):
+    """Results that are asked for one by one; who stops asking takes no more interest in them."""
+
+    def __init__(self, association: _Runs, begin: Program[Stream[T]], *, invokes: bool) -> None:
+        self._association = association
+        self._begin = begin
+        self._invokes = invokes
+        self._stream: Stream[T] | None = None
+
+    async def __anext__(self) -> T:
+        if self._stream is None:
+            self._stream = await self._association.run(self._begin, invokes=self._invokes)
+        if self._stream.is_over:
+            raise StopAsyncIteration
+        program: Program[T | None] = self._association.next_result(self._stream)
+        result = await self._association.run(program)
+        if result is None:
+            raise StopAsyncIteration
+        return result
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        """Wait for the next one in another thread than the loop's: for handlers that are plain functions."""
+        try:
+            return self._association.wait_for(self.__anext__)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Take no more interest in the results: an operation that can be cancelled is."""
+        if self._stream is None:
+            self._begin.close()
+        else:
+            self._association.forget(self._stream)
+
+
+class Deliveries(OneByOne):
+    """What becomes of a batch, awaited one by one.
+
+    It is no async generator: one that is left in the middle could be closed in another task only.
+    """
+
+    def __init__(self, batch: Batch, loop: Loop, dial: Callable[[Dial], Awaitable[Any]]) -> None:
+        self._batch = batch
+        self._loop = loop
+        self._dial = dial
+        self._signal: Signal | None = None
+        self._performer = Performer(loop)
+        self._tasks = Tasks(self._wake)
+        self._task = self._tasks.start(batch.run())
+
+    async def __anext__(self) -> Sent:
+        finished = self._batch.finished
+        while not finished:
+            signal = self._signal = self._loop.signal()
+            effects, deadline = self._tasks.turn(now=self._loop.now())
+            for task, effect in effects:
+                try:
+                    self._tasks.resume(task, await self._performer.do(self, effect))
+                except Exception as error:  # noqa: BLE001 - it is the program's
+                    self._tasks.throw(task, error)
+            if self._task.is_done and not finished:
+                self._performer.give_back()
+                self._task.result()
+                raise StopAsyncIteration
+            if not (effects or finished):
+                await self._loop.wait_until(signal, deadline)
+        return finished.popleft()
+
+    async def dial(self, effect: Dial) -> Any:
+        """Request an association; it lives in a task of the loop."""
+        return await self._dial(effect)
+
+    def _wake(self) -> None:
+        signal = self._signal
+        if signal is not None:
+            self._loop.call_soon(signal.set)
+
+    def close(self) -> None:
+        """Take no more interest in the results: the association is aborted."""
+        self._tasks.cancel(self._task)
+        self._performer.give_back()
