@@ -118,6 +118,7 @@ class EntityAssociation:
         connection = Connection(limits=entity.limits, tolerance=entity.tolerance, timeouts=entity.timeouts)
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
+        self.peer.is_handling = self.is_handling
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
@@ -223,6 +224,8 @@ class EntityAssociation:
 
     def _perform_operation(self, received: RequestReceived) -> Program[None]:
         try:
+            if not self._has_begun:  # the handlers of its beginning come first: they may want to abort it
+                yield Await(lambda: self._has_begun or None)
             yield from perform(self.peer, received)
         except DicomProtoError as error:
             if not self.is_over and not self.is_released:
@@ -346,8 +349,9 @@ class EntityAssociation:
 
     def retire(self) -> None:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
-        self.engine.retire()
+        self.engine.retire(self.peer.end)
         self.peer.association = None
+        self.peer.is_handling = bool
         self._on_ended = None
         self._streams.clear()
 

@@ -29,7 +29,7 @@ from dicom_proto.dimse.messages import (
     Request,
 )
 from dicom_proto.errors import InvalidNameError, InvalidSettingError, NoContextError, NotEstablishedError
-from dicom_proto.programs.effects import Program
+from dicom_proto.programs.effects import Await, Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import PROCESSING_FAILURE
@@ -116,8 +116,8 @@ def send_c_store(
         Whether a compressed object may be decompressed where the peer does not take it as it is: by the decoders
         that pydicom finds installed.
     """
-    given = peer.read(dataset)
-    return _store(peer, given, msg_id, priority, originator_aet, originator_id, decompress)
+    given, waits = peer.read(dataset), not peer.is_handling()
+    return _store(peer, given, msg_id, priority, originator_aet, originator_id, decompress, waits)
 
 
 def _store(
@@ -128,9 +128,12 @@ def _store(
     originator_aet: str | None,
     originator_id: int | None,
     decompress: bool,
+    waits: bool,
 ) -> Program[Dataset]:
     _check_established(peer)
     stored = yield from fit_object(peer, given, decompress=decompress)
+    if waits and not peer.connection.can_invoke:  # others have invoked something while it was converted
+        yield Await(lambda: peer.connection.can_invoke or peer.router.is_full or None)
     program = store_object_scu(
         peer,
         stored,

@@ -32,7 +32,7 @@ def called(
     """
 
     def method(self: Any, /, *arguments: P.args, **options: P.kwargs) -> T:
-        result: T = self.run(verb(self.peer, *arguments, **options), invokes=invokes and not self.is_handling())
+        result: T = self.run(verb(self.peer, *arguments, **options), invokes=invokes and not self.peer.is_handling())
         return result
 
     update_wrapper(method, verb)
@@ -46,7 +46,7 @@ def iterated(
 
     def method(self: Any, /, *arguments: P.args, **options: P.kwargs) -> Iterator[T]:
         begin = verb(self.peer, *arguments, **options)
-        results: Iterator[T] = self.iterate(begin, invokes=invokes and not self.is_handling())
+        results: Iterator[T] = self.iterate(begin, invokes=invokes and not self.peer.is_handling())
         return results
 
     update_wrapper(method, verb)
@@ -59,7 +59,9 @@ def awaited(
     """Make a method that is awaited for what the verb returns."""
 
     async def method(self: Any, /, *arguments: P.args, **options: P.kwargs) -> T:
-        result: T = await self.run(verb(self.peer, *arguments, **options), invokes=invokes and not self.is_handling())
+        result: T = await self.run(
+            verb(self.peer, *arguments, **options), invokes=invokes and not self.peer.is_handling()
+        )
         return result
 
     update_wrapper(method, verb)
@@ -73,7 +75,7 @@ def iterated_async(
 
     def method(self: Any, /, *arguments: P.args, **options: P.kwargs) -> AsyncIterator[T]:
         begin = verb(self.peer, *arguments, **options)
-        results: AsyncIterator[T] = self.iterate(begin, invokes=invokes and not self.is_handling())
+        results: AsyncIterator[T] = self.iterate(begin, invokes=invokes and not self.peer.is_handling())
         return results
 
     update_wrapper(method, verb)

@@ -27,7 +27,7 @@ had not begun are not begun, and the peer has a second to read what was said las
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
@@ -40,7 +40,7 @@ from dicom_proto.upper_layer.events import (
     AssociateRequested,
     ReleaseRequested,
 )
-from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending
+from dicom_proto.upper_layer.failures import AssociationFailure, Ending
 
 __all__ = ["FAREWELL", "Engine", "Life", "Turn", "Witness"]
 
@@ -210,14 +210,22 @@ class Engine(Tasks):
             self.receive_eof(now=now)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the connection has been closed here."""
+        return self._is_closed
+
+    @property
     def is_finished(self) -> bool:
         """Whether all is over, and nobody has anything left to do."""
         return self._has_told_close and not self._tasks
 
-    def retire(self) -> None:
-        """Let go of what knows this engine: nothing can happen any more."""
+    def retire(self, end: Callable[[], AssociationFailure]) -> None:
+        """Let go of what knows this engine: nothing can happen any more.
+
+        Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
+        """
         self.wake = _nothing
-        self._life = _GONE
+        self._life = cast(Any, _Gone(end))
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -430,11 +438,11 @@ class _Gone:
     is_over = True
     has_news = False
 
+    def __init__(self, end: Callable[[], AssociationFailure]) -> None:
+        self.end = end
+
     def give_up(self) -> None:
         """Do nothing: it is over."""
 
-    def end(self) -> AssociationFailure:
-        return AssociationClosed("there is no association any more")
-
-
-_GONE: Final[Any] = _Gone()
+    def take_over(self, _ending: Ending) -> None:
+        """Do nothing: it has ended already."""

@@ -76,6 +76,8 @@ class Peer:
     read : callable
         Returns what can be stored for what a user gave, by default the same: drivers that know about files read them
         here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
+    is_handling : callable
+        Tells whether a handler of this association is asking: what it would wait for may need it to return.
     end : callable
         Returns a new exception for those who wait for something that will not happen any more.
     is_strict : bool
@@ -100,6 +102,7 @@ class Peer:
         self.data_limit = data_limit
         self.read: Callable[[Any], Any] = _as_it_is
         self.is_strict = False
+        self.is_handling: Callable[[], bool] = _never
         self.end: Callable[[], AssociationFailure] = _no_association
         self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
 
@@ -153,6 +156,10 @@ class Peer:
         if request.message_id is not None and self.router.find((request.message_id, True)) is not None:
             raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
         return self.router.open((self.connection.send_request(request, context=context_id, data=data), True))
+
+
+def _never() -> bool:
+    return False
 
 
 def _no_association() -> AssociationFailure:

@@ -199,7 +199,7 @@ class Tasks:
         except Exception as error:  # noqa: BLE001 - of a finally clause
             self._end(task, None, _shortened(error))
         else:
-            self._end(task, None, LocalProtocolError("the call has been cancelled"))
+            self._end(task, None, None)
 
     # --- a turn -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from attrs import frozen
 from dicom_proto.handlers.sinks import Sink
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import trio as over_trio
-from dicom_transports._entity import AEBase
+from dicom_transports._entity import associate
 
 __all__ = ["AsyncioHost", "Host", "TrioHost"]
 
@@ -278,13 +278,15 @@ class AE:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._real, name, value)
 
-    associate = AEBase.associate
+    def associate(self, *arguments: Any, **options: Any) -> Association:
+        wanted = associate(self._real, *arguments, **options)
+        return self.dial(wanted.address, wanted.offer, **wanted.options)
 
     def dial(self, address: Any, offer: Any, *, evt_handlers: Any = None, **options: Any) -> Association:
         """An association, or the failed attempt at one: for users of the adapter an attempt that fails raises."""
         handlers = self._handlers(evt_handlers)
         dial = partial(self._real.dial_from, evt_handlers=handlers, **options)
-        return Association(self._host.call(dial, self._host, address, offer), self._host)
+        return Association(self._host.call(dial, self._host.spawn, address, offer), self._host)
 
     def _handlers(self, handlers: Iterable[Any] | None) -> list[Any]:
         return [(event, _wrapped(handler, self._host), *rest) for event, handler, *rest in handlers or ()]

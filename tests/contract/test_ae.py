@@ -1,6 +1,7 @@
 """The life of an association of an application entity: asked for, refused, idle, released, aborted, lost."""
 
 import errno
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from tests.contract.entities import (
     ABORTED,
     CT_ROLES,
     ESTABLISHED,
-    FAILED,
     GET,
     LIFE,
     REJECTED,
@@ -174,7 +174,7 @@ def test_nobody_listens() -> None:
     with Listener() as listener:
         address = listener.address
     association = entity("SCU").associate(*address)
-    assert flags(association) == FAILED
+    assert flags(association) == ABORTED
     assert isinstance(association.failure, OSError)
     assert association.failure.errno == errno.ECONNREFUSED
     assert f"{address[0]} port {address[1]}" in str(association.failure)
@@ -321,7 +321,8 @@ def test_acceptor_aborts_in_a_handler(kind: Any, caplog: pytest.LogCaptureFixtur
     with serving((kind, handler), *life(happened)) as server:
         association = entity("SCU").associate(*server.address)
         if association.is_established:
-            assert "Status" not in association.send_c_echo()
+            with suppress(NotEstablishedError):  # it may have heard of it by now
+                assert "Status" not in association.send_c_echo()
         assert flags(association) == ABORTED
         assert flags(happened.wait("CONN_CLOSE").assoc) == ABORTED
     assert "Traceback" not in caplog.text

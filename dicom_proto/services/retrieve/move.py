@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
 from dicom_proto.encoding.datasets import encode
-from dicom_proto.errors import InvalidNameError, LocalProtocolError
+from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.names import check_ae_title
 from dicom_proto.offers.contexts import PresentationContext
@@ -161,6 +161,7 @@ class _Line:
         self._destination = destination
         self._peer: Peer | None = None
         self._proposed: dict[tuple[str, tuple[str, ...]], None] = {}
+        self._refused: set[tuple[str, tuple[str, ...]]] = set()
         self._was_reached = False
         self._is_lost = False
         self._store = partial(
@@ -192,6 +193,8 @@ class _Line:
     def _dial(self, needed: dict[tuple[str, tuple[str, ...]], None]) -> Program[Peer]:
         if self._is_lost:
             raise LocalProtocolError("the move destination cannot be reached any more")
+        if needed and needed.keys() <= self._refused:
+            raise NoContextError("the move destination has accepted no presentation context for it")
         proposed = self._proposed | needed
         if len(proposed) > _MOST_CONTEXTS:
             proposed = needed
@@ -202,6 +205,10 @@ class _Line:
         yield from self.hang_up()
         try:
             peer: Peer = yield Dial(self._destination.address, offer, self._destination.options)
+        except NoContextError:  # it is there, and takes nothing of the kind
+            self._was_reached = True
+            self._refused |= set(proposed)
+            raise
         except Exception as error:  # options that the driver cannot use among them
             if not self._was_reached:
                 raise _UnreachableError(error) from error

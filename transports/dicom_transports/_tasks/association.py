@@ -132,12 +132,14 @@ class AsyncAssociation(EntityAssociation):
 
     async def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
-        if self._link is None or self.engine.is_finished:
+        if self._link is None:
             program.close()
             raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
         performer = Performer(self._loop)
         task = self.engine.start(program, on_end=performer.end, invokes=invokes)
         task.performer = performer
+        if self.engine.is_closed:
+            self.engine.turn(now=self._loop.now())  # nothing is waited for any more
         self._turn()
         if not task.is_done:
             await self._see_through(task, performer)

@@ -176,7 +176,7 @@ class Association(EntityAssociation):
 
     def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
-        if self._link is None or self.engine.is_finished:
+        if self._link is None:
             program.close()
             raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
         performer = _Performer()
