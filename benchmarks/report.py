@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.goals import GOALS, Figure, Goal
 from benchmarks.measure import Result
 
-__all__ = ["show"]
+__all__ = ["Row", "show", "show_table"]
 
 HEADINGS: Final = ("workload", "who", "median", "each", "lowest, highest", "the first is", "memory, SCU SCP", "more")
 GOAL_HEADINGS: Final = ("goals: workload", "who", "goal", "measured", "reached")
@@ -142,9 +142,13 @@ def _show_rich(headings: Row, rows: list[Row]) -> None:
     Console().print(table)
 
 
+def show_table(headings: Row, rows: list[Row]) -> None:
+    """Print a table."""
+    (_show_rich if sys.stdout.isatty() and find_spec("rich") else _show_plain)(headings, rows)
+
+
 def show(results: Mapping[str, Result]) -> None:
     """Print a table of the figures, and one of the goals."""
-    show_table = _show_rich if sys.stdout.isatty() and find_spec("rich") else _show_plain
     show_table(HEADINGS, [row for name, result in results.items() for row in _rows(name, result)])
     goals = _goal_rows(results)
     if goals:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import calls
 from benchmarks.__main__ import GROUPS, all_workloads, main
 from benchmarks.dcmtk import PDU_LENGTHS
 from benchmarks.files import Files
@@ -191,3 +192,51 @@ def test_a_name_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "no such thing"])
     assert "no such thing" in capsys.readouterr().err
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def test_calls_are_counted_at_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "calls.json"
+    assert calls.main(["--operations", "5", "--functions", "--json", str(figures)]) == 0
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    assert len(content["calls"]) == len(calls.WORKS)
+    shown = capsys.readouterr().out
+    for each in content["calls"]:
+        assert each["name"] in shown
+        assert each["build"] == "now"
+        for side in ("SCU", "SCP"):
+            assert each[side]["calls"] == pytest.approx(sum(each[side]["places"].values()), abs=1)
+            assert each[side]["places"]["dicom_proto.dimse"] > 0
+            assert "__main__" not in each[side]["places"]
+            assert ("dicom_transports" in str(each[side]["places"])) is ("memory" not in each["name"])
+
+
+def test_calls_of_two_builds_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "calls.json"
+    words = ["--only", "memory", "--operations", "5", "--before", sys.executable, "--json", str(figures)]
+    assert calls.main(words) == 0
+    assert "SCU before  SCU now  SCP before  SCP now" in capsys.readouterr().out
+    echo, same_echo, store, same_store = json.loads(figures.read_text(encoding="utf-8"))["calls"]
+    assert {**echo, "build": "now"} == same_echo  # nothing is left to chance
+    assert {**store, "build": "now"} == same_store
+    assert store["SCP"]["calls"] > echo["SCP"]["calls"]
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [
+        ("dicom_proto.dimse.connection:Connection.next_event", "dicom_proto.dimse"),
+        ("dicom_proto.services.retrieve.get:get_scu", "dicom_proto.services"),
+        ("dicom_proto:flat", "dicom_proto"),
+        ("dicom_transports._threads:Association._wait_for", "dicom_transports._threads"),
+        ("<attrs generated init dicom_proto.dimse.messages.CEchoRQ>:__init__", "dicom_proto.dimse"),
+        ("pydicom.dataset:Dataset.__getattr__", "pydicom"),
+        ("trio._core._run:Runner.schedule", "trio"),
+        ("importlib._bootstrap:_handle_fromlist", "stdlib"),
+        ("<string>:<lambda>", "stdlib"),
+    ],
+)
+def test_where_a_function_is(function: str, place: str) -> None:
+    assert calls.place_of(function) == place
