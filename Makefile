@@ -57,8 +57,8 @@ format: $(VENV)/.installed-check ## let ruff format the sources and mend what it
 	$(RUN) -m ruff check --fix $(SOURCES)
 	$(RUN) -m ruff format $(SOURCES)
 
-bench: $(VENV)/.installed-bench ## measure
-	$(RUN) -m benchmarks
+bench: $(VENV)/.installed-bench ## measure; with BEFORE=COMMIT also that build, in turns with this one
+	$(RUN) -m benchmarks $(if $(BEFORE),--before $(BEFORE)) $(foreach name,$(ONLY),--only $(name))
 
 calls: $(VENV)/.installed-bench ## count the Python calls of an operation; with BEFORE=COMMIT also those of that build
 	$(RUN) -m benchmarks.calls $(if $(BEFORE),--before $(BEFORE))

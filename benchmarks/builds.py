@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +23,7 @@ _BUILT: Final = _ROOT / "build" / "before"
 _BESIDE: Final = ("attrs", "pydicom", "trio")
 """Packages that an environment gets in the version that is installed here, so that builds differ in nothing else."""
 _PATIENCE: Final = 60.0  # seconds until a side has to answer
-_FAREWELL: Final = 5.0  # seconds until a side has to end
+_FAREWELL: Final = 5.0  # seconds until a side is killed that does not end
 
 
 class UnknownBuildError(Exception):
@@ -88,7 +88,8 @@ class Build:
                 yield Side(process)
                 if process.stdin is not None:
                     process.stdin.close()
-                process.wait(_FAREWELL)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_FAREWELL)
             finally:
                 process.kill()
 
