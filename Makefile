@@ -22,7 +22,7 @@ TYPED = $(filter-out docs .ci,$(SOURCES))
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit rest test-pythons check format bench fuzz docs wheel clean
+.PHONY: help demo test unit rest test-pythons check format bench calls fuzz docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -57,8 +57,11 @@ format: $(VENV)/.installed-check ## let ruff format the sources and mend what it
 	$(RUN) -m ruff check --fix $(SOURCES)
 	$(RUN) -m ruff format $(SOURCES)
 
-bench: $(VENV)/.installed-bench ## measure
-	$(RUN) -m benchmarks
+bench: $(VENV)/.installed-bench ## measure; with BEFORE=COMMIT also that build, in turns with this one
+	$(RUN) -m benchmarks $(if $(BEFORE),--before $(BEFORE)) $(foreach name,$(ONLY),--only $(name))
+
+calls: $(VENV)/.installed-bench ## count the Python calls of an operation; with BEFORE=COMMIT also those of that build
+	$(RUN) -m benchmarks.calls $(if $(BEFORE),--before $(BEFORE))
 
 fuzz: $(VENV)/.installed-fuzz ## run each fuzz harness for FUZZ_SECONDS
 	$(RUN) -m fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -13,7 +13,9 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from benchmarks import (
+    beside,
     codec,
+    compared,
     core,
     crowds,
     dialogues,
@@ -25,7 +27,9 @@ from benchmarks import (
     storing,
     workers,
 )
+from benchmarks.builds import Build, UnknownBuildError, build_of
 from benchmarks.files import Files
+from benchmarks.goals import ASSOCIATIONS, ECHO, GROUP, SCP_ALONE, STORE
 from benchmarks.measure import Result, Scale, Workload, measure
 from benchmarks.peers import absent
 from benchmarks.record import Kept, UnusableError
@@ -46,7 +50,7 @@ GROUPS: Final[Mapping[str, Callable[[Scale, Files], Workloads]]] = {
     "workers": workers.workloads,
     "lengths": lengths.workloads,
 }
-STRICT: Final = ("dialogue: ", "store: objects of 4 KB")
+STRICT: Final = ("dialogue: ", "store: objects of 4 KB", ECHO, ASSOCIATIONS, SCP_ALONE, STORE)
 """How the names of workloads begin in which one side always waits for the other: they get one core."""
 NOTHING_NEW: Final = re.compile(
     r"objects of 4 KB.*: .*/16K"  # they fit into the shortest PDU
@@ -70,15 +74,20 @@ QUICK: Final = Scale(
     hold=0.02,
     far=8,
     delay=0.002,
+    turn=0.02,
+    turns=1,
 )
 
 
-def all_workloads(scale: Scale, files: Files) -> dict[str, Workload]:
-    """Return everything that can be measured, by its name."""
+def all_workloads(scale: Scale, files: Files, before: Build | None = None) -> dict[str, Workload]:
+    """Return everything that can be measured, by its name; with another build, what it takes part in comes first."""
+    groups = {f"{group}: ": workloads(scale, files) for group, workloads in GROUPS.items()}
+    if before is not None:
+        groups = {GROUP: beside.workloads(before, scale, files), **groups}
     found = {}
-    for group, workloads in GROUPS.items():
-        for workload in workloads(scale, files):
-            name = f"{group}: {workload.name}"
+    for group, workloads in groups.items():
+        for workload in workloads:
+            name = f"{group}{workload.name}"
             contestants = {who: run for who, run in workload.contestants.items() if not _is_known(name, who)}
             found[name] = evolve(workload, contestants=contestants, one_core=name.startswith(STRICT))
     return found
@@ -88,19 +97,26 @@ def _is_known(workload: str, contestant: str) -> bool:
     return NOTHING_NEW.search(f"{workload}: {contestant}") is not None
 
 
-def thinned(workload: Workload, every: int, offset: int) -> Workload:
-    """Leave out some contestants, but never the first."""
+def thinned(name: str, workload: Workload, every: int, offset: int) -> Workload:
+    """Leave out some contestants, but never the first; beside another build all but one adapter."""
+    if name.startswith(GROUP):
+        return workload if every == 1 else beside.of_one_adapter(workload, offset)
     (first, run), *others = workload.contestants.items()
     return evolve(workload, contestants={first: run, **dict(islice(others, offset % every, None, every))})
 
 
 def run(
-    scale: Scale, only: Sequence[str], files: Files, failed: Callable[[str], object], kept: Kept
+    scale: Scale,
+    only: Sequence[str],
+    files: Files,
+    failed: Callable[[str], object],
+    kept: Kept,
+    before: Build | None = None,
 ) -> dict[str, Result]:
     """Measure all workloads, or those that have one of some words in their names; but none again that is kept."""
     workloads = {
-        name: thinned(workload, scale.every, number)
-        for number, (name, workload) in enumerate(all_workloads(scale, files).items())
+        name: thinned(name, workload, scale.every, number)
+        for number, (name, workload) in enumerate(all_workloads(scale, files, before).items())
     }
     results = kept.read(workloads, scale)
     for name, workload in workloads.items():
@@ -124,6 +140,9 @@ def _parse(words: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpar
     )
     parser.add_argument("--repeat", type=int, default=Scale().repeat, metavar="N", help="rounds (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file, after each workload")
+    parser.add_argument(
+        "--before", metavar="COMMIT", help="measure also the build of a commit, or what a Python has installed"
+    )
     parser.add_argument("--resume", action="store_true", help="measure only what is not in that file yet")
     parser.add_argument("--directory", type=Path, help="where files are sent from and stored (default: the system's)")
     parser.add_argument(
@@ -143,13 +162,15 @@ def main(words: Sequence[str] | None = None) -> int:
     failures: list[str] = []
     try:
         with tempfile.TemporaryDirectory(prefix="dicom-benchmarks-", dir=arguments.directory) as directory:
+            before = None if arguments.before is None else build_of(arguments.before)
             kept = Kept(arguments.json, is_resumed=arguments.resume)
-            results = run(scale, arguments.only, Files(Path(directory)), failures.append, kept)
-    except UnusableError as error:
+            results = run(scale, arguments.only, Files(Path(directory)), failures.append, kept, before)
+    except (UnusableError, UnknownBuildError) as error:
         parser.error(str(error))
     if not results and not failures:
         parser.error(f"no workload has one of {arguments.only} in its name")
     report.show(results)
+    compared.show(results)
     if arguments.quick:
         print("this was a quick run: its figures mean nothing")
     for failure in failures:

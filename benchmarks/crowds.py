@@ -18,7 +18,7 @@ from benchmarks.peers import pynetdicom
 from benchmarks.processes import Address, Peer
 from benchmarks.scripted import ASSOCIATE, ECHO, RELEASE, STORE, Unexpected, ask
 
-__all__ = ["workloads"]
+__all__ = ["watched", "workloads"]
 
 _PATIENCE: Final = 20.0  # seconds that all associations together have to be established, and each to answer
 _AT_ONCE: Final = 32  # associations that are being established at a time
@@ -96,7 +96,8 @@ async def _watch(peer: Peer, count: int, seconds: float, is_busy: bool) -> Sampl
     return Sample(crowd.operations / took if is_busy else established, figures=figures)
 
 
-def _run(scp: Scp, count: int, scale: Scale, is_busy: bool) -> Sample:
+def watched(scp: Scp, count: int, scale: Scale, is_busy: bool) -> Sample:
+    """Have so many associations with a server, and watch what they take."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, most), most))
     with scp.serve(Service(most=2 * count)) as peer:
@@ -108,5 +109,5 @@ def workloads(scale: Scale, _: Files) -> Iterator[Workload]:
     for count in scale.crowds:
         scps = [*ours.SCPS, *(scp for _, scp in pynetdicom() if count <= _MOST_FOR_SLOW)]
         for is_busy, word, unit in ((False, "idle", "association"), (True, "busy", "operation")):
-            contestants = {scp.name: partial(_run, scp, count, scale, is_busy) for scp in scps}
+            contestants = {scp.name: partial(watched, scp, count, scale, is_busy) for scp in scps}
             yield Workload(f"{count:,} {word} associations", unit, contestants)

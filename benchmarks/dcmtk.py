@@ -133,7 +133,9 @@ def storescp(size: str, *options: str) -> Scp:
 
 
 def index(directory: Path) -> None:
-    """Let the query/retrieve SCP know the files in a directory."""
+    """Let the query/retrieve SCP know the files in a directory, once."""
+    if (directory / "index.dat").exists():
+        return
     files = sorted(map(str, directory.glob("*.dcm")))
     subprocess.run([_path("dcmqridx"), str(directory), *files], check=True, stdout=subprocess.DEVNULL)
 

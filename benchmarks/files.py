@@ -108,6 +108,10 @@ class Files:
         """Return so many objects of 4 KB."""
         return self._objects("small", count, SMALL_BYTES)
 
+    def batch(self, count: int) -> tuple[Path, ...]:
+        """Return so many objects of 4 KB in a directory of their own."""
+        return self._objects("batch", count, SMALL_BYTES)
+
     def big(self, length: int) -> tuple[Path, ...]:
         """Return one object with so many bytes of pixel data, all of them zero."""
         return self._zeros(f"big_{length}", _image(length), length)

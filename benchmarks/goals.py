@@ -9,11 +9,37 @@ from benchmarks.finding import DECODES, ENCODES
 from benchmarks.measure import OURS, Result
 from benchmarks.workers import PROCESSES
 
-__all__ = ["GOALS", "Figure", "Goal"]
+__all__ = [
+    "ASSOCIATIONS",
+    "BARS",
+    "DCMTK",
+    "ECHO",
+    "FIND",
+    "GOALS",
+    "GROUP",
+    "IDLE",
+    "SCP_ALONE",
+    "STORE",
+    "Figure",
+    "Goal",
+    "who",
+]
 
-Figure: TypeAlias = Literal["rate", "ratio", "added", "SCU memory", "SCP memory", "CPU", "failures"]
+Figure: TypeAlias = Literal[
+    "rate", "ratio", "added", "SCU memory", "SCP memory", "CPU", "failures", "memory ratio", "SCU calls", "SCP calls"
+]
 """What is bounded: units per second; those of another contestant; seconds per unit beyond another's; bytes; a share of
-a core; a number."""
+a core; a number; the memory of each association to that with another contestant; calls of Python functions."""
+
+GROUP: Final = "before: "
+"""How the names of workloads begin in which another build takes part."""
+ECHO: Final = f"{GROUP}C-ECHO, both ends"
+ASSOCIATIONS: Final = f"{GROUP}associate, C-ECHO, release, both ends"
+SCP_ALONE: Final = f"{GROUP}associate, C-ECHO, release, SCP alone"
+STORE: Final = f"{GROUP}C-STORE of 4 KB into memory, both ends"
+FIND: Final = f"{GROUP}response of C-FIND, encoded before, to findscu"
+IDLE: Final = f"{GROUP}idle associations"
+DCMTK: Final = "DCMTK"
 
 _ADAPTERS: Final = ("blocking", "asyncio", "trio")
 _SIZES: Final = ("16K", "128K")
@@ -60,6 +86,9 @@ class Goal:
                 return rate
             case "ratio", str(beside):
                 return result.ratio(self.contestant, beside)
+            case "memory ratio", str(beside):
+                memory, other = (result.figures(each).get("memory each") for each in (self.contestant, beside))
+                return memory / other if memory and other else None
             case "added", str(beside):
                 return 1 / rate - 1 / result.median_rate(beside)
             case "SCU memory", _:
@@ -121,3 +150,32 @@ def _of_crowds() -> Iterator[Goal]:
 
 
 GOALS: Final = (*_of_storage(), *_of_dialogues(), *_of_the_codec(), *_of_crowds())
+
+
+# --- of a build beside another one ------------------------------------------------------------------------------------
+
+
+def who(build: str, adapter: str) -> str:
+    """Return what an adapter of a build is called."""
+    return f"{build} {adapter}"
+
+
+def _bars() -> Iterator[Goal]:
+    for adapter in _ADAPTERS:
+        before, now = who("before", adapter), who("now", adapter)
+        yield Goal(ECHO, now, "ratio", 2.0, before)
+        if adapter == _ADAPTERS[0]:
+            yield Goal(ECHO, now, "SCU calls", 100)
+            yield Goal(ECHO, now, "SCP calls", 100)
+        else:
+            yield Goal(ECHO, now, "ratio", 1 / 1.2, who("now", _ADAPTERS[0]))
+        yield Goal(ASSOCIATIONS, now, "ratio", 2.0, before)
+        yield Goal(SCP_ALONE, now, "ratio", 2.0, before)
+        yield Goal(STORE, now, "ratio", 1.8, before)
+        yield Goal(FIND, now, "ratio", 1.0, DCMTK)
+        yield Goal(IDLE, now, "CPU", 0.01)
+        yield Goal(IDLE, now, "memory ratio", 1.05, before)
+
+
+BARS: Final = (*_bars(),)
+"""What the build that is here has to reach beside one from before."""

@@ -4,13 +4,13 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import ForkProcess
 from statistics import median
 from time import monotonic, perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -18,6 +18,7 @@ from benchmarks.usage import own_memory
 
 __all__ = ["CORE", "OURS", "Result", "Sample", "Scale", "Workload", "measure", "rate", "timed"]
 
+T = TypeVar("T")
 OURS: Final = "dicom-proto"
 CORE: Final = max(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
 """The core on which workloads for one core run; ``None`` where the platform binds no process to a core."""
@@ -25,6 +26,7 @@ CORE: Final = max(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") e
 # A forked process is there at once and has all modules imported already; its memory is measured from there on.
 _FORK: Final = multiprocessing.get_context("fork")
 _LONGEST_RUN: Final = 300.0  # seconds until a run counts as hanging
+_LONGEST_CONTEST: Final = 1200.0  # likewise, of all rounds of contestants who alternate
 _LOOK: Final = 0.02  # seconds between two looks at the memory of a run
 
 
@@ -54,6 +56,8 @@ class Scale:
         Seconds for which they are watched.
     far, delay : int, float
         Objects over a link with so many seconds there and back.
+    turn, turns : float, int
+        Seconds of one turn, and turns of each, where two builds are compared.
     """
 
     seconds: float = 0.05
@@ -70,6 +74,8 @@ class Scale:
     hold: float = 1.0
     far: int = 200
     delay: float = 0.02
+    turn: float = 0.5
+    turns: int = 15
 
 
 @frozen
@@ -111,6 +117,10 @@ class Workload:
         process: on another core that takes ten times as long, and whether it is another one is up to the scheduler.
     rounds : int or None
         The most rounds that it gets, where more say nothing new; ``None`` for any number.
+    together : callable, optional
+        Has contestants, whose names it gets, alive at once, so that they can alternate quickly. They then run in one
+        process, each of them forwards and backwards in turn; the rounds are those of the workload, and the first,
+        which comes before those, counts for nothing.
     """
 
     name: str
@@ -119,6 +129,7 @@ class Workload:
     prepare: Callable[[], object] | None = None
     one_core: bool = False
     rounds: int | None = None
+    together: Callable[[Collection[str]], AbstractContextManager[object]] | None = None
 
     @property
     def cores(self) -> str:
@@ -200,6 +211,8 @@ def measure(
     """
     if workload.prepare is not None:
         workload.prepare()
+    if workload.together is not None:
+        return Result(workload, _together(workload, workload.together, failed, say))
     samples: dict[str, list[Sample]] = {name: [] for name in workload.contestants}
     rounds = min(repeat, workload.rounds or repeat)
     for number in range(rounds):
@@ -216,32 +229,68 @@ def measure(
     return Result(workload, samples)
 
 
+def _together(
+    workload: Workload,
+    alive: Callable[[Collection[str]], AbstractContextManager[object]],
+    failed: Callable[[str], object],
+    say: Callable[[str], object],
+) -> dict[str, list[Sample]]:
+    rounds = workload.rounds or 1
+
+    def alternate() -> dict[str, list[Sample]]:
+        names = [*workload.contestants]
+        samples: dict[str, list[Sample]] = {name: [] for name in names}
+        with alive(names):
+            for number in range(rounds + 1):
+                began = monotonic()
+                for name in names if number % 2 else reversed(names):
+                    sample = workload.contestants[name]()
+                    if number:
+                        samples[name].append(sample)
+                if number:
+                    say(f"  {number} of {rounds}: {monotonic() - began:.1f} s\n")
+        return samples
+
+    try:
+        samples, _, _ = _apart(alternate, workload.one_core, _LONGEST_CONTEST)
+    except RuntimeError as error:
+        failed(f"{workload.name}: {error}")
+        return {}
+    return samples
+
+
 def _run_apart(run: Callable[[], Sample], one_core: bool) -> Sample:
+    sample, before, most = _apart(run, one_core, _LONGEST_RUN)
+    if sample.growth is None and before is not None and most is not None:
+        return evolve(sample, growth=most - before)
+    return sample
+
+
+def _apart(run: Callable[[], T], one_core: bool, longest: float) -> tuple[T, int | None, int | None]:
+    """Run something in a process of its own; return also the memory of that before, and the most that it had."""
     receiver, sender = _FORK.Pipe(duplex=False)
     process = _FORK.Process(target=_report, args=(run, one_core, sender))
     process.start()
     sender.close()
     try:
-        peak = _watch(process, receiver)
-        found: tuple[Sample, int | None, int | None] = receiver.recv()
+        peak = _watch(process, receiver, longest)
+        found: tuple[T, int | None, int | None] = receiver.recv()
     except EOFError:
         raise RuntimeError("it failed; its process has said why") from None
     finally:
         _end(process)
-    sample, before, after = found
-    if sample.growth is None and before is not None and after is not None:
-        return evolve(sample, growth=max(peak, after) - before)
-    return sample
+    result, before, after = found
+    return result, before, None if after is None else max(peak, after)
 
 
-def _watch(process: ForkProcess, receiver: Pipe) -> int:
+def _watch(process: ForkProcess, receiver: Pipe, longest: float) -> int:
     """Wait until a run has something to tell; return the most memory that it was seen to have."""
-    deadline = monotonic() + _LONGEST_RUN
+    deadline = monotonic() + longest
     peak = 0
     while not receiver.poll(_LOOK):
         peak = max(peak, own_memory(process.pid) or 0)
         if monotonic() > deadline:
-            raise RuntimeError(f"it did not end in {_LONGEST_RUN:.0f} seconds")
+            raise RuntimeError(f"it did not end in {longest:.0f} seconds")
     return peak
 
 
@@ -254,11 +303,11 @@ def _end(process: ForkProcess) -> None:
     process.join()
 
 
-def _report(run: Callable[[], Sample], one_core: bool, sender: Pipe) -> None:
+def _report(run: Callable[[], object], one_core: bool, sender: Pipe) -> None:
     os.setsid()  # a process group of its own, for what it starts
     if one_core and CORE is not None:
         os.sched_setaffinity(0, {CORE})  # also of what it starts
     logging.disable()  # what peers have to say about being killed
     before = own_memory()
-    sample = run()
-    sender.send((sample, before, own_memory()))
+    result = run()
+    sender.send((result, before, own_memory()))

@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from benchmarks.goals import GOALS, Goal
+from benchmarks.compared import lines
+from benchmarks.goals import BARS, GOALS, Goal
 from benchmarks.measure import Result, Sample, Scale, Workload
 
 __all__ = ["Kept", "UnusableError", "as_json"]
@@ -63,7 +64,8 @@ def as_json(results: Mapping[str, Result], scale: Scale) -> dict[str, Any]:
     return {
         **_head(scale),
         "workloads": [_workload_as_json(name, result) for name, result in results.items()],
-        "goals": [_goal_as_json(goal, results[goal.workload]) for goal in GOALS if goal.workload in results],
+        "compared": [line.as_json() for line in lines(results)],
+        "goals": [_goal_as_json(goal, results[goal.workload]) for goal in (*GOALS, *BARS) if goal.workload in results],
     }
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Final
 
-from benchmarks.goals import GOALS, Figure, Goal
+from benchmarks.goals import BARS, GOALS, Figure, Goal
 from benchmarks.measure import Result
 
-__all__ = ["show"]
+__all__ = ["FIGURES", "Row", "show", "show_table", "told_seconds"]
 
 HEADINGS: Final = ("workload", "who", "median", "each", "lowest, highest", "the first is", "memory, SCU SCP", "more")
 GOAL_HEADINGS: Final = ("goals: workload", "who", "goal", "measured", "reached")
@@ -19,7 +19,8 @@ def _rate(per_second: float, unit: str) -> str:
     return f"{per_second / 1e9:.2f} GB/s" if unit == "B" else f"{per_second:,.0f} {unit}/s"
 
 
-def _seconds(seconds: float) -> str:
+def told_seconds(seconds: float) -> str:
+    """Return a time for people."""
     for unit, name in ((1.0, "s"), (1e-3, "ms")):
         if abs(seconds) >= unit:
             return f"{seconds / unit:.3g} {name}"
@@ -27,27 +28,33 @@ def _seconds(seconds: float) -> str:
 
 
 def _each(per_second: float, unit: str) -> str:
-    return "" if unit == "B" else _seconds(1 / per_second)
+    return "" if unit == "B" else told_seconds(1 / per_second)
 
 
 def _bytes(count: float) -> str:
     return f"{count / (1 << 20):.1f} MiB" if abs(count) >= 1 << 20 else f"{count / (1 << 10):.1f} KiB"
 
 
-_MORE: Final[Mapping[str, Callable[[float], str]]] = {
-    "SCU CPU": _seconds,
-    "SCP CPU": _seconds,
+FIGURES: Final[Mapping[str, Callable[[float], str]]] = {
+    "SCU CPU": told_seconds,
+    "SCP CPU": told_seconds,
     "CPU": lambda share: f"{share:.1%}",
     "memory each": _bytes,
     "failures": lambda count: f"{count:.0f}",
+    "SCU calls": lambda count: f"{count:.0f}",
+    "SCP calls": lambda count: f"{count:.0f}",
 }
+"""How each figure is told, by its name."""
 _GOALS: Final[Mapping[Figure, Callable[[float], str]]] = {
     "ratio": lambda ratio: f"{ratio:.3g} x",
-    "added": _seconds,
+    "added": told_seconds,
     "SCU memory": _bytes,
     "SCP memory": _bytes,
-    "CPU": _MORE["CPU"],
-    "failures": _MORE["failures"],
+    "CPU": FIGURES["CPU"],
+    "failures": FIGURES["failures"],
+    "memory ratio": lambda ratio: f"{ratio:.3g} x",
+    "SCU calls": FIGURES["SCU calls"],
+    "SCP calls": FIGURES["SCP calls"],
 }
 
 
@@ -75,7 +82,7 @@ def _rows(name: str, result: Result) -> list[Row]:
                 f"{lowest / middle - 1:+.0%} {highest / middle - 1:+.0%}",
                 f"{result.ratio(first, who):.3g} x" if number else "",
                 _memory(result, who),
-                ", ".join(f"{name} {_MORE[name](value)}" for name, value in result.figures(who).items()),
+                ", ".join(f"{name} {FIGURES[name](value)}" for name, value in result.figures(who).items()),
             )
         )
     return rows
@@ -104,6 +111,8 @@ def _bound(goal: Goal, unit: str) -> str:
             return f"at least {bound} that of {goal.beside}"
         case "added":
             return f"at most {bound} more than {goal.beside}"
+        case "memory ratio":
+            return f"at most {bound} the memory of {goal.beside}"
     return f"{goal.figure} at most {bound}"
 
 
@@ -119,7 +128,7 @@ def _goal_rows(results: Mapping[str, Result]) -> list[Row]:
     """Return a row for each goal of what was measured at all."""
     rows: list[Row] = []
     for name, result in results.items():
-        goals = [goal for goal in GOALS if goal.workload == name]
+        goals = [goal for goal in (*GOALS, *BARS) if goal.workload == name]
         rows += [("" if number else name, *_goal_row(goal, result)) for number, goal in enumerate(goals)]
     return rows
 
@@ -142,9 +151,13 @@ def _show_rich(headings: Row, rows: list[Row]) -> None:
     Console().print(table)
 
 
+def show_table(headings: Row, rows: list[Row]) -> None:
+    """Print a table."""
+    (_show_rich if sys.stdout.isatty() and find_spec("rich") else _show_plain)(headings, rows)
+
+
 def show(results: Mapping[str, Result]) -> None:
     """Print a table of the figures, and one of the goals."""
-    show_table = _show_rich if sys.stdout.isatty() and find_spec("rich") else _show_plain
     show_table(HEADINGS, [row for name, result in results.items() for row in _rows(name, result)])
     goals = _goal_rows(results)
     if goals:

@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from benchmarks import calls, compared
 from benchmarks.__main__ import GROUPS, all_workloads, main
+from benchmarks.builds import Build, UnknownBuildError, build_of
 from benchmarks.dcmtk import PDU_LENGTHS
 from benchmarks.files import Files
-from benchmarks.goals import GOALS, Goal
+from benchmarks.goals import ASSOCIATIONS, BARS, ECHO, FIND, GOALS, GROUP, IDLE, SCP_ALONE, STORE, Goal, who
 from benchmarks.measure import Result, Sample, Scale, Workload, measure
 from benchmarks.peers import absent
 from benchmarks.record import Kept, as_json
@@ -47,6 +52,19 @@ def test_everything_is_measured_and_told(tmp_path: Path) -> None:
 def test_goals_are_for_what_is_measured(tmp_path: Path) -> None:
     workloads = all_workloads(Scale(), Files(tmp_path))
     for goal in GOALS:
+        contestants = workloads[goal.workload].contestants
+        assert goal.contestant in contestants
+        assert goal.beside is None or goal.beside in contestants
+
+
+@pytest.mark.skipif(bool(absent()), reason=f"not here: {', '.join(absent())}")
+def test_bars_are_for_what_is_measured(tmp_path: Path) -> None:
+    workloads = all_workloads(Scale(), Files(tmp_path), Build("before", sys.executable))
+    found = [name for name in workloads if name.startswith(GROUP)]
+    assert found == [ECHO, ASSOCIATIONS, SCP_ALONE, STORE, FIND, IDLE]
+    assert [name for name in found if workloads[name].one_core] == [ECHO, ASSOCIATIONS, SCP_ALONE, STORE]
+    assert {goal.workload for goal in BARS} == {*found}
+    for goal in BARS:
         contestants = workloads[goal.workload].contestants
         assert goal.contestant in contestants
         assert goal.beside is None or goal.beside in contestants
@@ -191,3 +209,180 @@ def test_a_name_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--only", "no such thing"])
     assert "no such thing" in capsys.readouterr().err
+
+
+# --- another build ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(absent()), reason=f"not here: {', '.join(absent())}")
+def test_another_build_is_measured_beside(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--before", sys.executable, "--json", str(figures)]
+    done = subprocess.run(
+        [*command, "--only", GROUP], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    assert [workload["name"] for workload in content["workloads"]] == [ECHO, ASSOCIATIONS, SCP_ALONE, STORE, FIND, IDLE]
+    shown = [(f"{GROUP}{line['workload']}", line["adapter"], line["figure"]) for line in content["compared"]]
+    assert shown == [
+        (ECHO, "blocking", "each"),
+        (ECHO, "blocking", "SCU calls"),
+        (ECHO, "blocking", "SCP calls"),
+        (ASSOCIATIONS, "asyncio", "each"),
+        (SCP_ALONE, "trio", "each"),
+        (STORE, "blocking", "each"),
+        (FIND, "asyncio", "each"),
+        (IDLE, "trio", "memory each"),
+        (IDLE, "trio", "CPU"),
+    ]
+    for line in content["compared"]:
+        assert line["before"] is not None
+        assert line["now"] is not None
+        assert (line["dcmtk"] is None) is (line["figure"] != "each")
+        assert None not in line["met"]
+    table = compared.markdown(content)
+    assert len(table.splitlines()) == 2 + len(shown)
+
+
+def test_contestants_alternate_while_all_are_alive() -> None:
+    alive: list[str] = []
+    turns: list[str] = []
+
+    @contextmanager
+    def together(names: Collection[str]) -> Iterator[None]:
+        alive.extend(names)
+        yield
+
+    def turn(name: str) -> Sample:
+        assert alive == ["one", "other"]
+        turns.append(name)
+        return Sample(float(len(turns)))
+
+    contestants = {name: partial(turn, name) for name in ("one", "other")}
+    workload = Workload("turns", "turn", contestants, rounds=3, together=together)
+    result = measure(workload, 99, pytest.fail)
+    assert {who: [sample.rate for sample in samples] for who, samples in result.samples.items()} == {
+        "one": [3.0, 6.0, 7.0],  # the first turn of each counts for nothing
+        "other": [4.0, 5.0, 8.0],
+    }
+    assert result.ratio("one", "other") == 7 / 8  # the median of 3 / 4, 6 / 5 and 7 / 8
+    assert not alive  # they were in a process of their own
+
+
+def test_if_one_who_alternates_fails_nothing_is_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    def together(_: Collection[str]) -> AbstractContextManager[None]:
+        raise RuntimeError("no luck")
+
+    failures: list[str] = []
+    workload = Workload("luck", "unit", {"some": lambda: Sample(1.0)}, together=together)
+    assert measure(workload, 1, failures.append).samples == {}
+    assert failures == ["luck: it failed; its process has said why"]
+    assert "no luck" in capfd.readouterr().err
+
+
+def test_builds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_of(sys.executable) == Build("before", sys.executable)
+    with pytest.raises(UnknownBuildError, match="no such commit"):
+        build_of("no such commit")
+    for program in (main, calls.main):
+        with pytest.raises(SystemExit):
+            program(["--before", "no such commit", "--only", "no such thing"])
+        assert "no such commit" in capsys.readouterr().err
+
+
+def test_a_side_that_says_nothing(tmp_path: Path) -> None:
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\n", encoding="utf-8")
+    silent.chmod(0o755)
+    with pytest.raises(RuntimeError, match="does not answer"), Build("silent", str(silent)).side("scp") as side:
+        side.answer()
+
+
+def test_what_is_compared_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    @contextmanager
+    def together(_: Collection[str]) -> Iterator[None]:
+        yield
+
+    workload = Workload("C-ECHO, both ends", "message pair", {}, together=together)
+    rates = {who("before", "blocking"): 100.0, who("now", "blocking"): 250.0, "DCMTK": 1000.0}
+    counted = {"SCU calls": 185.0, "SCP calls": 99.0}
+    samples = {name: [Sample(rate, figures=counted if name != "DCMTK" else {})] for name, rate in rates.items()}
+    results = {ECHO: Result(workload, samples)}
+    compared.show(results)
+    shown = capsys.readouterr().out
+    figures = tmp_path / "figures.json"
+    Kept(figures).write(results, Scale())
+    assert compared.main([str(figures)]) == 0
+    table = capsys.readouterr().out
+    rows = [
+        ("C-ECHO, both ends", "blocking", "10 ms", "4 ms", "1 ms", "2.50", "2 x before blocking", "yes"),
+        ("C-ECHO, both ends: SCU calls", "blocking", "185", "185", "", "1.00", "at most 100", "NO"),
+        ("C-ECHO, both ends: SCP calls", "blocking", "99", "99", "", "1.00", "at most 100", "yes"),
+    ]
+    assert table.splitlines()[2:] == [f"| {' | '.join(row)} |" for row in rows]
+    for row in rows:
+        assert row[0] in shown
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- compared: begin -->\nold\n<!-- compared: end -->\nafter\n", encoding="utf-8")
+    assert compared.main([str(figures), "--into", str(page)]) == 0
+    written = page.read_text(encoding="utf-8")
+    assert table in written
+    assert "old" not in written
+    assert compared.main([str(figures), "--into", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == written
+    with pytest.raises(ValueError, match="compared: begin"):
+        compared.into_page("no marks", table)
+
+
+def test_the_page_has_a_place_for_the_table() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "no such table" in compared.into_page(page, "no such table")
+
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+
+
+def test_calls_are_counted_at_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "calls.json"
+    assert calls.main(["--operations", "5", "--functions", "--json", str(figures)]) == 0
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    assert len(content["calls"]) == len(calls.WORKS)
+    shown = capsys.readouterr().out
+    for each in content["calls"]:
+        assert each["name"] in shown
+        assert each["build"] == "now"
+        for side in ("SCU", "SCP"):
+            assert each[side]["calls"] == pytest.approx(sum(each[side]["places"].values()), abs=1)
+            assert each[side]["places"]["dicom_proto.dimse"] > 0
+            assert "__main__" not in each[side]["places"]
+            assert ("dicom_transports" in str(each[side]["places"])) is ("memory" not in each["name"])
+
+
+def test_calls_of_two_builds_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "calls.json"
+    words = ["--only", "memory", "--operations", "5", "--before", sys.executable, "--json", str(figures)]
+    assert calls.main(words) == 0
+    assert "SCU before  SCU now  SCP before  SCP now" in capsys.readouterr().out
+    echo, same_echo, store, same_store = json.loads(figures.read_text(encoding="utf-8"))["calls"]
+    assert {**echo, "build": "now"} == same_echo  # nothing is left to chance
+    assert {**store, "build": "now"} == same_store
+    assert store["SCP"]["calls"] > echo["SCP"]["calls"]
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [
+        ("dicom_proto.dimse.connection:Connection.next_event", "dicom_proto.dimse"),
+        ("dicom_proto.services.retrieve.get:get_scu", "dicom_proto.services"),
+        ("dicom_proto:flat", "dicom_proto"),
+        ("dicom_transports._threads:Association._wait_for", "dicom_transports._threads"),
+        ("<attrs generated init dicom_proto.dimse.messages.CEchoRQ>:__init__", "dicom_proto.dimse"),
+        ("pydicom.dataset:Dataset.__getattr__", "pydicom"),
+        ("trio._core._run:Runner.schedule", "trio"),
+        ("importlib._bootstrap:_handle_fromlist", "stdlib"),
+        ("<string>:<lambda>", "stdlib"),
+    ],
+)
+def test_where_a_function_is(function: str, place: str) -> None:
+    assert calls.place_of(function) == place
