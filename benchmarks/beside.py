@@ -25,7 +25,7 @@ from benchmarks.ours import SERVERS
 from benchmarks.peers import has_dcmtk
 from benchmarks.processes import Address, Peer
 from benchmarks.usage import usage_of
-from dicom_proto.datasets import encode
+from dicom_proto.encoding.datasets import encode
 
 __all__ = ["of_one_adapter", "workloads"]
 

@@ -278,6 +278,7 @@ class Engine(Tasks):
     def _state(self, buffers: list[Buffer], share: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
+        connection.update_timers(now=self._now)
         deadline = connection.next_deadline()
         if self._closing_at is not None:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)

@@ -360,12 +360,13 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
     """Close what a program has left open, then end as the program has."""
     try:
         for item in reversed(opened):
-            close = getattr(item, "aclose", None) or getattr(item, "close", None)
+            aclose = getattr(item, "aclose", None)
+            close = aclose or getattr(item, "close", None)
             if isinstance(item, RunsPrograms):
                 item.abort_soon()
             elif close is not None:
                 try:
-                    yield Call(close, ())
+                    yield Call(close, (), is_quick=aclose is not None)  # what is awaited is called at once
                 except Exception:  # noqa: BLE001 - it runs what the user wrote
                     _log.exception("a handler raised when it was closed")
         if error is not None:

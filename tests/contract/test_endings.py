@@ -190,7 +190,7 @@ def test_shutdown_ends_them_all() -> None:
 
     # Whoever has not been answered is not counted as done: two slots for three, and the last is rejected.
     with ExitStack() as stack:
-        server = stack.enter_context(serving((evt.EVT_C_FIND, find), maximum_associations=3))
+        server = stack.enter_context(serving((evt.EVT_C_FIND, find), maximum_associations=2))
         peers = [stack.enter_context(associate(server)) for _ in range(2)]
         peers += [stack.enter_context(Peer.dial(server.address)) for _ in range(2)]
         peers[1].send(message(CFindRQ(message_id=1, affected_sop_class_uid=FIND), bytes(8), FIND_CONTEXT))

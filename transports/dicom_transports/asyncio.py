@@ -133,6 +133,9 @@ class _AsyncioLoop:
     def group(self) -> AbstractAsyncContextManager[Group]:
         return _Group()
 
+    async def pause(self) -> None:
+        await asyncio.sleep(0)
+
     async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
         try:
             async with asyncio.timeout_at(deadline):

@@ -49,6 +49,9 @@ class Loop(Protocol):
     def group(self) -> AbstractAsyncContextManager[Group]:
         """Return a group of tasks, whose end is waited for."""
 
+    async def pause(self) -> None:
+        """Let others have their turn."""
+
     def is_here(self) -> bool:
         """Tell whether this is the thread of the loop."""
 

@@ -98,6 +98,9 @@ class _TrioLoop:
         async with trio.open_nursery() as nursery:
             yield _Group(nursery)
 
+    async def pause(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def wait_until(self, signal: Signal, deadline: float | None) -> bool:
         with trio.CancelScope(deadline=inf if deadline is None else deadline) as scope:
             await signal.wait()

@@ -5,7 +5,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from dicom_proto.application.association import HANDLING
 from dicom_proto.handlers.event import Event
@@ -16,6 +16,9 @@ from dicom_transports._threads.workers import WORKERS, Worker
 from dicom_transports.loops import Loop, Signal
 
 __all__ = ["Performer"]
+
+
+_MOST_AT_ONCE: Final = 8
 
 
 class _Dials(Protocol):
@@ -31,7 +34,7 @@ class Performer:
         The event loop.
     """
 
-    __slots__ = ("_effect", "_is_ended", "_loop", "_signal", "_worker")
+    __slots__ = ("_effect", "_is_ended", "_loop", "_signal", "_without_pause", "_worker")
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -39,6 +42,7 @@ class Performer:
         self._signal: Signal | None = None
         self._worker: Worker | None = None
         self._is_ended = False
+        self._without_pause = 0  # done since others have had their turn
 
     # --- what the engine says -----------------------------------------------------------------------------------------
 
@@ -68,7 +72,12 @@ class Performer:
 
     async def next_effect(self) -> DriverEffect | None:
         """Wait for what is to be done next; ``None`` if it is nothing."""
+        self._without_pause += 1
+        if self._without_pause > _MOST_AT_ONCE:
+            self._without_pause = 0
+            await self._loop.pause()
         while self._effect is None and not self._is_ended:
+            self._without_pause = 0
             signal = self._signal = self._loop.signal()
             try:
                 await signal.wait()
