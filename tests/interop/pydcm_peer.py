@@ -214,7 +214,16 @@ def normalized(host: str, port: int, *_: str) -> None:
     say("printed", status.Status)
 
 
-SCENARIOS: dict[str, Any] = {"composite": composite, "normalized": normalized}
+def step(host: str, port: int, *_: str) -> None:
+    """One performed procedure step, in whichever transfer syntax the SCP takes."""
+    ae = dimse.AE("PYDCM")
+    ae.add_requested_context(sop_class.ModalityPerformedProcedureStep)
+    with ae.associate(host, port, ae_title="SCP") as association:
+        status, uid = association.mpps_create(dataset(PatientID="7"), "1.2.3")
+        say("started", status.Status, uid)
+
+
+SCENARIOS: dict[str, Any] = {"composite": composite, "normalized": normalized, "step": step}
 
 if __name__ == "__main__":
     role, *words = sys.argv[1:]

@@ -17,7 +17,7 @@ FIND, GET, MOVE = MODELS["-S"]
 SUCCESS, PENDING = 0x0000, 0xFF00
 DESCRIBED = Archive.describe(ONE)
 STUDY, PATIENT = DESCRIBED.StudyInstanceUID, DESCRIBED.PatientID
-EXPLICIT = (CT, ONE, "SC_rgb_jpeg_dcmtk.dcm")  # it takes no implicit VR for storage
+NAMES = (CT, ONE, "rtplan.dcm", "SC_rgb_jpeg_dcmtk.dcm")
 
 
 def pixelmed(address: tuple[str, int], directory: Path, *steps: str) -> list[str]:
@@ -31,7 +31,7 @@ def pixelmed(address: tuple[str, int], directory: Path, *steps: str) -> list[str
 def test_pixelmed_as_scp(tmp_path: Path) -> None:
     """Objects go to its archive and come back over C-GET and C-MOVE, all with the same bytes."""
     theirs, got, moved = directories(tmp_path, "theirs", "got", "moved")
-    objects = images(*EXPLICIT)
+    objects = images(*NAMES)
     kinds = sorted({(one.meta.sop_class_uid, one.meta.transfer_syntax) for one in objects})
     mover = make_ae("MOVER")
     ae = requestor(FIND, GET, MOVE, storage=False)
@@ -63,7 +63,7 @@ def test_pixelmed_as_scp(tmp_path: Path) -> None:
 def test_pixelmed_as_scu(tmp_path: Path) -> None:
     """It proposes each class several times; what it sends are the bytes of the files."""
     ours, theirs = directories(tmp_path, "ours", "theirs")
-    objects = images(*EXPLICIT)
+    objects = images(*NAMES)
     archive = Archive(ours)
     for one in objects:
         archive.ae.add_supported_context(one.meta.sop_class_uid, one.meta.transfer_syntax)
