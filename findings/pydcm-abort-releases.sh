@@ -6,8 +6,8 @@
 #   EVT_RELEASED and EVT_ABORTED.
 # Likely guess: A-ABORT (PS3.8 9.3.8), which tells an SCP to throw away what it was told, as a transaction of several
 #   C-STOREs that the user gave up. kill() is the same call.
-# Seen: A-RELEASE-RQ, and abort() returns when it has been confirmed. At the SCP all looks as if the user had finished.
-#   is_aborted is True on one side of a connection whose other side says that it was released.
+# Seen: A-RELEASE-RQ. At the SCP all looks as if the user had finished; is_aborted is True on one side of a connection
+#   whose other side says that it was released.
 #
 # Exit status: 0 if that is still so.
 set -euo pipefail

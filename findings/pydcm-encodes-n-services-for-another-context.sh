@@ -5,8 +5,7 @@
 # Input: an MPPS N-CREATE by add_requested_context(ModalityPerformedProcedureStep) with no syntax named. pydcm proposes
 #   Implicit and Explicit VR Little Endian; the SCP, of pynetdicom, takes Explicit, as DCMTK's and Orthanc's SCPs do
 #   whenever they are offered both.
-# Likely guess: the attribute list arrives in Explicit VR Little Endian, as negotiated (PS3.7 6.3.1, PS3.8 9.3.3.2): its
-#   objects do, since pydcm encodes a C-STORE anew for what was accepted.
+# Likely guess: the attribute list arrives in Explicit VR Little Endian, as negotiated (PS3.8 9.3.2.2).
 # Seen: accepted_contexts says Explicit, and the bytes are Implicit: tag, then a length of four bytes where the VR should be.
 #   Only an SCP that guesses (pydicom does, with a warning) understands them. For queries pydcm proposes Implicit alone.
 #
