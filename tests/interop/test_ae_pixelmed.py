@@ -59,36 +59,31 @@ def test_pixelmed_as_scp(tmp_path: Path) -> None:
     assert stored_in(theirs / "images") == stored_in(got) == stored_in(moved) == contents(objects)
 
 
-@exchange("PixelMed", "C-ECHO C-STORE C-FIND C-MOVE User-Identity", ours="SCP")
+@exchange("PixelMed", "C-ECHO C-STORE C-FIND C-GET C-MOVE User-Identity", ours="SCP")
 def test_pixelmed_as_scu(tmp_path: Path) -> None:
     """It proposes each class several times; what it sends are the bytes of the files."""
     ours, theirs = directories(tmp_path, "ours", "theirs")
     objects = images(*NAMES)
     archive = Archive(ours)
     for one in objects:
-        archive.ae.add_supported_context(one.meta.sop_class_uid, one.meta.transfer_syntax)
+        archive.ae.add_supported_context(one.meta.sop_class_uid, one.meta.transfer_syntax, scu_role=True, scp_role=True)
     identities: list[tuple[bytes, bytes]] = []
 
     def identify(event: Any) -> tuple[bool, None]:
         identities.append((event.primary_field, event.secondary_field))
         return True, None
 
-    steps = ["echo", "identify", *(f"store={one.path}" for one in objects), f"find={STUDY}", f"move={STUDY}"]
+    retrieval = [f"find={STUDY}", f"move={STUDY}", f"get={STUDY}"]
     with archive.start() as server:
         server.bind(evt.EVT_USER_ID, identify)
         archive.destinations["ARCHIVE"] = server.address
-        said = pixelmed(server.address, theirs, *steps)
+        said = pixelmed(
+            server.address, theirs, "echo", "identify", *(f"store={one.path}" for one in objects), *retrieval
+        )
     assert identities == [(b"me", b"secret")]
-    assert said == ["echoed", "echoed", *["sent 1 0"] * len(objects), f"found {PATIENT}", "moved 0000"]
+    got = [f"got {image(ONE).meta.transfer_syntax}", "done"]
+    assert said == ["echoed", "echoed", *["sent 1 0"] * len(objects), f"found {PATIENT}", "moved 0000", *got]
     assert stored_in(ours) == contents(objects)
-
-
-@exchange("PixelMed", "C-GET", ours="SCP")
-def test_pixelmed_gets(tmp_path: Path) -> None:
-    ours, theirs = directories(tmp_path, "ours", "theirs")
-    with Archive(ours).start() as server:
-        said = pixelmed(server.address, theirs, f"get={STUDY}")
-    assert said == [f"got {image(ONE).meta.transfer_syntax}", "done"]
     assert stored_in(theirs) == contents(images(ONE))
 
 
