@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,8 @@ import pytest
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / ".peers" / "node_modules"
+PYTHON_PEERS = ROOT / ".peers" / "python"  # an environment of their own: pydcm needs a newer Python than we do
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
 # Without TCP_NODELAY each message of DCMTK waits 40 ms for an acknowledgement.
 ENVIRONMENT = os.environ | {"TCP_NODELAY": "1", "NODE_PATH": str(NODE_MODULES), "PYTHONUNBUFFERED": "1"}
 START_SECONDS, RUN_SECONDS, END_SECONDS = 30.0, 60.0, 5.0
@@ -64,6 +67,32 @@ def require_odil() -> str:
 def require_dcmjs() -> str:
     """The ``node`` that runs dcmjs-dimse."""
     return require("node") if (NODE_MODULES / "dcmjs-dimse").is_dir() else missing("dcmjs-dimse")
+
+
+def require_python_peer(module: str) -> str:
+    """The interpreter of the environment that a peer written in Python is installed in."""
+    python = PYTHON_PEERS / "bin" / "python"
+    return str(python) if any(PYTHON_PEERS.glob(f"lib/python*/site-packages/{module}")) else missing(module)
+
+
+@cache
+def _compiled() -> "tempfile.TemporaryDirectory[str]":
+    """Where the program that is made with PixelMed has been compiled to, until the tests end."""
+    directory = tempfile.TemporaryDirectory(prefix="pixelmed-")
+    source = Path(__file__).with_name("pixelmed_peer.java")
+    command = [require("javac"), "-cp", str(PIXELMED), "-d", directory.name, str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    return directory
+
+
+def require_pixelmed() -> list[str]:
+    """What runs ``pixelmed_peer.java``."""
+    java = require("java")
+    if not PIXELMED.exists():
+        missing("libpixelmed-java")
+    path = f"{PIXELMED}{os.pathsep}{_compiled().name}"
+    # Quick to start rather than quick in the end.
+    return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path, "PixelMedPeer"]
 
 
 # --- starting and ending --------------------------------------------------------------------------------------------
@@ -347,3 +376,38 @@ def dcmjs_storage(directory: Path) -> PeerContext:
     port = free_port()
     script = Path(__file__).with_name("dcmjs_scp.js")
     return serve([require_dcmjs(), str(script), str(port), str(directory)], port)
+
+
+def pixelmed(directory: Path, *, mover: int = 0) -> PeerContext:
+    """PixelMed: echo, store, find, get, and move to ``MOVER``, which is at a port on loopback."""
+    port = free_port()
+    command = [*require_pixelmed(), "scp", str(port), str(directory), str(mover or free_port())]
+    return serve(command, port, ready=listens)
+
+
+def pydcm(directory: Path, *, mover: int = 0) -> PeerContext:
+    """pydcm's SCP: everything it has, from and to ``directory``; ``MOVER`` is at a port on loopback."""
+    port = free_port()
+    script = Path(__file__).with_name("pydcm_peer.py")
+    command = [require_python_peer("pydcm"), script, "scp", port, directory, mover]
+    return serve([str(argument) for argument in command], port)
+
+
+def tiny_pacs(directory: Path, *, ae_title: str = "TINY_PACS", devices: Mapping[str, int] | None = None) -> PeerContext:
+    """tiny-pacs: echo, store, find, get, move and commitment; ``devices`` are ports by AE title on loopback."""
+    port = free_port()
+    require_python_peer("tiny_pacs")
+    known = {title: {"aet": title, "address": HOST, "port": at} for title, at in (devices or {}).items()}
+    components = {
+        "Database": {"on": True},
+        "Devices": {"on": True, "auto_add": False, "devices": known},
+        "PACS": {"on": True},
+        "InMemoryStorage": {"on": False},
+        "FileStorage": {"on": True, "storage_dir": str(directory / "storage")},
+    }
+    config = directory / "tiny_pacs.json"
+    entity = {"ae_title": [ae_title], "port": port, "dump_ds": False}
+    config.write_text(
+        json.dumps({"ae": entity, "log": {"version": 1, "root": {"level": "WARNING"}}, "components": components})
+    )
+    return serve([str(PYTHON_PEERS / "bin" / "tiny-pacs"), "run", "-c", str(config)], port, ready=listens)

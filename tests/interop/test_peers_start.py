@@ -19,6 +19,9 @@ SCPS = {
     "CTN": peers.ctn_storage,
     "ODIL": peers.odil_scp,
     "DCMJS": peers.dcmjs_storage,
+    "PIXELMED": peers.pixelmed,
+    "PYDCM": peers.pydcm,
+    "TINY_PACS": peers.tiny_pacs,
 }
 
 
