@@ -180,6 +180,7 @@ class Engine(Tasks):
         self._invoking: deque[Task[Any]] = deque()  # those that wait for room in the operations window
         self._closing_at: float | None = None
         self._deadline: float | None = None
+        self._is_held_up = False
         self._has_eof = False
         self._is_closed = False
         self._has_concluded = False
@@ -271,7 +272,7 @@ class Engine(Tasks):
                     if self._witness.wants_sent:
                         self._witness.sent(more)
                     continue  # there is room now for what was held back
-            if not ready:
+            if not ready and not (self._is_held_up and not self._router.is_full):
                 break
         return self._state(buffers, share)
 
@@ -299,7 +300,11 @@ class Engine(Tasks):
     def _take_events(self, share: int) -> int:
         """Take up to so many events; return how many more may be taken in this turn."""
         router, connection = self._router, self.connection
-        while share > 0 and not connection.is_quiet and (self._is_closed or not router.is_full):
+        self._is_held_up = False
+        while share > 0 and not connection.is_quiet:
+            if router.is_full and not self._is_closed:
+                self._is_held_up = True  # until somebody asks for what waits
+                break
             share -= 1
             event = connection.next_event()
             kind = type(event)
