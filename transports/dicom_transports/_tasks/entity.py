@@ -220,7 +220,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
         return await self.dial_from(self.loop().spawn, effect.address, effect.offer, **effect.options)
 
     def _deliver(self, batch: Batch) -> AsyncIterator[Sent]:
-        return Deliveries(batch, self.loop(), self._dial_loosely)
+        return Deliveries(batch, self.loop, self._dial_loosely)
 
     associate = entity_method(associate, lambda ae, wanted: ae.dial(wanted.address, wanted.offer, **wanted.options))
     send_c_stores = entity_method(send_c_stores, _deliver)

@@ -91,31 +91,36 @@ class Deliveries(OneByOne):
     It is no async generator: one that is left in the middle could be closed in another task only.
     """
 
-    def __init__(self, batch: Batch, loop: Loop, dial: Callable[[Dial], Awaitable[Any]]) -> None:
+    def __init__(self, batch: Batch, loop: Callable[[], Loop], dial: Callable[[Dial], Awaitable[Any]]) -> None:
         self._batch = batch
-        self._loop = loop
+        self._get_loop = loop
         self._dial = dial
+        self._loop: Loop | None = None  # that of who asks first
+        self._performer: Performer | None = None
         self._signal: Signal | None = None
-        self._performer = Performer(loop)
         self._tasks = Tasks(self._wake)
         self._task = self._tasks.start(batch.run())
 
     async def __anext__(self) -> Sent:
+        if self._loop is None:
+            self._loop = self._get_loop()
+        loop = self._loop
+        performer = self._performer = self._performer or Performer(loop)
         finished = self._batch.finished
         while not finished:
-            signal = self._signal = self._loop.signal()
-            effects, deadline = self._tasks.turn(now=self._loop.now())
+            signal = self._signal = loop.signal()
+            effects, deadline = self._tasks.turn(now=loop.now())
             for task, effect in effects:
                 try:
-                    self._tasks.resume(task, await self._performer.do(self, effect))
+                    self._tasks.resume(task, await performer.do(self, effect))
                 except Exception as error:  # noqa: BLE001 - it is the program's
                     self._tasks.throw(task, error)
             if self._task.is_done and not finished:
-                self._performer.give_back()
+                performer.give_back()
                 self._task.result()
                 raise StopAsyncIteration
             if not (effects or finished):
-                await self._loop.wait_until(signal, deadline)
+                await loop.wait_until(signal, deadline)
         return finished.popleft()
 
     async def dial(self, effect: Dial) -> Any:
@@ -123,11 +128,11 @@ class Deliveries(OneByOne):
         return await self._dial(effect)
 
     def _wake(self) -> None:
-        signal = self._signal
-        if signal is not None:
-            self._loop.call_soon(signal.set)
+        if self._signal is not None and self._loop is not None:
+            self._loop.call_soon(self._signal.set)
 
     def close(self) -> None:
         """Take no more interest in the results: the association is aborted."""
         self._tasks.cancel(self._task)
-        self._performer.give_back()
+        if self._performer is not None:
+            self._performer.give_back()
