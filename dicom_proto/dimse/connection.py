@@ -13,9 +13,10 @@ from typing import Final, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
-from dicom_proto.dimse.incoming import Assembler, Handling
+from dicom_proto.dimse.incoming import Assembler, Expected, Handling
 from dicom_proto.dimse.messages import (
     CCancelRQ,
+    CGetRQ,
     CStoreRQ,
     Message,
     Request,
@@ -24,11 +25,18 @@ from dicom_proto.dimse.messages import (
 )
 from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
 from dicom_proto.dimse.outgoing import STREAMED, Data, Outbox, Outgoing
+from dicom_proto.dimse.waits import Waits
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, RemoteProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
-from dicom_proto.upper_layer.association import UpperLayer
-from dicom_proto.upper_layer.events import AssociateAccepted, FragmentReceived, ReleaseRequested, TimedOut
+from dicom_proto.upper_layer.association import CLOSED, SHARE, UpperLayer
+from dicom_proto.upper_layer.events import (
+    AssociateAccepted,
+    FragmentReceived,
+    ReleaseRequested,
+    TimedOut,
+    UpperLayerEvent,
+)
 from dicom_proto.upper_layer.negotiation import Agreement
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
@@ -43,6 +51,7 @@ _CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
 _PENDING: Final = Category.PENDING
 _STREAM, _COLLECT, _DROP = Handling.STREAM, Handling.COLLECT, Handling.DROP
 _STA1, _STA7 = State.Sta1, State.Sta7
+_RESPONSE = Timer.RESPONSE
 _EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
 
 
@@ -74,25 +83,30 @@ class Connection(UpperLayer):
     ) -> None:
         super().__init__(limits=limits, tolerance=tolerance, timeouts=timeouts)
         self._streamed = streamed
-        self._response_deadline: float | None = None  # while this side waits for a response
         self._indications: deque[ConnectionEvent] = deque()
         self._assembler = Assembler(limits)
-        self._outbox = Outbox(self._outbound, self._note_data)
+        self._outbox = Outbox(self._outbound)
         self._invoked: dict[int, Invoked] = {}
+        self._waits = Waits()
+        self._retrieving: dict[Invoked, None] = {}  # the C-GETs: their sub-operations are part of the answer
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
         self.invoked = MappingProxyType(self._invoked)
         self.performed = MappingProxyType(self._performed)
         self.invoked_window = self.performed_window = 0
         self._last_message_id = 0
+        self._has_used_share = False  # by the last next_event(), without an event
         self._order = count()
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``."""
-        self._watch(now)
-        if self._response_deadline is not None and self._response_deadline <= now:
+        if self._has_received:  # which counts from when it was
+            self._settle_idle(has_sent=False)
+        self.update_timers(now=now)
+        deadline = self._next_response_deadline()
+        if deadline is not None and deadline <= now:
             self._indications.append(TimedOut(timer=Timer.RESPONSE))
             self.abort()
         super().handle_timeout(now)
@@ -102,42 +116,66 @@ class Connection(UpperLayer):
     def next_event(self) -> ConnectionEvent | None:
         """Return the next event; ``None`` when more bytes, an answer, or room are needed.
 
-        A request beyond the operations window is not handed out before one of the earlier ones has been answered.
+        A request beyond the operations window is not handed out before one of the earlier ones has been answered, and
+        not at all if the peer has closed the connection before that.
+
+        It is ``None`` also after :data:`~dicom_proto.upper_layer.association.SHARE` steps without an event;
+        ``has_unread`` is true then.
         """
-        indications = self._indications
-        while not indications:
-            if self._held is not None:
-                if not self._release_held():
-                    return None
-                continue
-            event = self._next()
-            if event is None:
+        indications, events = self._indications, self._events
+        self._has_used_share = False
+        for _ in range(SHARE):
+            if self._held is not None and not self._release_held():
                 return None
-            try:
-                if isinstance(event, FragmentReceived):
-                    self._receive_fragment(event)
-                else:
-                    self._take_upper_layer_event(event)
-            except RemoteProtocolError as error:
-                self._outbox.clear()
-                self.fail(error)
-        return indications.popleft()
+            if indications:
+                return indications.popleft()
+            if events:
+                self._take(events.popleft())
+            elif not self._advance():
+                self._unread = False
+                return CLOSED if self._started and self._state is _STA1 else None
+        if self._held is not None:
+            self._release_held()
+        if indications:
+            return indications.popleft()
+        self._has_used_share = True
+        return None
 
     @property
     def is_quiet(self) -> bool:
         """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return not (
-            self._indications
-            or self._held is not None
-            or self._events
-            or self._eof
-            or not self._inbound.is_idle
-            or self._state is _STA1
-        )
+        return not (self._unread or self._indications or self._held is not None or self._events or self._state is _STA1)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something that was received still waits to be looked at, with nothing to wait for.
+
+        ``next_event`` reads a bounded share at a time. When it has returned ``None`` and this is true the driver gives
+        others their turn, and then takes another one without waiting for bytes. It is false while a request beyond the
+        operations window is in the way: that has to wait for a response of this side, or for the peer to read.
+        """
+        return (self._unread or bool(self._events)) and self._held is None
+
+    def data_to_send(self, limit: int | None = None, *, now: float) -> list[Buffer]:
+        """Hand out what is to be sent; see :meth:`UpperLayer.data_to_send`."""
+        buffers = super().data_to_send(limit, now=now)
+        self._settle_waits()
+        if buffers and self._outbox.awaits_departure:
+            self._note_departures(now)
+        return buffers
+
+    def update_timers(self, *, now: float) -> None:
+        """Let the timers run that have to from now on; see :meth:`UpperLayer.update_timers`."""
+        super().update_timers(now=now)
+        self._settle_waits()
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
-        others, own = super().next_deadline(), self._response_deadline
+        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.
+
+        Timers are settled by :meth:`data_to_send`, so ask behind it, once a turn.
+        """
+        own = self._next_response_deadline()
+        others = super().next_deadline()
         if own is None or others is None:
             return others if own is None else own
         return min(own, others)
@@ -204,9 +242,8 @@ class Connection(UpperLayer):
             If the message breaks a rule, its ID is in use, the window is full, or the association cannot send it.
         """
         if not self.can_invoke:
-            raise LocalProtocolError(
-                f"the operations window is {self.invoked_window}: wait for a response (PS3.7 D.3.3.3)"
-            )
+            what = "wait for a response" if self.invoked_window else "there is no association yet"
+            raise LocalProtocolError(f"the operations window is {self.invoked_window}: {what} (PS3.7 D.3.3.3)")
         given = request.message_id
         if given in self._invoked:
             raise LocalProtocolError(f"message ID {given} is in use by an outstanding operation (PS3.7 9.1.1.1.1)")
@@ -220,7 +257,9 @@ class Connection(UpperLayer):
         except LocalProtocolError:
             request.message_id = given
             raise
-        self._invoked[message_id] = Invoked(request, context, outgoing, next(self._order))
+        self._invoked[message_id] = operation = Invoked(request, context, outgoing, next(self._order))
+        if type(request) is CGetRQ:
+            self._retrieving[operation] = None
         self._last_message_id = message_id
         return message_id
 
@@ -272,6 +311,9 @@ class Connection(UpperLayer):
     def send_cancel(self, message_id: int) -> None:
         """Ask the peer to end a C-FIND, C-GET or C-MOVE (C-CANCEL-RQ, PS3.7 9.3.2.3); its final response still comes.
 
+        From now on only that counts for the response timer, and no Pending response and no sub-operation: a peer that
+        ignores the cancel is not waited for for ever.
+
         Raises
         ------
         LocalProtocolError
@@ -283,6 +325,8 @@ class Connection(UpperLayer):
         self.check_sendable(operation.context_id)
         cancel = CCancelRQ(message_id_being_responded_to=message_id)
         self._outbox.post(operation.context_id, encode_message(cancel, has_data_set=False), None, None)
+        operation.is_cancelled = True
+        self._retrieving.pop(operation, None)
 
     # --- getters ------------------------------------------------------------------------------------------------------
 
@@ -303,6 +347,16 @@ class Connection(UpperLayer):
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _take(self, event: UpperLayerEvent) -> None:
+        try:
+            if isinstance(event, FragmentReceived):
+                self._receive_fragment(event)
+            else:
+                self._take_upper_layer_event(event)
+        except RemoteProtocolError as error:
+            self._outbox.clear()
+            self.fail(error)
+
     def _take_upper_layer_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, ReleaseRequested) and self._assembler.is_mid_message:
             raise PDUError("A-RELEASE-RQ in the middle of a message", abort_reason=AbortReason.UNEXPECTED_PDU)
@@ -322,11 +376,18 @@ class Connection(UpperLayer):
         chunk = self._assembler.take_data(fragment)
         if chunk is not None:
             self._indications.append(chunk)
-        if fragment.last and expected is not None:
-            if not expected.invoked:
+        expected = cast(Expected, expected)  # or take_data() would have raised
+        if expected.invoked:
+            operation = self._invoked[expected.message_id]
+            if fragment.last and operation.is_answered:
+                self._end_operation(operation)
+            elif fragment.data:
+                self._note_answer(operation)
+        else:
+            if fragment.data and self._retrieving:
+                self._note_sub_operation(expected.message_id)
+            if fragment.last:
                 self._set_received(expected.message_id)
-            elif self._invoked[expected.message_id].is_answered:
-                del self._invoked[expected.message_id]
 
     def _take_message(self, context_id: int, message: Message, has_data: bool) -> None:
         match message:
@@ -356,9 +417,14 @@ class Connection(UpperLayer):
             return True
         can_answer = state is not _STA7  # what still arrives during a release is delivered (AR-6), no more
         has_room = len(self._performed) < self.performed_window and self.write_room > 0
-        if can_answer and not has_room and not self._eof:  # no room is made by a peer that is gone
-            self._update_attention()
-            return False
+        if can_answer and not has_room:
+            if not self._eof:
+                self._update_attention()
+                return False
+            self._held = None  # no room is made by a peer that is gone: what has not begun by now never will
+            if event.has_data:
+                self._assembler.expect_data(event.context_id, event.message_id, invoked=False, handling=_DROP)
+            return True
         self._held = None
         request, message_id, context_id = event.request, event.message_id, event.context_id
         if can_answer and message_id in self._performed:
@@ -369,6 +435,8 @@ class Connection(UpperLayer):
             handling = _STREAM if type(request) in self._streamed else _COLLECT
             if can_answer:
                 self._performed[message_id] = Performed(request, context_id, not event.has_data, next(self._order))
+                if self._retrieving:
+                    self._note_sub_operation(message_id)
             self._indications.append(event)
         if event.has_data:
             self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
@@ -391,8 +459,10 @@ class Connection(UpperLayer):
         if has_data:
             handling = _STREAM if type(response) in self._streamed else _COLLECT
             self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
-        elif operation.is_answered:
-            del self._invoked[message_id]
+        elif not is_pending:
+            self._end_operation(operation)
+            return
+        self._note_answer(operation)
 
     def _set_received(self, message_id: int) -> None:
         if message_id in self._performed:
@@ -401,47 +471,70 @@ class Connection(UpperLayer):
 
     def _update_attention(self) -> None:
         """Note whether this side waits for the peer, or the peer for this side."""
-        self.is_attentive = self._held is None and (not self._performed or self._newest_performed() < 0)
-        if self._response_deadline is not None and not self._awaits_response():
-            self._response_deadline = None  # at once: the next call that knows the time may come after the deadline
+        newest = self._newest_performed() if self._performed else -1
+        self.is_attentive = self._held is None and newest < 0
+        if newest >= 0 and self._waits.running:
+            self._waits.interrupt(newest, self._now)
 
-    def _watch(self, now: float, *, received: bool = False, sent: bool = False) -> None:
-        """Let also the response timer run exactly while this side waits for a response, and for nothing else."""
-        super()._watch(now, received=received, sent=sent)
-        has_departed = sent and self._outbox.awaits_departure and self._note_departures()
-        if not self._invoked or not self._awaits_response():
-            self._response_deadline = None
-        elif received or has_departed or self._response_deadline is None:
-            seconds = self._timers.timeouts.response
-            if seconds is not None:
-                self._response_deadline = now + seconds
+    def _end_operation(self, operation: Invoked) -> None:
+        """Forget an operation of this side: it has been answered."""
+        del self._invoked[cast(int, operation.request.message_id)]
+        self._waits.end(operation)
+        self._retrieving.pop(operation, None)
 
-    def _note_departures(self) -> bool:
-        """Take note of the requests that have left; return whether there were any."""
-        departed = self._outbox.take_departed()
-        for message_id in departed:
-            if message_id in self._invoked:  # it may have been answered before its end was sent
-                self._invoked[message_id].is_sent = True
-        return bool(departed)
+    def _note_answer(self, operation: Invoked) -> None:
+        """Begin the wait for a response anew: something of it has arrived."""
+        if operation.is_answered or not operation.is_cancelled:
+            self._waits.go_on(operation, self._now, self._timers.durations[_RESPONSE])
+
+    def _note_sub_operation(self, message_id: int) -> None:
+        """Count a C-STORE of the peer, or something of its data set, as part of the answer to a C-GET."""
+        operation = self._performed.get(message_id)
+        if operation is not None and isinstance(operation.request, CStoreRQ):
+            for retrieving in self._retrieving:
+                self._waits.go_on(retrieving, self._now, self._timers.durations[_RESPONSE])
+
+    def _next_response_deadline(self) -> float | None:
+        """Return the earliest deadline of the waits for responses, ``None`` if none is coming closer."""
+        if not self._waits.running or self._is_behind or self._state not in _CARRIES_MESSAGES:
+            return None
+        return self._waits.next_deadline()
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether what was received may be the answer, and has not been looked at.
+
+        What a request beyond the window, or more than a share, is in front of does not count: it would never be late.
+        """
+        return self._unread and self._held is None and not self._has_used_share
+
+    def _settle_waits(self) -> None:
+        """Let the waits for responses go on or stand still."""
+        waits = self._waits
+        is_behind = self._is_behind
+        if waits.running or waits.interrupted:
+            if is_behind:
+                waits.stop_clock(cast(float, self._unread_since))
+            else:
+                waits.start_clock(self._now)
+            if waits.interrupted:
+                waits.resume(self._newest_performed(), self._now)
+        if not is_behind:
+            self._unread_since = None
+
+    def _note_departures(self, now: float) -> None:
+        """Take note of the requests that have left: their responses are awaited from now on."""
+        for message_id in self._outbox.take_departed():
+            operation = self._invoked.get(message_id)
+            if operation is not None:  # it may have been answered before its end was sent
+                operation.is_sent = True
+                self._waits.begin(operation, now, self._timers.durations[_RESPONSE])
+                if self._performed:
+                    self._waits.interrupt(self._newest_performed(), now)
 
     @property
     def _can_release(self) -> bool:
         return super()._can_release and not (self._invoked or self._performed)
-
-    def _awaits_response(self) -> bool:
-        """Tell whether the peer owes a response, and does not wait for this side before it can give it.
-
-        It may while this side performs something that it has asked for later: the sub-operations of a C-GET. What it
-        has asked for earlier is no excuse: that is how this side looks while it performs a C-GET.
-        """
-        if self._state not in _CARRIES_MESSAGES:
-            return False
-        for operation in reversed(self._invoked.values()):  # the newest first
-            if operation.is_sent:
-                return (not self._performed or operation.order > self._newest_performed()) and (
-                    self._held is not None or self.wants_read
-                )
-        return False
 
     def _newest_performed(self) -> int:
         """Return the order of the newest operation whose whole request is here; -1 if there is none."""
@@ -468,5 +561,6 @@ class Connection(UpperLayer):
         self._invoked.clear()
         self._performed.clear()
         self._outbox.clear()
+        self._waits.clear()
+        self._retrieving.clear()
         self._held = None
-        self._response_deadline = None

@@ -5,7 +5,6 @@ comes while a data set is being written waits behind it.
 """
 
 from collections import deque
-from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -100,11 +99,10 @@ class Outbox:
         Of the messages that wait behind the data set that is being written.
     """
 
-    __slots__ = ("_departures", "_note_data", "_open", "_outbound", "_waiting", "bytes_waiting")
+    __slots__ = ("_departures", "_open", "_outbound", "_waiting", "bytes_waiting")
 
-    def __init__(self, outbound: Outbound, note_data: Callable[[], None]) -> None:
+    def __init__(self, outbound: Outbound) -> None:
         self._outbound = outbound
-        self._note_data = note_data
         self._waiting: deque[_Message] = deque()
         self._open: Outgoing | None = None  # the data set that is being written
         self._departures: deque[tuple[int, int]] = deque()
@@ -170,14 +168,12 @@ class Outbox:
         if not self.room_for(outgoing):
             raise LocalProtocolError("write_room is 0: the data set is finished, or has to wait")
         self._outbound.put_fragment(outgoing.context_id, data, command=False, last=False)
-        self._note_data()
 
     def finish(self, outgoing: Outgoing) -> None:
         """End the data set that is being written, and go on with the messages behind it."""
         if outgoing is not self._open:
             raise LocalProtocolError("the data set is finished already, or has to wait for the messages before it")
         self._outbound.put_fragment(outgoing.context_id, b"", command=False, last=True)
-        self._note_data()
         self._open = None
         self._note_departure(outgoing.message_id)
         while self._waiting and self._open is None:
@@ -189,13 +185,11 @@ class Outbox:
         self, context_id: int, command: bytes, data: memoryview | Outgoing | None, message_id: int | None
     ) -> None:
         self._outbound.put_command(context_id, command)
-        self._note_data()
         if isinstance(data, Outgoing):
             self._open = data
             return
         if data is not None:
             self._outbound.put_data(context_id, data)
-            self._note_data()
         self._note_departure(message_id)
 
     def _note_departure(self, message_id: int | None) -> None:

@@ -175,12 +175,14 @@ class Inbound:
     def fragment(self, contexts: Container[int]) -> FragmentReceived | None:
         """Return the next piece of a fragment, ``None`` until more bytes are there or the P-DATA-TF has ended.
 
+        A fragment that is empty is a piece that is empty: receivers should take it (PS3.8 E.2).
+
         Raises
         ------
         PDUError
             If a PDV does not fit its PDU (PS3.8 9.3.5.1) or names a context that is not in ``contexts``.
         """
-        while not self._pdv_left:
+        if not self._pdv_left:
             if not self.data_left:
                 return None
             if len(self._block) - self._at < PDV_HEADER_LENGTH <= self.data_left:
@@ -188,8 +190,8 @@ class Inbound:
                     return None
                 self._join(PDV_HEADER_LENGTH)
             self._enter_pdv(contexts)
-            if self._is_last and not self._pdv_left:
-                return FragmentReceived(self._context_id, self._is_command, True, _NOTHING)  # see PS3.8 E.2
+            if not self._pdv_left:
+                return FragmentReceived(self._context_id, self._is_command, self._is_last, _NOTHING)
         block, start = self._block, self._at
         piece = block[start : start + self._pdv_left]
         length = len(piece)
@@ -203,7 +205,7 @@ class Inbound:
         return FragmentReceived(self._context_id, self._is_command, self._is_last and not self._pdv_left, piece)
 
     def _enter_pdv(self, contexts: Container[int]) -> None:
-        """Read the header of a PDV, whose fragment may be empty: receivers should take that (PS3.8 E.2)."""
+        """Read the header of a PDV."""
         self._pdv_left, self._context_id, control = unpack_pdv_header(self._block, self.data_left, self._at)
         if self._context_id not in contexts:
             raise PDUError(f"PDV for presentation context {self._context_id}, which was not accepted")

@@ -5,6 +5,7 @@ carries one PDV, all of one message's command or data set, of even length (PS3.8
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from attrs import define
 
@@ -59,6 +60,10 @@ class Outbound:
         Payload bytes of P-DATA-TF that were ever queued.
     handed_out : int
         Payload bytes of P-DATA-TF that have left, a running total; ``queued - handed_out`` wait.
+    is_blocked : bool
+        Whether the limit kept back something when PDUs were last handed out: the peer does not read.
+    on_data : callable or None
+        Returns who is told whenever a piece of a command or data set has been queued, or ``None``: a weak reference.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ class Outbound:
         How many payload bytes may wait before no more are welcome.
     """
 
-    __slots__ = ("_capacity", "_max_fragment", "_queue", "_unended", "handed_out", "queued")
+    __slots__ = ("_capacity", "_max_fragment", "_queue", "_unended", "handed_out", "is_blocked", "on_data", "queued")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -75,6 +80,8 @@ class Outbound:
         self._max_fragment = 0
         self.queued = 0
         self.handed_out = 0
+        self.is_blocked = False
+        self.on_data: Callable[[], Callable[[], None] | None] | None = None
 
     def set_maximum_length(self, maximum_length: int) -> None:
         """Set the longest body of a P-DATA-TF in bytes (PS3.8 D.1): a PDV header and an even fragment (PS3.8 E.1)."""
@@ -112,6 +119,7 @@ class Outbound:
         self._queue.clear()
         self._unended = None
         self.queued = self.handed_out
+        self.is_blocked = False
 
     def put_command(self, context_id: int, command: bytes) -> None:
         """Queue a whole command; nothing else may be in the midst of being queued."""
@@ -122,6 +130,8 @@ class Outbound:
         pdu = pack_pdv_header(context_id, MCH_COMMAND | MCH_LAST, length) + command
         self._queue.append(_PDU([pdu], length))
         self.queued += length
+        if self.on_data is not None:
+            self._tell(self.on_data)
 
     def put_data(self, context_id: int, data: memoryview) -> None:
         """Queue a whole data set, of even length and not empty, behind its command."""
@@ -131,6 +141,8 @@ class Outbound:
             return
         self._queue.append(_PDU([pack_pdv_header(context_id, MCH_LAST, length), data], length))
         self.queued += length
+        if self.on_data is not None:
+            self._tell(self.on_data)
 
     def put_fragment(self, context_id: int, data: Buffer, *, command: bool, last: bool) -> None:
         """Queue a piece of a command or data set; it is kept as a view and must not change until it has left.
@@ -163,6 +175,14 @@ class Outbound:
         stream.ended = last
         self._unended = None if last else stream
         self.queued += length
+        if self.on_data is not None:
+            self._tell(self.on_data)
+
+    @staticmethod
+    def _tell(on_data: Callable[[], Callable[[], None] | None]) -> None:
+        told = on_data()
+        if told is not None:
+            told()
 
     def hand_out(self, limit: int) -> tuple[list[Buffer], list[Timer]]:
         """Cut what waits into whole PDUs until ``limit`` bytes are passed; say which timers start because of them.
@@ -187,6 +207,7 @@ class Outbound:
                 if head.length or not head.ended:
                     break
             self._queue.popleft()
+        self.is_blocked = self.can_leave
         return buffers, timers
 
     def _cut(self, stream: _Stream, buffers: list[Buffer], limit: int) -> int:

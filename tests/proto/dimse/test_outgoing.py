@@ -47,7 +47,7 @@ def pdvs(data: bytes) -> list[PDV]:
 def outbox(maximum_length: int = 8) -> tuple[Outbox, Outbound]:
     outbound = Outbound(8)
     outbound.set_maximum_length(maximum_length)
-    return Outbox(outbound, lambda: None), outbound
+    return Outbox(outbound), outbound
 
 
 def handed_out(outbound: Outbound, limit: int = 1 << 20) -> bytes:

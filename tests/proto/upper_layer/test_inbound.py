@@ -37,10 +37,11 @@ def in_p_data(*blocks: bytes) -> Inbound:
 
 
 def all_pieces(inbound: Inbound) -> list[FragmentReceived]:
-    """What can be read of a P-DATA-TF now."""
+    """What can be read of a P-DATA-TF now, but for what is empty and not the last."""
     found = []
     while (piece := inbound.fragment(CONTEXTS)) is not None:
-        found.append(piece)
+        if piece.data or piece.last:
+            found.append(piece)
     return found
 
 
@@ -192,6 +193,14 @@ def test_empty_fragments_at_the_end_of_a_pdu() -> None:
     assert pieces(inbound) == []
     assert not inbound.data_left
     assert inbound.header() == (5, 4)
+
+
+def test_empty_fragments_are_read_one_at_a_time() -> None:
+    """However many there are, so that whoever reads them can stop in between."""
+    inbound = in_p_data(p_data(*[pdv(b"", 1)] * 1000))
+    piece = inbound.fragment(CONTEXTS)
+    assert piece == FragmentReceived(1, True, False, memoryview(b""))
+    assert inbound.data_left == 6 * 999
 
 
 def test_an_empty_last_fragment_waits_for_no_byte_behind_it() -> None:

@@ -34,7 +34,9 @@ def test_every_transition_is_observed() -> None:
 def test_transitions_that_stay_are_observed() -> None:
     machine = acceptor()
     seen: list[Transition] = []
-    machine.observer = seen.append
+    assert machine.observer is None
+    machine.observer = observer = seen.append
+    assert machine.observer is observer
     fed(machine, p_data(pdv()))
     send(machine)
     assert seen == [
