@@ -4,14 +4,16 @@ A command that names no SOP Instance comes again and again with nothing new but 
 behind that is remembered, within bounds, in both directions.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.command_set import US, decode_command_set, encode_element, join_elements
+from dicom_proto.dimse.command_set import PACK_US, US, decode_command_set, encode_element, join_elements
 from dicom_proto.dimse.declaration import REGISTRY, Element, Message
 from dicom_proto.errors import CommandSetError, LocalProtocolError
 
@@ -51,6 +53,7 @@ class _Layout:
     behind: tuple[Element, ...]
     message_id: str  # the name of that field
     others: tuple[str, ...]  # the names of the other fields
+    get_others: Callable[[Message], Any] | None  # their values; of a single one just that, without a tuple
     is_repeated: bool  # but for the message ID
 
 
@@ -61,12 +64,14 @@ def _layout_of(cls: type[Message]) -> _Layout:
     command_field = Element(attribute="command_field", tag=_COMMAND_FIELD, vr=US, usage="M")
     elements = sorted((command_field, *cls.elements), key=lambda element: element.tag)
     before = tuple(element for element in elements if element.tag < _COMMAND_DATA_SET_TYPE)
+    others = tuple(element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID)
     layout = _LAYOUTS[cls] = _Layout(
         cls,
         before,
         tuple(elements[len(before) :]),
         next(element.attribute for element in before if element.tag in _MESSAGE_ID),
-        tuple(element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID),
+        others,
+        attrgetter(*others) if others else None,
         not any(element.tag in _SOP_INSTANCE for element in elements),
     )
     return layout
@@ -91,14 +96,17 @@ def encode_message(message: Message, *, has_data_set: bool) -> bytes:
     layout = _LAYOUTS.get(type(message)) or _layout_of(type(message))
     if not layout.is_repeated:
         return _encode(message, layout, has_data_set)
-    others = tuple([getattr(message, name) for name in layout.others])
+    get_others = layout.get_others
     try:
-        hash(others)
-        message_id = US.encode(getattr(message, layout.message_id))
-    except (TypeError, LocalProtocolError):  # a list of tags, which need not be a tuple; no message ID
+        if get_others is None:
+            before, behind = _encode_around(layout, has_data_set)
+        elif len(layout.others) == 1:
+            before, behind = _encode_around(layout, has_data_set, get_others(message))
+        else:
+            before, behind = _encode_around(layout, has_data_set, *get_others(message))
+        return before + PACK_US(getattr(message, layout.message_id)) + behind
+    except (TypeError, struct.error):  # a list of tags, which need not be a tuple; no message ID
         return _encode(message, layout, has_data_set)
-    before, behind = _encode_around(layout, has_data_set, *others)
-    return before + message_id + behind
 
 
 @lru_cache(maxsize=_REMEMBERED, typed=True)
@@ -154,11 +162,11 @@ def decode_message(data: Buffer) -> tuple[Message, bool]:
     """
     raw = bytes(data)
     if _SHORTEST <= len(raw) <= _LONGEST:
-        at = _message_id_at(raw)
+        at = 38 + raw[16] if raw[14] else 30  # of the message ID: see _message_id_at()
         known = _decode_around(raw[:at], raw[at + 2 :]) if at + 2 <= len(raw) else None
         if known is not None:
             cls, fields, has_data_set, message_id = known
-            return cls(**{**fields, message_id: US.decode(raw[at : at + 2])}), has_data_set
+            return cls(**{**fields, message_id: int.from_bytes(raw[at : at + 2], "little")}), has_data_set
     cls, fields, has_data_set = _decode(raw)
     return cls(**fields), has_data_set
 

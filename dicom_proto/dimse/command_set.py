@@ -23,6 +23,7 @@ __all__ = [
     "AE",
     "AT",
     "LO",
+    "PACK_US",
     "UI",
     "US",
     "ValueRepresentation",
@@ -35,6 +36,7 @@ __all__ = [
 _HEADER = struct.Struct("<HHI")  # group, element, value length
 _GROUP_LENGTH = struct.Struct("<HHII")  # the same of (0000,0000), and its value
 _US = struct.Struct("<H")
+PACK_US: Final = _US.pack
 _AT = struct.Struct("<HH")  # group, element
 _LO = re.compile(r"[ -\[\]-~]{1,64}")  # the default repertoire without the backslash, which parts values (PS3.5 6.2)
 

@@ -40,7 +40,8 @@ class Waits:
 
     def begin(self, operation: Invoked, now: float, seconds: float | None) -> None:
         """Begin a wait, or begin it anew; one without a duration has no end."""
-        self.end(operation)
+        self.running.pop(operation, None)
+        self.interrupted.pop(operation, None)
         if seconds is None:
             return
         running = self.running

@@ -79,6 +79,7 @@ class UpperLayer(Machine):
         self.releases_when_idle = False  # instead of aborting, as a requestor with good manners may
         self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
         self._has_received = False  # since the timers were settled
+        self._is_unsettled = False  # there is more for _settle_waits() to do
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -118,7 +119,9 @@ class UpperLayer(Machine):
         self._has_received = True
         if not self._deaf:
             self._inbound.feed(data)
-            self._note_unread()
+            self._unread = True
+            if self._unread_since is None:
+                self._unread_since = now
 
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost (Evt17); what was received before still counts.
@@ -132,14 +135,14 @@ class UpperLayer(Machine):
             raise LocalProtocolError("no connection was made that could end: call connection_made() first")
         self._now = now
         self._eof = True
-        self._settle_idle(has_sent=False)
+        self._settle_idle()
         if self._state is not _STA1:
             self._note_unread()
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``; calling it early does nothing."""
         if self._has_received:  # which counts from when it was
-            self._settle_idle(has_sent=False)
+            self._settle_idle()
         self.update_timers(now=now)
         expired = self._timers.take_expired(now)
         if not expired:
@@ -173,21 +176,30 @@ class UpperLayer(Machine):
             Empty when there is nothing to send. Views of the user's data are among them.
         """
         outbound = self._outbound
-        before = outbound.handed_out
-        buffers, timers = outbound.hand_out(_NO_LIMIT if limit is None else limit)
-        if outbound.handed_out > before and _log.isEnabledFor(logging.DEBUG):
-            _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
-        for timer in timers:
-            _log.debug("- %s timer started", timer.value)
-            self._timers.start(timer, now)
         self._now = now
-        self._settle_idle(has_sent=bool(buffers))
+        if self._has_received or self._is_unsettled:
+            self._settle_waits()
+        buffers: list[Buffer] = []
+        if outbound.queue:
+            before = outbound.handed_out
+            buffers, tokens = outbound.hand_out(_NO_LIMIT if limit is None else limit)
+            if not self._reads_straight and outbound.handed_out > before:
+                _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
+            for token in tokens:
+                self._note_departure(token)
+        deadline = self._idle_until(has_sent=bool(buffers))
+        if deadline is None:
+            self._timers.deadlines.pop(_IDLE, None)
+        else:
+            self._timers.deadlines[_IDLE] = deadline
+        self._has_received = False
         return buffers
 
     def update_timers(self, *, now: float) -> None:
         """Let the timers run that have to from now on, as :meth:`data_to_send` does; for drivers that skip that."""
         self._now = now
-        self._settle_idle(has_sent=False)
+        self._settle_waits()
+        self._settle_idle()
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.
@@ -368,7 +380,7 @@ class UpperLayer(Machine):
     @timeouts.setter
     def timeouts(self, timeouts: Timeouts) -> None:
         if self._has_received:  # what has begun to wait before this goes on
-            self._settle_idle(has_sent=False)
+            self._settle_idle()
         self._timers.timeouts = timeouts
 
     @property
@@ -430,7 +442,7 @@ class UpperLayer(Machine):
             self._state is _STA6
             and self.is_attentive
             and not self._eof
-            and self._inbound.available < self._limits.receive_buffer
+            and (not self._inbound.block or self._inbound.available < self._limits.receive_buffer)
         ):
             has_passed = has_sent or self._has_received
         elif self._outbound.is_blocked:
@@ -446,13 +458,22 @@ class UpperLayer(Machine):
             seconds = durations[_ARTIM]
         return None if seconds is None else self._now + seconds
 
-    def _settle_idle(self, *, has_sent: bool) -> None:
-        deadline = self._idle_until(has_sent=has_sent)
+    def _settle_idle(self) -> None:
+        deadline = self._idle_until(has_sent=False)
         if deadline is None:
             self._timers.deadlines.pop(_IDLE, None)
         else:
             self._timers.deadlines[_IDLE] = deadline
         self._has_received = False
+
+    def _settle_waits(self) -> None:
+        """Let other waits go on or stand still: those of the layer above."""
+
+    def _note_departure(self, token: object) -> None:
+        """Start what starts when something leaves: here a timer."""
+        timer = cast(Timer, token)
+        _log.debug("- %s timer started", timer.value)
+        self._timers.start(timer, self._now)
 
     def _next(self) -> UpperLayerEvent | None:
         """Return the next event, parsing no more than it takes."""

@@ -91,6 +91,7 @@ class Machine:
         self._unread = False  # there may be something to read that has not been looked at
         self._unread_since: float | None = None
         self._now = 0.0  # the time that was told last
+        self._reads_straight = False  # data can be received, and nobody looks on: no observer, no log
         self._deaf = False  # the stream has lost its frame: whatever still comes is dropped
         self._body_type = PDUType.A_ABORT  # of the PDU whose body is being collected
         self._events: deque[UpperLayerEvent] = deque()
@@ -115,6 +116,13 @@ class Machine:
         self._observer = observer
         # A weak reference, because whatever refers to itself stays until the garbage collector comes by.
         self._outbound.on_data = None if observer is None else WeakMethod(self._note_data)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Note whether data may be read straight. Who asks for the log when the state has changed will do without."""
+        self._reads_straight = (
+            self._state in _TAKES_DATA and self._observer is None and not _log.isEnabledFor(logging.DEBUG)
+        )
 
     def _note_data(self) -> None:
         """Let it be seen that data has been queued (Evt9): DT-1 and AR-7 change nothing here."""
@@ -239,6 +247,7 @@ class Machine:
         self._started = True
         self._state = after if perform is None else perform(self, cause) or after
         if before is not self._state:
+            self._look_around()
             if self._eof or not self._inbound.is_idle:  # what had to wait may be read in another state
                 self._note_unread()
             if _log.isEnabledFor(logging.DEBUG):

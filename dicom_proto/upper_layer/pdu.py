@@ -39,6 +39,7 @@ from dicom_proto.upper_layer.reasons import REJECT_REASONS, AbortSource, RejectR
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
 
 __all__ = [
+    "DATA_HEADER",
     "HEADER",
     "HEADER_LENGTH",
     "MCH_COMMAND",
@@ -70,7 +71,7 @@ MCH_LAST: Final = 0x02
 _P_DATA_TF: Final = 0x04
 HEADER: Final = struct.Struct(">BxI")  # of every PDU: type and length of what follows
 _PDV_HEADER: Final = struct.Struct(">IBB")
-_DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
+DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
 _ASSOCIATE: Final = struct.Struct(">H2x64s")  # protocol version; titles and reserved bytes; items follow
 _REJECT: Final = struct.Struct(">xBBB")
 _ABORT: Final = struct.Struct(">xxBB")
@@ -184,7 +185,7 @@ def pack_pdv_header(context_id: int, control: int, length: int) -> bytes:
 
     ``control`` is the message control header: :data:`MCH_COMMAND` and :data:`MCH_LAST`, or 0. Nothing is checked here.
     """
-    return _DATA_HEADER.pack(_P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
+    return DATA_HEADER.pack(_P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
 
 
 def unpack_pdv_header(data: Buffer, remaining: int, offset: int = 0) -> tuple[int, int, int]:

@@ -414,7 +414,9 @@ def test_window_bounds_what_is_outstanding_in_each_direction(
     for side, own, peers in zip(sides, expected, expected[::-1], strict=True):
         assert (side.invoked_window, side.performed_window) == (own, peers)
         for _ in range(own):
+            assert side.can_invoke
             invoke(side)
+        assert not side.can_invoke
         with pytest.raises(LocalProtocolError, match=f"operations window is {own}"):
             invoke(side)
     for side, events, own in zip(sides, exchange(*sides), expected, strict=True):
@@ -733,3 +735,12 @@ def test_a_request_at_the_end_of_a_share_is_told_or_held() -> None:
         assert not connection.has_unread  # somebody has to answer first
         connection.send_response(respond(echo(), 1))
         assert names(drain_all(connection)) == ["RequestReceived"]
+
+
+def test_what_is_performed_when_the_peer_wants_to_release_is_still_answered() -> None:
+    connection = performing(echo())
+    assert names(receive(connection, encode_pdu(AReleaseRQ()))) == ["ReleaseRequested"]
+    connection.send_response(respond(echo(), 7))
+    (pdu,) = pdus(sent(connection))
+    assert isinstance(pdu, PDataTF)
+    assert connection.state is State.Sta8
