@@ -18,7 +18,7 @@ from dicom_proto.dimse.outgoing import STREAMED, Data, Outgoing
 from dicom_proto.errors import AbortReason, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
-from dicom_proto.upper_layer.association import CLOSED, SHARE
+from dicom_proto.upper_layer.association import CLOSED, SENDS_DATA, SHARE
 from dicom_proto.upper_layer.events import TimedOut
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
@@ -310,7 +310,10 @@ class Connection(Exchange):
     @property
     def write_room(self) -> int:
         """How many bytes of data can be queued before the peer has to read."""
-        return max(0, super().write_room - self._outbox.bytes_waiting)
+        if self._state not in SENDS_DATA:
+            return 0
+        outbound = self._outbound
+        return max(0, outbound.capacity - outbound.queued + outbound.handed_out - self._outbox.bytes_waiting)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -30,14 +30,14 @@ from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AAssociateRJ, AAss
 from dicom_proto.upper_layer.state_table import TABLE, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
 
-__all__ = ["CLOSED", "SHARE", "Association", "UpperLayer"]
+__all__ = ["CLOSED", "SENDS_DATA", "SHARE", "Association", "UpperLayer"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
 CLOSED: Final = ConnectionClosed()
 _NO_LIMIT: Final = 1 << 62
 _WITHOUT_CONNECTION: Final = frozenset({State.Sta1, State.Sta4})
-_SENDS_DATA: Final = frozenset(state for state in State if (Event.Evt9, state) in TABLE)
+SENDS_DATA: Final = frozenset(state for state in State if (Event.Evt9, state) in TABLE)
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _STA1: Final = State.Sta1
 _STA6: Final = State.Sta6
@@ -183,7 +183,7 @@ class UpperLayer(Machine):
         if outbound.queue:
             before = outbound.handed_out
             buffers, tokens = outbound.hand_out(_NO_LIMIT if limit is None else limit)
-            if not self._reads_straight and outbound.handed_out > before:
+            if self._is_logged and outbound.handed_out > before:
                 _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
             for token in tokens:
                 self._note_departure(token)
@@ -232,7 +232,7 @@ class UpperLayer(Machine):
     @property
     def write_room(self) -> int:
         """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
-        return self._outbound.room if self._state in _SENDS_DATA else 0
+        return self._outbound.room if self._state in SENDS_DATA else 0
 
     # --- what its user asks of it -------------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class UpperLayer(Machine):
         LocalProtocolError
             If it cannot.
         """
-        if self._state not in _SENDS_DATA:
+        if self._state not in SENDS_DATA:
             self._require(Event.Evt9)
         if context_id not in self._contexts:
             raise LocalProtocolError(f"presentation context {context_id} was not accepted")
@@ -472,7 +472,8 @@ class UpperLayer(Machine):
     def _note_departure(self, token: object) -> None:
         """Start what starts when something leaves: here a timer."""
         timer = cast(Timer, token)
-        _log.debug("- %s timer started", timer.value)
+        if self._is_logged:
+            _log.debug("- %s timer started", timer.value)
         self._timers.start(timer, self._now)
 
     def _next(self) -> UpperLayerEvent | None:

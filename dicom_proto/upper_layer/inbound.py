@@ -88,11 +88,6 @@ class Inbound:
         return len(self.block) - self._at + self._waiting
 
     @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to read before more bytes are there."""
-        return not (self.block or self.in_body)
-
-    @property
     def is_between_pdus(self) -> bool:
         """Whether everything that was received has been read, and the next byte begins a PDU."""
         return not (self.available or self.skip_left or self.data_left or self.in_body)

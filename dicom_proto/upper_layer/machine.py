@@ -55,6 +55,7 @@ _EVENTS: Final[dict[int, Event]] = {
     PDUType.A_RELEASE_RP: Event.Evt13,
     PDUType.A_ABORT: Event.Evt16,
 }
+_TYPES: Final = {int(pdu_type): pdu_type for pdu_type in PDUType}
 _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
@@ -91,6 +92,7 @@ class Machine:
         self._unread = False  # there may be something to read that has not been looked at
         self._unread_since: float | None = None
         self._now = 0.0  # the time that was told last
+        self._is_logged = _log.isEnabledFor(logging.DEBUG)  # looked at when the state changes
         self._reads_straight = False  # data can be received, and nobody looks on: no observer, no log
         self._deaf = False  # the stream has lost its frame: whatever still comes is dropped
         self._body_type = PDUType.A_ABORT  # of the PDU whose body is being collected
@@ -118,15 +120,14 @@ class Machine:
         self._outbound.on_data = None if observer is None else WeakMethod(self._note_data)
         self._look_around()
 
-    def _look_around(self) -> None:
-        """Note whether data may be read straight. Who asks for the log when the state has changed will do without."""
-        self._reads_straight = (
-            self._state in _TAKES_DATA and self._observer is None and not _log.isEnabledFor(logging.DEBUG)
-        )
-
     def _note_data(self) -> None:
         """Let it be seen that data has been queued (Evt9): DT-1 and AR-7 change nothing here."""
         self._fire(Event.Evt9)
+
+    def _look_around(self) -> None:
+        """Note who looks on. Whoever asks for the log when the state has changed for the last time does without."""
+        self._is_logged = _log.isEnabledFor(logging.DEBUG)
+        self._reads_straight = self._state in _TAKES_DATA and self._observer is None and not self._is_logged
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class Machine:
         PDUError
             If its length cannot be right.
         """
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_logged:
             _log.debug("< P_DATA_TF, %d bytes", HEADER_LENGTH + length)
         if self._receive_length and length > self._receive_length:
             raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
@@ -206,19 +207,19 @@ class Machine:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
             return False
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("< %s, %d bytes", PDUType(pdu_type).name, HEADER_LENGTH + length)
+        if self._is_logged:
+            _log.debug("< %s, %d bytes", _TYPES[pdu_type].name, HEADER_LENGTH + length)
         action = TABLE[event, self._state]
         if action in _REFUSALS:
             self._inbound.skip(length)
-            name = PDUType(pdu_type).name
+            name = _TYPES[pdu_type].name
             error = PDUError(f"{name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
             self._fire(event, error)
         elif action is Action.AA_6:
             self._inbound.skip(length)
             self._fire(event)
         else:
-            self._body_type = PDUType(pdu_type)
+            self._body_type = _TYPES[pdu_type]
             self._check_length(self._body_type, length)
             self._inbound.read_body(length)
         return True
@@ -248,9 +249,9 @@ class Machine:
         self._state = after if perform is None else perform(self, cause) or after
         if before is not self._state:
             self._look_around()
-            if self._eof or not self._inbound.is_idle:  # what had to wait may be read in another state
+            if self._eof or self._inbound.block or self._inbound.in_body:  # what had to wait may be read now
                 self._note_unread()
-            if _log.isEnabledFor(logging.DEBUG):
+            if self._is_logged:
                 _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
         if self._observer is not None:
             self._observer(Transition(before, event, action, self._state))
@@ -378,7 +379,7 @@ class Machine:
         self._put(encoded, Timer.ARTIM)
 
     def _put(self, encoded: bytes, starts: Timer | None = None) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_logged:
             _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
         self._outbound.put_control(encoded, starts)
 

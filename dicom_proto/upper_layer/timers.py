@@ -3,7 +3,10 @@
 Time is a number that the caller passes in, on any clock that does not run backwards; nothing here reads one.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -58,6 +61,11 @@ class Timeouts:
         return duration
 
 
+@lru_cache(maxsize=16)
+def _durations_of(timeouts: Timeouts) -> Mapping[Timer, float | None]:
+    return MappingProxyType({timer: timeouts.of(timer) for timer in Timer})
+
+
 class Timers:
     """The deadlines that run now; a timer whose duration is ``None`` never runs.
 
@@ -65,7 +73,7 @@ class Timers:
     ----------
     deadlines : dict of Timer to float
         When the timers that run expire.
-    durations : dict of Timer to float or None
+    durations : mapping of Timer to float or None
         How long timers run that are started from now on.
     """
 
@@ -83,7 +91,7 @@ class Timers:
     @timeouts.setter
     def timeouts(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self.durations = {timer: timeouts.of(timer) for timer in Timer}
+        self.durations = _durations_of(timeouts)
 
     def start(self, timer: Timer, now: float) -> None:
         """Start a timer, or start it again if it runs."""

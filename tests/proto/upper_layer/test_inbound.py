@@ -373,7 +373,7 @@ def test_a_fragment_that_lies_whole_in_the_block_is_read_at_once() -> None:
         (3, 2, b"ef", True),
         None,
     ]
-    assert inbound.is_idle
+    assert not inbound.available
 
 
 def test_whole_fragments_in_several_blocks() -> None:
