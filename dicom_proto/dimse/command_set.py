@@ -30,6 +30,7 @@ __all__ = [
     "decode_command_set",
     "encode_command_set",
     "encode_element",
+    "encode_group_length",
     "join_elements",
 ]
 
@@ -124,7 +125,12 @@ def encode_element(element: int, value: bytes) -> bytes:
 def join_elements(elements: list[bytes]) -> bytes:
     """Join encoded elements, which are in increasing order, behind their group length (PS3.7 E.1)."""
     body = b"".join(elements)
-    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
+    return encode_group_length(len(body)) + body
+
+
+def encode_group_length(length: int) -> bytes:
+    """Encode Command Group Length (0000,0000): how many bytes stand behind it."""
+    return _GROUP_LENGTH.pack(0, 0, 4, length)
 
 
 @frozen
