@@ -31,7 +31,7 @@ class Waits:
     def __init__(self) -> None:
         self.running: dict[Invoked, float] = {}
         self.interrupted: dict[Invoked, float] = {}
-        self._lag = 0.0
+        self._lag: float = 0
         self._stopped_at: float | None = None
 
     def _read(self, now: float) -> float:

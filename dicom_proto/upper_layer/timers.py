@@ -5,12 +5,13 @@ Time is a number that the caller passes in, on any clock that does not run backw
 
 from collections.abc import Mapping
 from enum import Enum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
 from attrs.validators import gt, optional
+
+from dicom_proto.upper_layer.remembered import Remembered
 
 __all__ = ["Timeouts", "Timer", "Timers"]
 
@@ -61,9 +62,16 @@ class Timeouts:
         return duration
 
 
-@lru_cache(maxsize=16)
+_DURATIONS: Final[Remembered[tuple[Timeouts, Mapping[Timer, float | None]]]] = Remembered()
+
+
 def _durations_of(timeouts: Timeouts) -> Mapping[Timer, float | None]:
-    return MappingProxyType({timer: timeouts.of(timer) for timer in Timer})
+    """Return the durations by timer; connections that have the same record share them."""
+    known = _DURATIONS.get(id(timeouts))
+    if known is None:
+        known = timeouts, MappingProxyType({timer: timeouts.of(timer) for timer in Timer})
+        _DURATIONS.keep(id(timeouts), known, 1)
+    return known[1]
 
 
 class Timers:
