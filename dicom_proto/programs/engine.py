@@ -264,14 +264,13 @@ class Engine(Tasks):
             if self._is_closed and self._has_concluded and not self._has_told_close:
                 self._has_told_close = True
                 self._start_own(self._life.closed())
-            if connection.can_send:
-                more = connection.data_to_send(max(0, room), now=now)
-                if more:
-                    room -= sum(map(len, more))
-                    buffers += more
-                    if self._witness.wants_sent:
-                        self._witness.sent(more)
-                    continue  # there is room now for what was held back
+            more = connection.data_to_send(max(0, room), now=now)
+            if more:
+                room -= sum(map(len, more))
+                buffers += more
+                if self._witness.wants_sent:
+                    self._witness.sent(more)
+                continue  # there is room now for what was held back
             if not ready and not (self._is_held_up and not self._router.is_full):
                 break
         return self._state(buffers, share)
@@ -279,7 +278,6 @@ class Engine(Tasks):
     def _state(self, buffers: list[Buffer], share: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
-        connection.update_timers(now=self._now)
         deadline = connection.next_deadline()
         if self._closing_at is not None:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
@@ -314,6 +312,8 @@ class Engine(Tasks):
                     task.waits_for = None
                     self._step(task, event, None)
             elif event is None:
+                if connection.has_unread:
+                    share = 0  # it has looked at many that told nothing: others have their turn
                 break
             elif kind is RequestReceived:
                 self._begin(event)  # type: ignore[arg-type]
