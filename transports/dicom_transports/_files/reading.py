@@ -1,6 +1,5 @@
 """DICOM files: read without decoding, written so that they appear whole or not at all, named without trusting peers."""
 
-import fcntl
 import logging
 import mmap
 import os
@@ -23,6 +22,11 @@ from dicom_proto.services.storage.store import StoredObject
 from dicom_transports._files.durability import sync_directories
 from dicom_transports._socket.gather import GatherQueue
 from dicom_transports._socket.mapping import Mapping
+
+try:
+    import fcntl
+except ImportError:  # then nothing is locked, and nothing swept
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["FileObject", "IncomingFile", "as_storable", "read_object", "safe_path", "sweep"]
 
@@ -206,7 +210,7 @@ class IncomingFile:
             self._flush()
 
     def _flush(self) -> None:
-        writer = _Writer(self._file.fileno())
+        writer = _WRITER(self._file.fileno())
         while self._queue.length:
             self._queue.send(writer)
 
@@ -275,28 +279,40 @@ class IncomingFile:
 
 @frozen
 class _Writer:
-    """A file that is written to as a socket is: with lists of buffers."""
+    """A file that is written to as a socket is."""
 
     descriptor: int
 
+    def send(self, data: Buffer) -> int:
+        return os.write(self.descriptor, data)
+
+
+class _Gatherer(_Writer):
+    """The same with lists of buffers, where the system has that."""
+
     def sendmsg(self, buffers: list[Buffer]) -> int:
         return os.writev(self.descriptor, buffers)
+
+
+_WRITER: Final = _Gatherer if hasattr(os, "writev") else _Writer
 
 
 def _open_temporary(directory: Path) -> FileIO:
     """Make a file with a name of its own, locked."""
     while True:
         file = FileIO(f"{directory}/{_TEMPORARY}{token_hex(8)}", "x+")
-        _lock(file, fcntl.LOCK_EX)
+        _lock(file)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # it was swept away before it was locked
 
 
-def _lock(file: IO[bytes] | FileIO, how: int) -> bool:
-    """Lock a file; return whether it is. There are file systems that have no locks: nothing is swept there."""
+def _lock(file: IO[bytes] | FileIO, *, at_once: bool = False) -> bool:
+    """Lock a file; return whether it is. There are file systems, and systems, without locks: nothing is swept there."""
+    if fcntl is None:
+        return False
     try:
-        fcntl.flock(file, how)
+        fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
     except OSError:
         return False
     return True
@@ -351,7 +367,7 @@ def _remove(stale: Path) -> bool:
     """Remove a temporary file if nobody writes it."""
     try:
         with stale.open("rb") as file:
-            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if not _lock(file, at_once=True):
                 return False
             stale.unlink()
     except OSError as error:  # it is somebody else's, or has just been committed
