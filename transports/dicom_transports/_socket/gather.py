@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from dicom_proto.buffers import Buffer
 
@@ -51,11 +52,11 @@ class GatherQueue:
         OSError
             As the socket does, ``BlockingIOError`` among them; nothing has been sent then.
         """
-        gather = getattr(sock, "sendmsg", None)
+        gather: Callable[[list[Buffer]], int] | None = getattr(sock, "sendmsg", None)
         if gather is not None:
             sent = count = gather(list(islice(self._buffers, IOV_MAX)))
         else:
-            sent = count = sock.send(self._first())  # type: ignore[union-attr]  # it has one of the two
+            sent = count = cast(_SendsOne, sock).send(self._first())
         self.length -= sent
         if not self.length:
             self._buffers.clear()
