@@ -136,7 +136,9 @@ def test_a_connection_takes_too_long() -> None:
 
 def test_each_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(LOOPBACK) as (listener,), bind((LOOPBACK, 0)) as deaf:
-        infos = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", local_address(sock)) for sock in (deaf, listener)]
+        infos: list[Any] = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", local_address(sock)) for sock in (deaf, listener)
+        ]
         infos.insert(0, (-1, socket.SOCK_STREAM, 0, "", ("", 0)))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
         with connect_socket(("many.example", 104), None) as client:

@@ -46,7 +46,6 @@ SEND_AHEAD: Final = 1 << 20  # bytes cut into PDUs ahead of what the kernel has 
 _BACKLOG: Final = 1024  # connections that wait to be accepted
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _MAPPED: Final = "::ffff:"
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _ATTEMPTS: Final = 8  # at a port that is free for IPv4 and IPv6, where any will do
 _HIGHEST_PORT: Final = 65535
@@ -296,8 +295,8 @@ def bind_all(address: Address, *, reuse_port: bool = False) -> list[socket.socke
     check_local_address(address)
     host, port = address
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    wanted = dict.fromkeys((family, where) for family, *_, where in found if family in _FAMILIES)
-    places = sorted(wanted, key=lambda place: _FAMILIES.index(place[0]))
+    by_family = sorted(found, key=lambda one: one[0] != socket.AF_INET)
+    places: list[tuple[int, Any]] = list(dict.fromkeys((family, where) for family, *_, where in by_family))
     for attempt in reversed(range(_ATTEMPTS)):
         try:
             return _bind_each(places, reuse_port=reuse_port)
