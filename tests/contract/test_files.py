@@ -19,7 +19,14 @@ from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.services.storage.batch import KEPT
 from dicom_transports._files import reading as _files
 from dicom_transports._files.durability import sync_directories
-from dicom_transports._files.reading import IncomingFile, UnreadableFileError, as_storable, read_object, safe_path
+from dicom_transports._files.reading import (
+    IncomingFile,
+    UnreadableFileError,
+    as_storable,
+    distinct,
+    read_object,
+    safe_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,31 @@ def test_names_of_peers_stay_below_the_directory(name: str, component: str, tmp_
     assert path == tmp_path / component
     assert path.resolve().parent == tmp_path.resolve()
     assert safe_path(tmp_path, "1.2", name) == tmp_path / "1.2" / component
+
+
+def test_uids_that_are_none_stay_apart(tmp_path: Path) -> None:
+    """What differs in what is made harmless is not the same object, and must not replace it."""
+    uids = [
+        "1.2/3",
+        "1.2_3",
+        "1.2:3",
+        "..",
+        ".",
+        "__",
+        "1.2.",
+        "1.2_",
+        "CON",
+        "_CON",
+        "1.2.3",
+        "a.b",
+        "1" * 64,
+        "1" * 65,
+    ]
+    paths = {safe_path(tmp_path, distinct(uid), suffix=".dcm") for uid in uids}
+    assert len(paths) == len(uids)
+    assert {path.parent for path in paths} == {tmp_path}
+    for uid in ("1.2.3", "1.02.3", "1.2.AB"):
+        assert safe_path(tmp_path, distinct(uid)) == tmp_path / uid
 
 
 def test_names_that_are_too_long_stay_apart(tmp_path: Path) -> None:

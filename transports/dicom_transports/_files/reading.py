@@ -24,7 +24,16 @@ from dicom_transports._files.durability import sync_directories
 from dicom_transports._socket.gather import GatherQueue
 from dicom_transports._socket.mapping import Mapping
 
-__all__ = ["FileObject", "IncomingFile", "UnreadableFileError", "as_storable", "read_object", "safe_path", "sweep"]
+__all__ = [
+    "FileObject",
+    "IncomingFile",
+    "UnreadableFileError",
+    "as_storable",
+    "distinct",
+    "read_object",
+    "safe_path",
+    "sweep",
+]
 
 _log = logging.getLogger("dicom_transports")
 Sync: TypeAlias = Callable[[Collection[Path]], None]
@@ -196,10 +205,19 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
     return directory.joinpath(*components)
 
 
+def distinct(uid: str) -> str:
+    """Return a UID so that :func:`safe_path` makes names of it that no other UID has: of one that is none, by a digest."""
+    return uid if _is_plain(uid) or _tame(uid) == uid else _digested(_tame(uid), uid)
+
+
+def _digested(name: str, whole: str) -> str:
+    digest = sha256(whole.encode(errors="replace")).hexdigest()[:15]
+    return f"{name[: _LONGEST_NAME - 16]}-{digest}"
+
+
 def _tame(name: str) -> str:
     if len(name) > _LONGEST_NAME:
-        digest = sha256(name.encode(errors="replace")).hexdigest()[:15]
-        name = f"{name[: _LONGEST_NAME - 16]}-{digest}"
+        name = _digested(name, name)
     tamed = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in name)
     bare = tamed.lstrip(".")
     tamed = "_" * (len(tamed) - len(bare)) + bare
