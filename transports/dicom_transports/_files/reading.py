@@ -206,7 +206,7 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
 
 
 def distinct(uid: str) -> str:
-    """Return a UID so that :func:`safe_path` makes names of it that no other UID has: of one that is none, by a digest."""
+    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of one that is none, by a digest."""
     return uid if _is_plain(uid) or _tame(uid) == uid else _digested(_tame(uid), uid)
 
 
