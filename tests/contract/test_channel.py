@@ -199,6 +199,18 @@ def test_a_file_is_sent_as_it_is(large, side, make_layer, client_tls) -> None:
         assert channel.source_error is None
 
 
+def test_what_is_looked_at_before_it_is_sent(large) -> None:
+    data = as_storable(large).data
+    with connected() as (channel, _):
+        whole = pdus(data)[:20]
+        assert b"".join(channel.secure(whole)) == b"".join(whole)
+        ours: list[Buffer] = [b"bytes"]
+        assert channel.secure(ours) is ours
+        os.truncate(large, 1000)
+        assert channel.secure(pdus(data)[-2:]) == []
+        assert channel.suspicion == "a file has become shorter while it was sent"
+
+
 # A process that touches what a file has lost is killed: so these run in one of their own.
 SHORTENED = """
     import os, socket, ssl, sys

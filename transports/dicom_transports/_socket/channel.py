@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import ssl
-from typing import Final
+from typing import Final, TypeVar
 
 from dicom_proto.buffers import Buffer
 from dicom_transports._socket.gather import GatherQueue
@@ -14,6 +14,7 @@ from dicom_transports._socket.tls_layer import TLSLayer
 
 __all__ = ["Channel", "explain"]
 
+FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_transports")
 _MOST_BLOCKS: Final = 3  # that are received at a time: the sender fills the next while they are looked at
 _TOLD: Final = 2  # bytes that tell what a peer speaks
@@ -112,20 +113,29 @@ class Channel:
         """Queue buffers to be sent; they must not change until they have left."""
         if not self._first and buffers and buffers[0][0] == _ASSOCIATE_RQ:
             self._has_asked = True
+        if self._tls is not None:
+            self._tls.send(self.secure(buffers))
+            return
         sources = note_sent(buffers)
         if any(source.is_cut for source in sources):
             self._lose_source()
-        elif self._tls is None:
+        else:
             self._sources |= sources
             self._queue.extend(buffers)
-        else:
-            try:
-                self._tls.send(copied(buffers, sources) if sources else buffers)
-            except ssl.SSLError:
-                raise
-            except OSError as error:
-                _log.debug("! a file cannot be read: %s", error.strerror)
-                self._lose_source()
+
+    def secure(self, buffers: list[Buffer]) -> list[Buffer]:
+        """Return buffers that may be read before they are put: what is in a file that may shrink is copied.
+
+        Otherwise to read it may kill this process. If the file has become shorter there are none, and a
+        :attr:`source_error`.
+        """
+        sources = note_sent(buffers)
+        try:
+            return copied(buffers, sources) if sources else buffers
+        except OSError as error:
+            _log.debug("! a file cannot be read: %s", error.strerror)
+            self._lose_source()
+            return []
 
     def send(self) -> bool:
         """Send until nothing is left or the kernel takes no more; return whether anything was sent."""
@@ -172,8 +182,11 @@ class Channel:
         """What is probably wrong with a connection that comes to nothing: one side speaks TLS and the other does not.
 
         It is judged by the first bytes that came (a TLS record: RFC 8446 5.1; an A-ASSOCIATE-RQ: PS3.8 9.3.2), or that
-        there were none. It means something as long as no association has been established.
+        there were none. It means something as long as no association has been established. Later, there is what is
+        wrong with a file that was being sent: the :attr:`source_error`.
         """
+        if self.source_error is not None:
+            return self.source_error.strerror
         return self._suspicion_without_tls() if self._tls is None else self._suspicion_with(self._tls)
 
     def _suspicion_without_tls(self) -> str | None:
@@ -219,7 +232,7 @@ class Channel:
         self.has_ended = True
 
 
-def explain(failure: Exception, suspicion: str | None) -> Exception:
+def explain(failure: FailureT, suspicion: str | None) -> FailureT:
     """Add to the text of a failure what its reason may be, if there is a suspicion; return it."""
     if suspicion is not None:
         if isinstance(failure, OSError) and failure.strerror:  # of TLS
