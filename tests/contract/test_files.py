@@ -230,11 +230,15 @@ def fragment(value: bytes) -> bytes:
 CUT_SHORT = "cut short|no complete DICOM file"  # the latter within the head and the first element
 PIXELS = explicit(0x7FE00010, b"OB", UNDEFINED)
 SEQUENCE = explicit(0x00081140, b"SQ", UNDEFINED)
+TRAILING = explicit(0xFFFCFFFC, b"OB", 4, bytes(4))
+ICON = fragment(explicit(0x7FE00010, b"OW", 6, bytes(6)))
 WHOLE = [
     pytest.param(IMPLICIT_VR_LITTLE_ENDIAN, struct.pack("<HHL", 0x7FE0, 0x10, 6) + bytes(6), id="implicit"),
     pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OW", 6, bytes(6)), id="explicit"),
     pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OB", 100_000, bytes(100_000)), id="large"),
     pytest.param(BIG_ENDIAN, struct.pack(">HH2sHL", 0x7FE0, 0x10, b"OW", 0, 6) + bytes(6), id="big endian"),
+    pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OW", 6, bytes(6)) + TRAILING, id="with padding"),
+    pytest.param(EXPLICIT, explicit(0x00880200, b"SQ", len(ICON), ICON) + TEXT, id="icon"),
     pytest.param(EXPLICIT, SEQUENCE + fragment(TEXT) + END, id="sequence"),
     pytest.param(JPEG, TEXT + PIXELS + ITEM + fragment(bytes(100)) + END, id="encapsulated"),
     pytest.param(

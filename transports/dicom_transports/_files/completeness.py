@@ -14,6 +14,9 @@ from dicom_proto.errors import DataSetError, LocalProtocolError
 __all__ = ["is_cut_short"]
 
 _DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"  # Sequence Delimitation Item, which ends encapsulated Pixel Data too
+_PIXEL_DATA: Final = b"\xe0\x7f\x10\0"  # its tag, little endian
+_PADDING: Final = b"\xfc\xff\xfc\xff"  # Data Set Trailing Padding, which may follow
+_HEAD: Final = 1 << 15  # bytes that it stands in, usually
 _PIECE: Final = 1 << 20
 _MOST_INFLATED: Final = 1 << 28  # bytes; what is longer is not looked at to its end
 
@@ -28,6 +31,8 @@ def is_cut_short(data: memoryview, transfer_syntax: str) -> bool:
         return _is_deflated_short(data)
     if syntax.encapsulated and bytes(data[-len(_DELIMITER) :]) == _DELIMITER:  # its fragments need not be walked over
         return False
+    if syntax.little and _ends_with_pixel_data(data, implicit=syntax.implicit):
+        return False
     structure = Structure(data, little=syntax.little)
     try:
         structure.check(implicit=syntax.implicit, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
@@ -36,6 +41,26 @@ def is_cut_short(data: memoryview, transfer_syntax: str) -> bool:
     except DataSetError:
         return False
     return False
+
+
+def _ends_with_pixel_data(data: memoryview, *, implicit: bool) -> bool:
+    """Tell of almost every image that its Pixel Data ends where the data does: a walk takes longer than to read it."""
+    head = bytes(data[:_HEAD])
+    at = head.find(_PIXEL_DATA)
+    while at >= 0:
+        end = _end_of(data, at, implicit=implicit)
+        if bytes(data[end : end + 4]) == _PADDING:
+            end = _end_of(data, end, implicit=implicit)
+        if end == len(data):
+            return True
+        at = head.find(_PIXEL_DATA, at + 1)
+    return False
+
+
+def _end_of(data: memoryview, at: int, *, implicit: bool) -> int:
+    """Return where an element with a length of 32 bits says that it ends."""
+    start = at + (8 if implicit else 12)
+    return start + int.from_bytes(data[start - 4 : start], "little")
 
 
 def _ends_within(structure: Structure, end: int, syntax: Syntax) -> bool:
