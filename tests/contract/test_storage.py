@@ -4,73 +4,34 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
-from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports._files import reading as _files
 from dicom_transports._files.reading import read_object
-from dicom_transports.blocking import AE, Association, evt
+from dicom_transports.blocking import evt
 from dicom_transports.storage import GroupCommit, store_in_file, store_to, sweep
-from tests.contract.adapters import WAIT, Peer, make_ae
+from tests.contract.adapters import WAIT, Peer
 from tests.contract.entities import CT_ROLES, GET, MOVE, dataset, dial, entity, serving
+from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
 from tests.proto.dimse.pairs import fragments, p_data, raw
 from tests.proto.wire import offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 
-IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 BY_STUDY = "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm"
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
-
-
-def ct(number: int = 1, size: int = 0, **elements: Any) -> Dataset:
-    more = {"PatientID": "P1", "StudyInstanceUID": "1.9", "SeriesInstanceUID": "1.9.1"} | elements
-    image = dataset(SOPClassUID=CTImageStorage, SOPInstanceUID=f"1.2.3.{number}", **more)
-    if size:
-        image.add_new("PixelData", "OW", bytes(size))
-    return image
-
-
-def stored(data: bytes | memoryview, transfer_syntax: str = IMPLICIT, uid: str = "1.2.3.1") -> StoredObject:
-    return StoredObject(sop_class_uid=CTImageStorage, sop_instance_uid=uid, transfer_syntax=transfer_syntax, data=data)
-
-
-def scu(*transfer_syntaxes: str) -> AE:
-    ae = make_ae("SENDER")
-    ae.add_requested_context(CTImageStorage, list(transfer_syntaxes) or [IMPLICIT, EXPLICIT])
-    return ae
-
-
-def scp() -> AE:
-    ae = make_ae("STORE")
-    ae.add_supported_context(CTImageStorage, [IMPLICIT, EXPLICIT, DEFLATED])
-    return ae
-
-
-@contextmanager
-def sending(sink: Any, *transfer_syntaxes: str) -> Iterator[Association]:
-    """An association with somebody who stores into a sink; it is alive at the end."""
-    with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, dial(server, ae=scu(*transfer_syntaxes)) as association:
-        yield association
-        assert association.is_established
-
-
-def files(directory: Path) -> list[str]:
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir())
 
 
 class Moment:
@@ -252,76 +213,6 @@ def test_a_sop_instance_uid_that_is_none_is_refused(tmp_path: Path, uid: str) ->
         ((_, _, command),) = peer.get_data()
     assert b"\0\0\0\x09\2\0\0\0\x17\1" in command
     assert files(tmp_path) == []
-
-
-# --- what contradicts itself ------------------------------------------------------------------------------------------
-
-MR = "1.2.840.10008.5.1.4.1.1.4"
-MISMATCH = 0xA900
-OTHERS = {
-    "instance": {"SOPInstanceUID": "1.2.3.9"},
-    "class": {"SOPClassUID": MR},
-    "both": {"SOPClassUID": MR, "SOPInstanceUID": "1.2.3.9"},
-}
-
-
-@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, DEFLATED])
-@pytest.mark.parametrize("pdu", [128, 16382])
-@pytest.mark.parametrize("kind", OTHERS)
-def test_an_object_that_is_another_one_than_its_request_says(
-    tmp_path: Path, kind: str, pdu: int, transfer_syntax: str
-) -> None:
-    """PS3.4 Table B.2-1: the data set does not match. So answer DCMTK and Orthanc; no file may say two things."""
-    image = ct(size=100_000)
-    image.update(dataset(**OTHERS[kind]))
-    image.add_new(0x00080005, "CS", "ISO_IR 100")
-    image.add_new(0x00080008, "CS", ["DERIVED"] * 20)  # beyond the first piece, if that is small
-    acceptor = scp()
-    acceptor.maximum_pdu_size = pdu
-    whole = stored(encode(image, transfer_syntax), transfer_syntax)
-    right = stored(encode(ct(size=100), transfer_syntax), transfer_syntax)
-    with (
-        serving((evt.EVT_C_STORE, store_to(tmp_path / "refused")), ae=acceptor) as server,
-        dial(server, ae=scu(transfer_syntax)) as association,
-    ):
-        assert association.send_c_store(whole).Status == MISMATCH
-        assert association.send_c_store(right).Status == SUCCESS
-    assert files(tmp_path) == ["refused/1.2.3.1.dcm"]
-    with (
-        serving((evt.EVT_C_STORE, store_to(tmp_path / "kept", mismatches="keep")), ae=acceptor) as server,
-        dial(server, ae=scu(transfer_syntax)) as association,
-    ):
-        assert association.send_c_store(whole).Status == SUCCESS
-    assert files(tmp_path / "kept") == ["1.2.3.1.dcm"]
-
-
-@pytest.mark.parametrize(("mismatches", "status"), [("refuse", MISMATCH), ("keep", SUCCESS)])
-def test_a_request_of_another_class_than_its_context(tmp_path: Path, mismatches: Any, status: int) -> None:
-    sink = store_to(tmp_path, mismatches=mismatches)
-    with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, Peer.dial(server.address) as peer:
-        peer.send(offer(CTImageStorage))
-        peer.get()
-        request = CStoreRQ(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2.3.1")
-        peer.send(raw(request, encode(dataset(SOPClassUID=MR, SOPInstanceUID="1.2.3.1"), IMPLICIT)))
-        ((_, _, command),) = peer.get_data()
-    assert b"\0\0\0\x09\2\0\0\0" + status.to_bytes(2, "little") in command
-    assert len(files(tmp_path)) == (status == SUCCESS)
-
-
-@pytest.mark.parametrize("data", [b"", dataset(PatientID="P1"), dataset(SOPClassUID=CTImageStorage), "no data set"])
-def test_what_a_data_set_does_not_state_is_no_contradiction(tmp_path: Path, data: Any) -> None:
-    encoded = b"no data set." if isinstance(data, str) else encode(data, IMPLICIT) if data else b"ab"
-    with sending(store_to(tmp_path), IMPLICIT) as association:
-        assert association.send_c_store(stored(encoded)).Status == SUCCESS
-    assert files(tmp_path) == ["1.2.3.1.dcm"]
-
-
-def test_a_mismatch_is_logged_without_values(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"), sending(store_to(tmp_path), IMPLICIT) as association:
-        assert association.send_c_store(stored(encode(ct(7), IMPLICIT))).Status == MISMATCH
-    assert "! an object is refused: its request and its data set name different SOP classes" in caplog.text
-    assert "1.2.3.7" not in caplog.text
-    assert str(tmp_path) not in caplog.text
 
 
 # --- duplicates -------------------------------------------------------------------------------------------------------

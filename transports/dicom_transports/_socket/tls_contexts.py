@@ -60,8 +60,9 @@ class TLSContexts:
             self._context = self._another()
             self._has_warned = False
         except Exception as error:  # noqa: BLE001 - a function may be the user's, and who wants to be served is there
-            if not self._has_warned:
-                _log.warning("! TLS: no context can be made, the one before is used on: %s", error)
+            if not self._has_warned:  # without the text of others, which may name a file
+                reason = str(error) if isinstance(error, InvalidSettingError) else type(error).__name__
+                _log.warning("! TLS: no context can be made, the one before is used on: %s", reason)
             self._has_warned = True
 
     def _another(self) -> ssl.SSLContext:
