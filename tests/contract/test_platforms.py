@@ -95,6 +95,28 @@ def test_a_channel_carries_data() -> None:
     """)
 
 
+@pytest.mark.parametrize("with_window", [False, True])
+def test_an_association_over_blocking_sockets(with_window: bool) -> None:
+    run(f"""
+        from pydicom import Dataset
+        from dicom_transports.blocking import AE, evt
+        CT = "1.2.840.10008.5.1.4.1.1.2"
+        image = Dataset()
+        image.SOPClassUID, image.SOPInstanceUID = CT, "1.2.3"
+        image.add_new("PixelData", "OW", bytes(3_000_000))
+        ae, lengths = AE(), []
+        ae.add_requested_context(CT)
+        ae.add_supported_context(CT)
+        ae.maximum_operations_performed = 4
+        handlers = [(evt.EVT_C_STORE, lambda event: lengths.append(len(event.dataset.PixelData)) or 0)]
+        with ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers) as server:
+            host, port = server.address
+            for _, status in ae.send_c_stores(host, port, [image] * 4, window={4 if with_window else 1}):
+                assert status.Status == 0
+        assert lengths == [3_000_000] * 4
+    """)
+
+
 def test_files_are_written_and_read() -> None:
     run("""
         from io import BytesIO

@@ -27,7 +27,6 @@ __all__ = [
     "client_tls",
     "close_listener",
     "connect_socket",
-    "listen",
     "listen_all",
     "local_address",
     "no_connection",
@@ -327,13 +326,6 @@ def _bind_each(places: list[tuple[int, Any]], *, reuse_port: bool) -> list[socke
             sock.close()
         raise
     return bound
-
-
-def listen(address: Address, *, reuse_port: bool = False) -> socket.socket:
-    """Listen on an address; arguments and errors as for :func:`bind`."""
-    sock = bind(address, reuse_port=reuse_port)
-    sock.listen(_BACKLOG)
-    return sock
 
 
 def listen_all(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
