@@ -27,7 +27,7 @@ had not begun are not begun, and the peer has a second to read what was said las
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
@@ -44,6 +44,7 @@ from dicom_proto.upper_layer.failures import AssociationFailure, Ending
 
 __all__ = ["FAREWELL", "Engine", "Life", "Turn", "Witness"]
 
+T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.programs")
 
 FAREWELL: Final = 1.0
@@ -205,6 +206,7 @@ class Engine(Tasks):
         self._is_closed = False
         self._has_concluded = False
         self._has_told_close = False
+        self._is_retired = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -245,8 +247,26 @@ class Engine(Tasks):
 
         Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
         """
-        self.wake = _nothing
         self._life = cast(Any, _Gone(end))
+        self._is_retired = True
+        self.wake = _nothing
+        self._run_out()
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Start a program from anywhere, and see to it that there is a turn."""
+        task = super().submit(program, on_end)
+        if self._is_retired:  # looked at behind what was queued: whoever retires it looks in the other order
+            self._run_out()
+        return task
+
+    def _run_out(self) -> None:
+        """Let programs end that have been started when no driver was there any more; in several threads at once."""
+        while True:
+            try:
+                task, value, error = self._ready.popleft()
+            except IndexError:
+                return
+            self._step(task, value, error)
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -421,6 +441,8 @@ class Engine(Tasks):
                 self._watch(task, effect)
                 return None
             case _:
+                if self._is_retired:
+                    raise self._life.end()
                 return super()._perform(task, effect)
 
     def _check_alive(self) -> None:

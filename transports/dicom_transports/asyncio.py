@@ -278,10 +278,11 @@ class Association(AsyncAssociation):
     async def _carry(self) -> None:
         async with self._tasks:
             try:
-                self._is_carried = True
+                self._is_carried = self._can_spawn = True
                 self._turn()
                 await self._done.wait()
             finally:
+                self._can_spawn = False
                 self._stop_watching()
 
     def _stop_watching(self) -> None:

@@ -212,12 +212,12 @@ class Association(AsyncAssociation):
             self._tasks = tasks
             tasks.start_soon(self._write)
             try:
-                self._is_carried = True
+                self._is_carried = self._can_spawn = True
                 self._turn()
                 await self._read()
                 await self._done.wait()
             finally:  # a nursery takes no more tasks when those that it has have ended
-                self._tasks = None
+                self._can_spawn = False
                 self._writing.cancel()
 
     async def _read(self) -> None:
