@@ -80,8 +80,8 @@ class Life(Protocol):
 
     is_over: bool
 
-    def attend(self, indication: Indication) -> Program[None]:
-        """Do what the peer asks for."""
+    def attend(self, indication: Indication) -> Program[None] | None:
+        """Do what the peer asks for; return the program for what takes its time, if there is some."""
 
     def take_over(self, ending: Ending) -> None:
         """Remember how the association ended."""
@@ -99,11 +99,11 @@ class Life(Protocol):
     def has_news(self) -> bool:
         """Whether there is something to tell, and nobody is telling already."""
 
-    def ended(self) -> Program[None]:
-        """Tell how it ended."""
+    def ended(self) -> Program[None] | None:
+        """Tell how it ended; return the program that calls handlers, if there are some."""
 
-    def closed(self) -> Program[None]:
-        """Tell that the connection has been closed."""
+    def closed(self) -> Program[None] | None:
+        """Tell that the connection has been closed, likewise."""
 
 
 class Turn:
@@ -375,9 +375,13 @@ class Engine(Tasks):
             _log.debug("! a %s came too late to be answered", request.request.name)
             return
         self._router.open((request.message_id, False))
-        self._start_own(self._life.attend(request)).is_operation = True
+        task = self._start_own(self._life.attend(request))
+        if task is not None:
+            task.is_operation = True
 
-    def _start_own(self, program: Program[None]) -> Task[None]:
+    def _start_own(self, program: Program[None] | None) -> Task[None] | None:
+        if program is None:
+            return None
         task = Task(program, self._note_end, invokes=False)
         self._tasks.add(task)
         self._ready.append((task, None, None))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import (
@@ -90,7 +90,8 @@ class Task(Generic[T]):
         """Return what the program has returned, or raise what it has raised; to be asked once."""
         error, self._error = self._error, None
         if error is None:
-            return cast(T, self._value)
+            value: T = self._value
+            return value
         try:
             raise error
         finally:

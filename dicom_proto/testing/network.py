@@ -81,7 +81,7 @@ class MemoryAssociation(EntityAssociation):
         """Begin with an open connection."""
         self.other = other
         self.engine.connection_made(now=self.network.now)
-        self.engine.start(self.opened())
+        self.opened()
 
     def cut(self) -> None:
         """Lose the connection, at this end; the other end does not notice."""
