@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.buffers import Buffer, Pieces
-from dicom_proto.dimse.command_set import UI
+from dicom_proto.dimse.command_set import INSTANCE_UI, UI
 from dicom_proto.dimse.declaration import Element
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, Request, Response
@@ -19,7 +19,7 @@ from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.names import is_valid_uid
+from dicom_proto.names import is_instance_uid, is_valid_uid
 from dicom_proto.programs.effects import Call, Program, Pull, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.sop_class import service_class_of
@@ -305,7 +305,7 @@ class Performing:
         repeated = {}
         for element, name in _REPEATED[type(self.request)]:
             value = getattr(self.request, name)
-            if value is not None and _allows(element, status) and (element.vr is not UI or is_valid_uid(value)):
+            if value is not None and _allows(element, status) and _may_be_repeated(element, value):
                 repeated[element.attribute] = value
         return repeated
 
@@ -352,6 +352,12 @@ def _known_answer(status: int, abstract_syntax: str, request: str) -> Answer | N
 
 def _allows(element: Element, status: int, *, has_data: bool = False) -> bool:
     return element.condition is None or element.condition.allows(True, status=status, has_data_set=has_data)
+
+
+def _may_be_repeated(element: Element, value: Any) -> bool:
+    if element.vr is INSTANCE_UI:
+        return is_instance_uid(value)
+    return element.vr is not UI or is_valid_uid(value)
 
 
 def _may_have_data(kind: type[Response], status: int) -> bool:
