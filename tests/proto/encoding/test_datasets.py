@@ -18,7 +18,6 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from dicom_proto.encoding.datasets import (
-    MAX_DEPTH,
     FileMeta,
     NeedBytes,
     decode,
@@ -28,6 +27,7 @@ from dicom_proto.encoding.datasets import (
     read_text,
 )
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
+from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.proto.rows import for_each
 
@@ -38,6 +38,7 @@ RLE = "1.2.840.10008.1.2.5"
 CT, UID_1 = "1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"
 
 UNDEFINED = 0xFFFFFFFF
+MAX_DEPTH = DEFAULT_LIMITS.data_set_depth
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 CONTENT_SEQUENCE, PIXEL_DATA = 0x0040A730, 0x7FE00010
 
@@ -253,17 +254,6 @@ def test_what_is_unknown_and_of_undefined_length_is_a_sequence_or_not_encoded() 
         encode(dataset, RLE)
 
 
-@for_each(("vr", "value"), [(b"OW", b"\1\2"), (b"UN", b"\1\2\3\4")])
-def test_words_do_not_change_their_byte_order(vr: bytes, value: bytes) -> None:
-    big = decode(explicit(0x00091001, vr, value, order=">"), BIG)
-    assert encode(big, BIG) == explicit(0x00091001, vr, value, order=">")
-    with pytest.raises(LocalProtocolError, match=r"\(0009,1001\) was read in the other byte order"):
-        encode(big, EXPLICIT)
-    ambiguous = decode(implicit(0x00143050, b"\1\0"), IMPLICIT)
-    with pytest.raises(LocalProtocolError, match=r"\(0014,3050\) DarkCurrentCounts was read in the other byte order"):
-        encode(ambiguous, BIG)
-
-
 # -- data sets that cannot be encoded ----------------------------------------------------------------------------------
 
 
@@ -304,13 +294,6 @@ def test_a_data_set_without_end_cannot_be_encoded() -> None:
         encode(dataset, IMPLICIT)
 
 
-def test_a_vr_that_nobody_knows_cannot_be_encoded() -> None:
-    dataset = Dataset()
-    dataset.add_new(0x00283006, "US or OW", b"\1\0")
-    with pytest.raises(LocalProtocolError, match=r"the data set cannot be encoded as Explicit VR .* \(0028,3006\)"):
-        encode(dataset, EXPLICIT)
-
-
 # -- what a peer can send ----------------------------------------------------------------------------------------------
 
 
@@ -335,30 +318,32 @@ def test_sequences_are_nested_so_deep_and_no_deeper(*, defined: bool) -> None:
         depth += 1
     assert depth == MAX_DEPTH
     for deeper in (MAX_DEPTH + 1, 1_060):
-        with pytest.raises(DataSetError, match=f"sequences are nested deeper than {MAX_DEPTH}"):
-            decode(nested(deeper, defined=defined), IMPLICIT)
-    assert decode(nested(3, defined=defined), IMPLICIT, max_depth=3)
-    with pytest.raises(DataSetError, match="deeper than 2"):
-        decode(nested(3, defined=defined), IMPLICIT, max_depth=2)
+        with pytest.raises(DataSetError, match="sequences are nested deeper than is allowed"):
+            walk(decode(nested(deeper, defined=defined), IMPLICIT))
+    assert walk(decode(nested(3, defined=defined), IMPLICIT, limits=Limits(data_set_depth=3))) == 3
+    with pytest.raises(DataSetError, match="deeper than is allowed"):
+        walk(decode(nested(3, defined=defined), IMPLICIT, limits=Limits(data_set_depth=2)))
 
 
-def test_elements_items_and_fragments_are_counted() -> None:
+def test_what_is_made_of_a_data_set_is_counted() -> None:
     items = implicit(CONTENT_SEQUENCE, implicit(ITEM) * 9)
-    fragments = explicit(PIXEL_DATA, b"OB", implicit(ITEM) * 9 + implicit(SEQUENCE_END), UNDEFINED)
     elements = b"".join(implicit(0x00100000 + n) for n in range(10))
-    for data, transfer_syntax in ((items, IMPLICIT), (fragments, JPEG), (elements, IMPLICIT)):
-        assert decode(data, transfer_syntax, max_elements=10)
-        with pytest.raises(DataSetError, match="more than 9 elements, items and fragments"):
-            decode(data, transfer_syntax, max_elements=9)
+    for data in (items, elements):
+        assert walk(decode(data, IMPLICIT, limits=Limits(data_set_elements=10))) < 2
+        with pytest.raises(DataSetError, match="more than 9 elements and items"):
+            walk(decode(data, IMPLICIT, limits=Limits(data_set_elements=9)))
+    assert decode(items, IMPLICIT, limits=Limits(data_set_elements=1))  # nobody asks for the items
+    fragments = explicit(PIXEL_DATA, b"OB", implicit(ITEM) * 9 + implicit(SEQUENCE_END), UNDEFINED)
+    assert len(decode(fragments, JPEG, limits=Limits(data_set_elements=1)).PixelData) == 72
 
 
 def test_deflated_data_grows_so_long_and_no_longer() -> None:
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     bomb = deflater.compress(explicit(PIXEL_DATA, b"OB", bytes(1 << 20))) + deflater.flush()
     assert len(bomb) < 2_000
-    assert len(decode(bomb, DEFLATED, max_length=(1 << 20) + 12).PixelData) == 1 << 20
+    assert len(decode(bomb, DEFLATED, limits=Limits(inflated_data_set=(1 << 20) + 12)).PixelData) == 1 << 20
     with pytest.raises(DataSetError, match="becomes longer than 1048587 bytes"):
-        decode(bomb, DEFLATED, max_length=(1 << 20) + 11)
+        decode(bomb, DEFLATED, limits=Limits(inflated_data_set=(1 << 20) + 11))
     with pytest.raises(DataSetError, match="not complete"):
         decode(bomb[:-5], DEFLATED)
     with pytest.raises(DataSetError, match="not complete"):
@@ -457,7 +442,6 @@ BAD = {
     ),
     "fragment cut off": (JPEG, explicit(PIXEL_DATA, b"OB", implicit(ITEM, b"abcd", 6), UNDEFINED)),
     "text of undefined length": (EXPLICIT, explicit(0x00091001, b"UT", b"abcdefgh", UNDEFINED)),
-    "character set of the wrong VR": (EXPLICIT, explicit(0x00080005, b"US", b"\1\0")),
 }
 
 
@@ -471,7 +455,7 @@ def test_data_that_is_sound(transfer_syntax: str, data: bytes) -> None:
 @for_each(("transfer_syntax", "data"), BAD.values(), ids=BAD)
 def test_data_that_is_not_sound(transfer_syntax: str, data: bytes) -> None:
     with pytest.raises(DataSetError):
-        decode(data, transfer_syntax)
+        walk(decode(data, transfer_syntax))
 
 
 def test_implicit_items_in_an_explicit_data_set() -> None:
@@ -487,25 +471,21 @@ def test_a_long_implicit_element_is_not_taken_for_an_explicit_one() -> None:
 
 
 def walk(dataset: Dataset, depth: int = 0) -> int:
-    """Visit all sequences, whose structure is what decoding vouches for; values are pydicom's affair."""
+    """Read all values and visit all sequences; return how deep that goes."""
     deepest = depth
-    for tag in list(dataset.keys()):
-        element = dataset.get_item(tag, keep_deferred=True)
-        if element.VR == "SQ" or (not element.VR and tag == CONTENT_SEQUENCE):
-            with suppress(AttributeError, NotImplementedError, TypeError, ValueError):
-                for item in dataset[tag].value:
-                    deepest = max(deepest, walk(item, depth + 1))
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                deepest = max(deepest, walk(item, depth + 1))
     return deepest
 
 
 def decode_anything(data: bytes, transfer_syntax: str) -> None:
-    try:
-        dataset = decode(data, transfer_syntax, max_length=1 << 16, max_elements=1_000)
-    except DataSetError:
-        return
-    assert walk(dataset) <= MAX_DEPTH
-    with suppress(LocalProtocolError):
-        encode(dataset, transfer_syntax)
+    limits = Limits(inflated_data_set=1 << 16, data_set_elements=1_000)
+    with suppress(DataSetError):
+        assert walk(decode(data, transfer_syntax, limits=limits)) <= MAX_DEPTH
+    with suppress(DataSetError, LocalProtocolError):
+        encode(decode(data, transfer_syntax, limits=limits), transfer_syntax)
 
 
 SYNTAXES = st.sampled_from([IMPLICIT, EXPLICIT, BIG, DEFLATED, JPEG])
@@ -527,13 +507,11 @@ def pieces(draw: st.DrawFn) -> bytes:
     return data
 
 
-@pytest.mark.filterwarnings("ignore")  # pydicom warns about values
 @given(data=pieces(), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_pieces(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)
 
 
-@pytest.mark.filterwarnings("ignore")  # pydicom warns about values
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], transfer_syntax: str) -> None:
     data = bytearray(encode(sample(), transfer_syntax))
@@ -542,7 +520,6 @@ def test_only_data_set_errors_for_damaged_data(changes: list[tuple[int, int]], t
     decode_anything(bytes(data), transfer_syntax)
 
 
-@pytest.mark.filterwarnings("ignore")  # pydicom warns about values
 @given(data=st.binary(max_size=64), transfer_syntax=SYNTAXES)
 def test_only_data_set_errors_for_noise(data: bytes, transfer_syntax: str) -> None:
     decode_anything(data, transfer_syntax)
@@ -650,8 +627,8 @@ def test_file_meta_with_what_peers_call_themselves() -> None:
     assert "SourceApplicationEntityTitle" not in meta
     assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("GER?T 1", "LONGER THAN ALLO")
     assert (meta.ImplementationClassUID, meta.ImplementationVersionName) == ("1.2.3", "MINE")
-    for uid in ("", "../1", "1.2.3\0", "1.2.a", "1" * 2_000):
-        with pytest.raises(InvalidNameError, match="may only have digits and dots"):
+    for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 2_000):
+        with pytest.raises(InvalidNameError, match="cannot be the UID of an object"):
             file_preamble_and_meta(CT, uid, IMPLICIT)
     with pytest.raises(InvalidNameError):
         file_preamble_and_meta(CT, UID_1, "nonsense")
