@@ -102,6 +102,7 @@ class AssociationLife:
     ) -> None:
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
+        self.peer.limits, self.peer.rules = entity.limits, entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
         self.is_acceptor = policy is not None

@@ -39,6 +39,7 @@ from dicom_proto.errors import (
     NoContextError,
     NotEstablishedError,
 )
+from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
@@ -192,10 +193,11 @@ def _status(peer: Peer, program: Program[Reply]) -> Program[Dataset]:
 def _result(peer: Peer, program: Program[Reply]) -> Program[Result]:
     """Run a program that invokes an operation, and return the status and the data set of its response."""
     _check_established(peer)
-    return _read((yield from forgiving(peer, program, lambda: None)), if_damaged=PROCESSING_FAILURE)
+    reply = yield from forgiving(peer, program, lambda: None)
+    return _read(reply, if_damaged=PROCESSING_FAILURE, limits=peer.limits)
 
 
-def _read(reply: Reply | None, *, if_damaged: int | None) -> Result:
+def _read(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -> Result:
     """Return status and data set of a reply.
 
     A data set that cannot be decoded is ``None``; that is logged, and ``if_damaged`` becomes the status.
@@ -206,7 +208,7 @@ def _read(reply: Reply | None, *, if_damaged: int | None) -> Result:
     if reply.data is None:
         return status, None
     try:
-        return status, decode(reply.data, reply.context.transfer_syntax)
+        return status, decode(reply.data, reply.context.transfer_syntax, limits=limits)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
         _log.error("the data set of a %s cannot be decoded: %s", reply.response.name, error)
         if if_damaged is not None:
@@ -298,7 +300,8 @@ def next_result(invoking: Invoking) -> Program[Result | None]:
     """
     if invoking.is_over:
         return None
-    return _read((yield from forgiving(invoking.peer, invoking.reply(), invoking.close)), if_damaged=None)
+    reply = yield from forgiving(invoking.peer, invoking.reply(), invoking.close)
+    return _read(reply, if_damaged=None, limits=invoking.peer.limits)
 
 
 class Results(Stream[Result]):

@@ -157,6 +157,7 @@ class Performing:
             context=self.context,
             is_cancelled=self._get_cancelled,
             get_source=self._get_source,
+            limits=self.peer.limits,
         )
 
     def _get_cancelled(self) -> bool:
@@ -230,8 +231,15 @@ class Performing:
             _log.warning("status %04XH is none that the standard has for %s", status, self.request.name)
         return Answer(int(status), fields)
 
-    def encode(self, value: object) -> bytes | None:
+    def encode(self, value: object, wanted: tuple[str, ...] = ()) -> bytes | None:
         """Encode a data set that a handler gave, a Dataset or bytes that are encoded already.
+
+        Parameters
+        ----------
+        value : Dataset or buffer
+            The data set.
+        wanted : tuple of str
+            The Specific Character Set that the peer would like its text to be in.
 
         Returns
         -------
@@ -240,7 +248,7 @@ class Performing:
         """
         try:
             if isinstance(value, Dataset):
-                encoded = encode(value, self.context.transfer_syntax)
+                encoded = encode(value, self.context.transfer_syntax, rules=self.peer.rules, wanted=wanted)
             elif isinstance(value, bytes | bytearray | memoryview):
                 encoded = bytes(value)
             else:
