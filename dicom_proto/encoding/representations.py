@@ -85,7 +85,7 @@ def small_number(dataset: Dataset, tag: int) -> int | None:
     """Return the first value of an element of VR US, without converting that; ``None`` if there is none."""
     if tag not in dataset:
         return None
-    element: Any = dataset.get_item(tag)
+    element: Any = dataset.get_item(tag, keep_deferred=True)
     value = element.value
     if element.is_raw:
         width = bytes(value or b"")[:2]

@@ -176,21 +176,17 @@ class Structure:
         if not stated:
             return len(vr) == 2 and not all(0x41 <= letter <= 0x5A for letter in vr)
         end = len(self._data)
-        if vr not in _VRS or at + 8 > end:
+        if vr not in _VRS:
             return True
         try:
             tag, _, start, length = self.element(at, end, implicit=False)
-            following = end if length == UNDEFINED else start + length
-            if following >= end:
-                return following > end
-            if following + 8 > end:
-                return True
-            return (
-                self.element(following, end, implicit=False)[0] <= tag
-                or bytes(self._data[following + 4 : following + 6]) not in _VRS
-            )
+            following = end if length == UNDEFINED else value_end(at, start, length, end)
+            if following == end:
+                return False
+            other, name, _, _ = self.element(following, end, implicit=False)
         except TruncatedError:
             return True
+        return other <= tag or not (name.encode("latin-1") in _VRS or other >> 16 == 0xFFFE)
 
     def elements(self, at: int, end: int, *, implicit: bool, max_depth: int) -> Iterator[Element]:
         """Yield the elements of a data set or of an item, whose end is known.

@@ -164,10 +164,10 @@ class _Writer:
             little if read_little is None else read_little,
             as_read=dataset.original_encoding == (syntax.implicit, syntax.little) and source.means_the_same(target),
         )
-        parts = []
+        parts: list[bytes] = []
         for tag in self._tags(dataset, is_item=bool(around)):
             if tag == _CHARACTER_SET and self._only is not None:
-                parts.append(self._join(tag, place, _Value("CS", "\\".join(target.terms).encode("ascii"))))
+                parts += self._join(tag, place, _Value("CS", "\\".join(target.terms).encode("ascii")))
                 continue
             element = _element(dataset, tag)
             if isinstance(element, RawDataElement) and place.as_read and self._is_ready(element):
@@ -175,7 +175,7 @@ class _Writer:
                 if element.length == UNDEFINED:
                     parts.append(self._delimiter(0xE0DD))
             else:
-                parts.append(self._join(tag, place, self._evaluate(element, place)))
+                parts += self._join(tag, place, self._evaluate(element, place))
         return b"".join(parts)
 
     def _tags(self, dataset: Dataset, *, is_item: bool) -> list[BaseTag]:
@@ -193,9 +193,9 @@ class _Writer:
         vr, length = raw.VR, raw.length
         if length == UNDEFINED:
             return vr == "SQ"
-        if vr:
-            return length % 2 == 0 and raw.tag != _PIXEL_DATA and _VR.fullmatch(vr) is not None
-        return self._syntax.implicit and length % 2 == 0 and raw.tag != _PIXEL_DATA
+        if length % 2 or raw.tag in {_PIXEL_DATA, _OFFSETS}:
+            return False
+        return _VR.fullmatch(vr) is not None if vr else self._syntax.implicit
 
     def _evaluate(self, element: DataElement | RawDataElement, place: _Place) -> _Value:
         tag = element.tag
@@ -318,11 +318,11 @@ class _Writer:
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
-    def _join(self, tag: BaseTag, place: _Place, value: _Value) -> bytes:
-        """Return an element of even length (PS3.5 7.1.1), as UN if it is too long for its VR (PS3.5 6.2.2)."""
+    def _join(self, tag: BaseTag, place: _Place, value: _Value) -> tuple[bytes, ...]:
+        """Return the parts of an element, of even length (PS3.5 7.1.1); it is UN if it is too long (PS3.5 6.2.2)."""
         vr, data, undefined = value
         if undefined:
-            return b"".join((self._header(tag, vr, UNDEFINED), data, self._delimiter(0xE0DD)))
+            return self._header(tag, vr, UNDEFINED), data, self._delimiter(0xE0DD)
         if tag == _OFFSETS and len(place.around) == 1:
             data = _moved(data, place.dataset)
         if len(data) % 2:
@@ -339,7 +339,7 @@ class _Writer:
             if not self._syntax.little:
                 data = swap(data, width_of(vr, tag, place.dataset))
             vr = "UN"
-        return self._header(tag, vr, len(data)) + data
+        return self._header(tag, vr, len(data)), data
 
     def _header(self, tag: int, vr: str, length: int) -> bytes:
         group, number, little = tag >> 16, tag & 0xFFFF, self._syntax.little
