@@ -22,7 +22,7 @@ from dicom_proto.encoding.representations import named
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED, UNDEFINED, Structure, Syntax, TruncatedError, value_end
 from dicom_proto.encoding.writing import CharacterSetError, LongValueError, stated_sets, write
-from dicom_proto.errors import DataSetError, LocalProtocolError
+from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.names import (
     IMPLEMENTATION_CLASS_UID,
@@ -267,7 +267,7 @@ def file_preamble_and_meta(
     Parameters
     ----------
     sop_class_uid, sop_instance_uid : str
-        UIDs of what is stored, as irregular as :func:`~dicom_proto.names.is_instance_uid` allows.
+        UIDs of what is stored, as irregular as :func:`~dicom_proto.names.is_instance_uid` allows, without a slash.
     transfer_syntax : str
         The UID of the transfer syntax in which the data set follows.
     source_ae_title, sending_ae_title, receiving_ae_title : str
@@ -285,8 +285,8 @@ def file_preamble_and_meta(
     elements = b"".join(
         (
             struct.pack("<HH2s2xL", 0x0002, 0x0001, b"OB", 2) + b"\0\1",
-            _meta_element(0x0002, b"UI", check_instance_uid(sop_class_uid)),
-            _meta_element(0x0003, b"UI", check_instance_uid(sop_instance_uid)),
+            _meta_element(0x0002, b"UI", _name_in_file(sop_class_uid)),
+            _meta_element(0x0003, b"UI", _name_in_file(sop_instance_uid)),
             _meta_element(0x0010, b"UI", check_uid(transfer_syntax)),
             _meta_element(0x0012, b"UI", check_uid(implementation_class_uid)),
             _meta_element(0x0013, b"SH", check_version_name(implementation_version_name)),
@@ -295,6 +295,12 @@ def file_preamble_and_meta(
     )
     group_length = struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements))
     return bytes(128) + b"DICM" + group_length + elements
+
+
+def _name_in_file(uid: str) -> str:
+    if "/" in uid:  # nobody shall ever make a path of it
+        raise InvalidNameError("a UID with a slash does not get into a file")
+    return check_instance_uid(uid)
 
 
 @lru_cache(maxsize=256)  # all but one of a file are those of many others

@@ -86,6 +86,13 @@ class Received(Dataset):
                 self._make(found)
         return super().__getitem__(key)
 
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        return self.keys() == other.keys() and all(self[tag] == other[tag] for tag in tuple(self.keys()))
+
+    __hash__ = None  # type: ignore[assignment]
+
     def _make(self, raw: RawDataElement) -> None:
         """Make an element of what was received."""
         origin: Origin = self.__dict__["_origin"]

@@ -313,7 +313,7 @@ class RequestEvent(Event):
         Raises
         ------
         InvalidNameError
-            If a UID of the request cannot be the name of an object: it is empty, or not printable.
+            If a UID of the request cannot name an object in a file: it is empty, not printable, or has a slash.
         """
         request = self._message("file_meta", CStoreRQ)
         return file_preamble_and_meta(

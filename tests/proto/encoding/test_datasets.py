@@ -593,6 +593,10 @@ def test_file_meta_with_what_peers_call_themselves() -> None:
     for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 2_000):
         with pytest.raises(InvalidNameError, match="cannot be the UID of an object"):
             file_preamble_and_meta(CT, uid, IMPLICIT)
+    for uid in ("../1", "1/2"):
+        with pytest.raises(InvalidNameError, match="slash"):
+            file_preamble_and_meta(CT, uid, IMPLICIT)
+    assert b"LOCALIZER1.02" in file_preamble_and_meta(CT, "LOCALIZER1.02", IMPLICIT)
     with pytest.raises(InvalidNameError):
         file_preamble_and_meta(CT, UID_1, "nonsense")
     with pytest.raises(InvalidNameError):

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
@@ -60,6 +60,22 @@ def test_it_is_a_data_set_of_pydicom() -> None:
     dataset.PatientSex = "F"
     assert dataset.PatientID == "12"
     assert isinstance(dataset.ContentSequence, Sequence)
+
+
+def test_it_equals_what_has_the_same_elements() -> None:
+    file = FileDataset("", Dataset(), is_implicit_VR=True, is_little_endian=True)
+    file.PatientID = "4711"
+    plain = Dataset()
+    plain.PatientID = "4711"
+    dataset = received(implicit(0x00100020, b"4711"))
+    assert dataset == file
+    assert file == dataset
+    assert dataset == plain
+    assert plain == dataset
+    assert dataset != 5
+    file.PatientID = "12"
+    assert dataset != file
+    assert dataset != Dataset()
 
 
 def test_an_element_that_comes_twice_is_the_last() -> None:
