@@ -20,7 +20,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import encode_on
+from dicom_proto.encoding.datasets import character_set_of, encode_on
 from dicom_proto.handlers.kinds import (
     EVT_N_ACTION,
     EVT_N_CREATE,
@@ -102,7 +102,7 @@ def normalized_scp(performing: Performing) -> Program[None]:
     if isinstance(data_set, Dataset) and not len(data_set[0x00010000:]):  # without command elements it is empty
         data_set = None
     if data_set is not None:
-        encoded = performing.encode(data_set)
+        encoded = performing.encode(data_set, character_set_of(data, performing.context.transfer_syntax))
         if encoded is None and answer.category in _PERFORMED:
             answer = _FAILURE
     performing.respond(answer, encoded)

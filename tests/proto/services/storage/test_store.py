@@ -14,7 +14,8 @@ from pydicom.uid import UID, RLELossless
 
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
-from dicom_proto.encoding.datasets import FileMeta, decode, encode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, file_preamble_and_meta
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
@@ -471,3 +472,33 @@ def test_scp_refuses_what_is_too_long_for_its_memory() -> None:
     here.peer.data_limit = 100
     assert statuses(here.serve(request(), bytes(1 << 17))) == [0xA700]
     assert statuses(here.serve(request(), bytes(100))) == [0]
+
+
+# --- values that are too long for explicit VR -------------------------------------------------------------------------
+
+LONG = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", ReferencedFrameNumber=["1"] * 40_000)
+
+
+@for_each(
+    ("accepted", "rules", "chosen"),
+    [
+        ([EXPLICIT, IMPLICIT], DEFAULT_RULES, IMPLICIT),
+        ([EXPLICIT, IMPLICIT], EncodingRules(long_values="refuse"), IMPLICIT),
+        ([IMPLICIT, EXPLICIT], DEFAULT_RULES, IMPLICIT),
+        ([EXPLICIT], DEFAULT_RULES, EXPLICIT),
+    ],
+)
+def test_an_object_goes_where_there_is_room_for_it(accepted: list[str], rules: EncodingRules, chosen: str) -> None:
+    """PS3.5 6.2.2: on a context for implicit VR where one was accepted, otherwise as UN."""
+    one, _ = connected(offer_of(*((CT, uid) for uid in accepted)))
+    peer = Peer(one, Handlers())
+    peer.rules = rules
+    script = Script(fit_object(peer, LONG))
+    call = script.expect(Call)
+    fitted = script.end(call.function(*call.arguments))
+    assert (fitted.transfer_syntax, fitted.data) == (chosen, encode(LONG, chosen))
+
+
+def test_or_it_is_refused() -> None:
+    with pytest.raises(LongValueError, match=r"SOP Instance 1.2.3: .* ReferencedFrameNumber has 80000 bytes"):
+        StoredObject.of(LONG).encode(EXPLICIT, EncodingRules(long_values="refuse"))
