@@ -264,9 +264,10 @@ class Items(Sequence):
 
     def _read(self, place: Item, origin: Origin | None = None) -> Dataset:
         origin = origin or self._origin
-        structure = Structure(self._data, little=origin.little)
-        implicit = structure.is_implicit(place.start, stated=origin.implicit)
-        item = receive(self._data, evolve(origin, implicit=implicit), place.start, place.end)
+        implicit = Structure(self._data, little=origin.little).is_implicit(place.start, stated=origin.implicit)
+        if implicit != origin.implicit:
+            origin = evolve(origin, implicit=implicit)
+        item = receive(self._data, origin, place.start, place.end)
         item.is_undefined_length_sequence_item = place.length == UNDEFINED
         return item
 
@@ -275,11 +276,9 @@ class Items(Sequence):
         if self._all is not None:
             yield from self._all
             return
-        budget = self._origin.budget
+        most = self._origin.budget.most
+        origin = evolve(self._origin, budget=Budget(most=most, left=most))
         for index, place in enumerate(self._places):
+            origin.budget.left = most
             made = self._made.get(index)
-            yield (
-                made
-                if made is not None
-                else self._read(place, evolve(self._origin, budget=evolve(budget, left=budget.most)))
-            )
+            yield self._read(place, origin) if made is None else made

@@ -30,7 +30,7 @@ from dicom_proto.encoding.representations import (
     width_of,
 )
 from dicom_proto.encoding.rules import EncodingRules
-from dicom_proto.encoding.structure import UNDEFINED, Syntax
+from dicom_proto.encoding.structure import UNDEFINED, Syntax, dictionary_vr
 from dicom_proto.encoding.values import WIDTHS_OF_VALUES
 from dicom_proto.errors import DataSetError, LocalProtocolError
 
@@ -192,7 +192,7 @@ class _Writer:
         """Tell whether an element can be copied, given that its data set was read in the same encoding."""
         vr, length = raw.VR, raw.length
         if length == UNDEFINED:
-            return vr == "SQ"
+            return vr == "SQ" or (not vr and self._syntax.implicit and dictionary_vr(raw.tag) == "SQ")
         if length % 2 or raw.tag in {_PIXEL_DATA, _OFFSETS}:
             return False
         return _VR.fullmatch(vr) is not None if vr else self._syntax.implicit

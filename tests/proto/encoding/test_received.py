@@ -216,3 +216,10 @@ def test_what_was_read_and_not_changed_is_what_came() -> None:
     assert len(dataset.ContentSequence) == 1
     assert dataset.as_received(CONTENT_SEQUENCE) is None
     assert dataset.origin.little
+
+
+def test_items_without_vrs_in_a_data_set_with_them() -> None:
+    """Some writers mix them: each item is what its first element shows (PS3.5 6.2.2)."""
+    item = implicit(0x00280010, b"\1\0") + implicit(0x00280011, b"AA")
+    (read,) = received(explicit(CONTENT_SEQUENCE, b"SQ", implicit(ITEM, item)), EXPLICIT).ContentSequence
+    assert (read.Rows, read.Columns, read.original_encoding) == (1, 0x4141, (True, True))
