@@ -110,6 +110,7 @@ class Received(Dataset):
         else:
             vr, value = read_value(vr, data, tag, little=origin.little or raw.VR == "UN", sets=origin.sets)
         element = DataElement(tag, vr, value, raw.value_tell, raw.length == UNDEFINED, already_converted=True)
+        element.VR = vr  # instead of UN pydicom takes that of the dictionary, which the value is not of
         if tag.is_private and tag.element >= 0x1000:
             owner = BaseTag(tag & 0xFFFF0000 | tag.element >> 8)
             element.private_creator = self[owner].value if owner in self else None

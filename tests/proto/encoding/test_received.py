@@ -193,8 +193,9 @@ def test_pixel_representation_is_inherited() -> None:
 def test_values_of_a_wrong_length_are_kept_and_sent_on() -> None:
     """AT, US and FD that are no whole values: shortened by others, here kept as they came."""
     data = explicit(0x00091001, b"AT", b"abcdef") + explicit(0x00091002, b"FD", b"abcd")
+    data += explicit(0x00280009, b"AT", b"abcdef") + explicit(CONTENT_SEQUENCE, b"ZX", b"abcd")
     dataset = received(data, EXPLICIT)
-    assert [(element.VR, element.value) for element in dataset] == [("UN", b"abcdef"), ("UN", b"abcd")]
+    assert [(element.VR, element.value) for element in dataset] == [("UN", b"abcdef"), ("UN", b"abcd")] * 2
     assert encode(dataset, EXPLICIT) == data
 
 
