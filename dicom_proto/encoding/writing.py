@@ -267,10 +267,11 @@ class _Writer:
             return self._sequence(tag, value or (), place, undefined=undefined)
         if undefined or self._is_encapsulated(tag, place):
             return self._fragments(tag, vr, pack(element, "UN", place.target, little=True), place, undefined=undefined)
-        is_bytes = isinstance(value, bytes)
-        settled = self._settle(vr, tag, len(value) if is_bytes else 0, place) if " or " in vr else vr
-        if is_bytes and (settled in WIDTHS_OF_VALUES or settled in WIDTHS):
-            return _Value(settled, self._ordered(tag, settled, value, place, place.little))
+        is_bytes = element.is_buffered or isinstance(value, bytes | bytearray | memoryview)
+        data = pack(element, "UN", place.target, little=True) if is_bytes else b""
+        settled = self._settle(vr, tag, len(data), place) if " or " in vr else vr
+        if is_bytes and (settled in WIDTHS or settled in {"OB", "UN"}):
+            return _Value(settled, self._ordered(tag, settled, data, place, place.little))
         packed_as = vr if settled == vr else _number_vr(value)
         return _Value(settled, pack(element, packed_as, place.target, little=self._syntax.little))
 

@@ -336,6 +336,17 @@ def test_elements_whose_vr_is_open(vr: str, value: Any, raw: bytes) -> None:
     assert encode(dataset, BIG)[:6] == explicit(tag[0] << 16 | tag[1], raw[4:6], order=order)[:6]
 
 
+def test_pixels_that_somebody_has_made() -> None:
+    """PS3.5 A.2: eight bits are OB, more are OW, whatever pydicom is given them as."""
+    for bits, vr, big in ((8, b"OB", b"\1\2"), (16, b"OW", b"\2\1")):
+        for value in (b"\1\2", bytearray(b"\1\2"), memoryview(b"\1\2"), BytesIO(b"\1\2")):
+            image = dataset_of(BitsAllocated=bits)
+            image.add(DataElement(PIXEL_DATA, "OB or OW", value, already_converted=True))
+            assert encode(image, EXPLICIT).endswith(explicit(PIXEL_DATA, vr, b"\1\2"))
+            assert encode(image, BIG).endswith(explicit(PIXEL_DATA, vr, big, order=">"))
+            assert encode(image, IMPLICIT).endswith(implicit(PIXEL_DATA, b"\1\2"))
+
+
 @for_each("value", ["SECRET", 70_000, object(), [1, "SECRET"], Dataset()])
 def test_the_message_has_the_name_and_not_the_value(value: Any) -> None:
     """pynetdicom#911: values in logs."""
