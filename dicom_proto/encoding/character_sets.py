@@ -51,6 +51,7 @@ class _Set:
 
 
 _ASCII: Final = _Set("ascii", b"\x1b(B")
+_ROMAJI: Final = b"\x1b(J"
 _JIS_X_0201: Final = _Set("shift_jis", b"\x1b)I")
 _SETS: Final = {
     "6": _ASCII,
@@ -79,7 +80,7 @@ _EXTENSIONS: Final = {  # only with code extensions
     "159": _Set("iso2022_jp_2", b"\x1b$(D", is_double=True),
 }
 _ALONE: Final = {"ISO_IR 192": _Set("utf_8"), "GB18030": _Set("gb18030"), "GBK": _Set("gbk")}
-_BY_ESCAPE: Final = {one.escape: one for one in (*_SETS.values(), *_EXTENSIONS.values(), _Set("shift_jis", b"\x1b(J"))}
+_BY_ESCAPE: Final = {one.escape: one for one in (*_SETS.values(), *_EXTENSIONS.values(), _Set("shift_jis", _ROMAJI))}
 _FORM: Final = re.compile(r"ISO([ _])(?:2022[ _-])?IR[ _-](\d+)")  # as written, and as often miswritten
 _DELIMITERS: Final = re.compile("([\t\n\f\r\\\\])")
 _NAME_DELIMITERS: Final = re.compile("([\t\n\f\r\\\\^=])")  # of VR PN (PS3.5 6.2.1.2)
@@ -153,6 +154,7 @@ class CharacterSets:
         """Encode text between delimiters, with code extensions (PS3.5 6.1.2.5)."""
         out = bytearray()
         first = self._sets[0]
+        home = _ROMAJI if first is _JIS_X_0201 else _ASCII.escape  # what is designated at the beginning (PS3.5 H.3.2)
         beside, instead = first, _ASCII  # G1 and G0
         for character in text:
             if character.isascii():
@@ -160,13 +162,13 @@ class CharacterSets:
             else:
                 wanted, raw = self._find(character, beside, instead)
             if (wanted.is_double or wanted is _ASCII) and wanted is not instead:
-                out += wanted.escape
+                out += home if wanted is _ASCII else wanted.escape
                 instead = wanted
             elif not wanted.is_double and wanted is not _ASCII and wanted is not beside:
                 out += wanted.escape
                 beside = wanted
             out += raw
-        return bytes(out if instead is _ASCII else out + _ASCII.escape)
+        return bytes(out if instead is _ASCII else out + home)
 
     def _find(self, character: str, *designated: _Set) -> tuple[_Set, bytes]:
         """Return a set that has a character, if possible one that need not be designated, and its bytes."""
@@ -207,7 +209,7 @@ class CharacterSets:
         rest = part[len(escape) :]
         if found.is_double:
             return _decode_in(part, found)
-        if found is _ASCII or escape == b"\x1b(J":
+        if found is _ASCII or escape == _ROMAJI:
             return _decode_in(rest, first)
         end = re.search(rb"[\t\n\f\r\\^=]" if delimiters is _NAME_DELIMITERS else rb"[\t\n\f\r\\]", rest)
         at = len(rest) if end is None else end.start()

@@ -25,7 +25,7 @@ NAMES = [
     (
         "ISO 2022 IR 13\\ISO 2022 IR 87",
         "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎",
-        b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B",
+        b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J",
     ),
     (
         "\\ISO 2022 IR 149",
