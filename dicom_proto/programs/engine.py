@@ -27,7 +27,7 @@ had not begun are not begun, and the peer has a second to read what was said las
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
@@ -44,6 +44,7 @@ from dicom_proto.upper_layer.failures import AssociationFailure, Ending
 
 __all__ = ["FAREWELL", "Engine", "Life", "Turn", "Witness"]
 
+T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.programs")
 
 FAREWELL: Final = 1.0
@@ -185,6 +186,7 @@ class Engine(Tasks):
         self._is_closed = False
         self._has_concluded = False
         self._has_told_close = False
+        self._is_retired = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -223,10 +225,40 @@ class Engine(Tasks):
     def retire(self, end: Callable[[], AssociationFailure]) -> None:
         """Let go of what knows this engine: nothing can happen any more.
 
-        Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
+        Programs may still be started, and end at once; ``end`` makes the exception for those that wait. Those that are
+        submitted need no turn for that: nobody would take one.
         """
         self.wake = _nothing
         self._life = cast(Any, _Gone(end))
+        self._is_retired = True
+        for task in tuple(self._tasks):  # another thread may have submitted one when the last turn was over
+            if task.is_posted:
+                self._end_at_once(task)
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Start a program from anywhere, and see to it that there is a turn; where there is none any more, end it."""
+        task = super().submit(program, on_end)
+        if self._is_retired:
+            self._end_at_once(task)
+        return task
+
+    def _end_at_once(self, task: Task[Any]) -> None:
+        """Let a program go on to the first thing that it would wait for; that cannot happen any more."""
+        if self._claim(task):
+            self._step(task, None, None)
+            if not task.is_done:
+                self._stop_waiting(task)
+                self._step(task, None, self._life.end())
+            if not task.is_done:
+                self.cancel(task)
+
+    def _claim(self, task: Task[Any]) -> bool:
+        """Say that this thread is who ends a task; only one is told that it is."""
+        try:
+            self._tasks.remove(task)
+        except KeyError:
+            return False
+        return True
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""

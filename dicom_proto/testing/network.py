@@ -19,6 +19,7 @@ from dicom_proto.application.association import HANDLING, EntityAssociation, Rec
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.verbs import called, iterated
 from dicom_proto.buffers import Buffer
+from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
 from dicom_proto.programs.streams import Stream
@@ -41,7 +42,7 @@ class MemoryAssociation(EntityAssociation):
         self.network = network
         self.other: MemoryAssociation | None = None  # at the far end; None if the line is cut
         self.on_the_way: list[Buffer] = []  # to this end
-        self.is_closed = False
+        self.is_closed = self._was_opened = self._has_retired = False
         self.deadline: float | None = None
 
     def __enter__(self) -> Self:
@@ -55,7 +56,12 @@ class MemoryAssociation(EntityAssociation):
 
     def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program, with all that it takes on this network, and return its result."""
+        if not self._was_opened:
+            program.close()
+            raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
         task = self.engine.start(program, invokes=invokes)
+        while self._has_retired and not task.is_done:  # everything has ended: nobody else takes a turn
+            self.turn()
         self.network.run_until(lambda: task.is_done)
         return task.result()
 
@@ -73,15 +79,21 @@ class MemoryAssociation(EntityAssociation):
 
     def release(self) -> None:
         """Release the association, and wait until it has ended; without one, do nothing."""
-        self.run(self.part())
+        if self._was_opened:
+            self.run(self.part())
 
     # --- the driver ---------------------------------------------------------------------------------------------------
 
     def open(self, other: "MemoryAssociation") -> None:
         """Begin with an open connection."""
-        self.other = other
+        self.other, self._was_opened = other, True
         self.engine.connection_made(now=self.network.now)
         self.engine.start(self.opened())
+
+    def retire(self) -> None:
+        """Let go of what holds itself: all is over."""
+        self._has_retired = True
+        super().retire()
 
     def cut(self) -> None:
         """Lose the connection, at this end; the other end does not notice."""
@@ -182,6 +194,7 @@ class Network:
         listener = self._listeners.get(address)
         if listener is None:
             here.failure = ConnectionRefusedError(f"nobody listens at {address[0]} port {address[1]}")
+            here.is_aborted = True
             return here
         there = listener()
         self.associations += [here, there]
@@ -200,7 +213,7 @@ class Network:
             if association.engine.is_finished and association in self.associations:
                 self.associations.remove(association)
                 association.retire()
-        return moved
+        return moved or any(association.engine.has_ready for association in self.associations)
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         """Go on until something is so; when nothing else can happen, time passes.

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from dicom_proto.application.face import AssociationFace
+from dicom_proto.application.life import HANDLING
 from pydicom.dataset import Dataset
 
 from dicom_proto.application import requests as calls
 from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.application.face import AssociationFace
-from dicom_proto.application.life import HANDLING
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.handlers import kinds as evt

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from dicom_proto.application.face import AssociationFace
+from dicom_proto.application.life import HANDLING
 from pydicom.dataset import Dataset
 
 from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.application.face import AssociationFace
-from dicom_proto.application.life import HANDLING
 from dicom_proto.dimse.messages import CEchoRQ
 from dicom_proto.errors import (
     InvalidNameError,
