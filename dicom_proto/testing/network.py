@@ -93,11 +93,13 @@ class MemoryAssociation(EntityAssociation):
     def retire(self) -> None:
         """Let go of what holds itself: all is over."""
         self._has_retired = True
+        self.other = None
         super().retire()
 
     def cut(self) -> None:
         """Lose the connection, at this end; the other end does not notice."""
         self.other = None
+        self.on_the_way.clear()
         self.engine.receive_eof(now=self.network.now)
 
     def turn(self) -> bool:
