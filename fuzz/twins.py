@@ -230,6 +230,8 @@ def _pull(machine: M, most: int | None) -> list[Any]:
     while most is None or most > 0:
         event = machine.next_event()
         if event is None:
+            if machine.has_unread:  # a share at a time
+                continue
             break
         events.append(event)
         if isinstance(event, ConnectionClosed):

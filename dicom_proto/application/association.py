@@ -61,6 +61,7 @@ from dicom_proto.upper_layer.state_table import State
 __all__ = ["HANDLING", "EntityAssociation", "Reception"]
 
 T = TypeVar("T")
+FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
@@ -128,6 +129,7 @@ class EntityAssociation:
         self.local_address = self.peer_address = NOWHERE
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
+        self.suspicion: str | None = None  # what is probably wrong with it
         self._on_ended = on_ended
         self._is_ending = False
         self._is_telling = False
@@ -341,7 +343,16 @@ class EntityAssociation:
                 assert_never(ending)
         self._end_with(partial(failure_of, ending))
         if not self.is_released and self.failure is None:
-            self.failure = self.cause or failure_of(ending)
+            self.failure = self.explain(self.cause or failure_of(ending))
+
+    def explain(self, failure: FailureT) -> FailureT:
+        """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
+        if self.suspicion is not None:
+            if isinstance(failure, OSError) and failure.strerror:  # of TLS
+                failure.strerror += f": {self.suspicion}"
+            else:
+                failure.args = (f"{failure}: {self.suspicion}", *failure.args[1:])
+        return failure
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""

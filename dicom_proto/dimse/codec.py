@@ -1,17 +1,27 @@
 """Codec of the DIMSE messages: what their declarations say as a command set, and back (PS3.7 6.3.1, 9.3, 10.3).
 
-A command that names no SOP Instance comes again and again with nothing new but its message ID. What stands before and
-behind that is remembered, within bounds, in both directions.
+A command comes again and again with nothing new but its message ID, and the UID of the SOP Instance if it names one.
+What stands around those is remembered, within bounds, in both directions.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from attrs import frozen
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.command_set import US, decode_command_set, encode_element, join_elements
+from dicom_proto.dimse.command_set import (
+    PACK_US,
+    UI,
+    US,
+    decode_command_set,
+    encode_element,
+    encode_group_length,
+    join_elements,
+)
 from dicom_proto.dimse.declaration import REGISTRY, Element, Message
 from dicom_proto.errors import CommandSetError, LocalProtocolError
 
@@ -27,8 +37,16 @@ _DATA_SET_TYPES: Final = {
 _SOP_INSTANCE: Final = frozenset({0x1000, 0x1001})
 _MESSAGE_ID: Final = {0x0110: "message_id", 0x0120: "message_id_being_responded_to"}
 _MESSAGE_ID_HEADERS: Final = {encode_element(tag, bytes(2))[:8]: name for tag, name in _MESSAGE_ID.items()}
+_INSTANCE_TAGS: Final = {encode_element(tag, b"")[:4]: tag for tag in _SOP_INSTANCE}
 _REMEMBERED: Final = 256  # commands in each direction
-_SHORTEST, _LONGEST = 32, 128  # bytes of a command that is remembered when it was received
+_SHORTEST, _LONGEST = 32, 256  # bytes of a command that is remembered when it was received
+_GROUP_LENGTH: Final = encode_group_length(0)[:8]
+_ANY_UID: Final = b"1\0"
+_LENGTH_OF_ANY_UID: Final = len(_ANY_UID).to_bytes(4, "little")
+_ID_TO_INSTANCE: Final = (
+    22,
+    12,
+)  # bytes from the message ID to the UID of a SOP Instance: two elements between, or one
 
 
 def _message_id_at(raw: bytes) -> int:
@@ -51,7 +69,10 @@ class _Layout:
     behind: tuple[Element, ...]
     message_id: str  # the name of that field
     others: tuple[str, ...]  # the names of the other fields
-    is_repeated: bool  # but for the message ID
+    get_others: Callable[[Message], Any] | None  # their values; of a single one just that, without a tuple
+    instance: Element | None  # the UID of the SOP Instance, where it goes with every status
+    instance_header: bytes  # its tag
+    is_repeated: bool  # but for the message ID and that
 
 
 _LAYOUTS: Final[dict[type[Message], _Layout]] = {}
@@ -61,13 +82,21 @@ def _layout_of(cls: type[Message]) -> _Layout:
     command_field = Element(attribute="command_field", tag=_COMMAND_FIELD, vr=US, usage="M")
     elements = sorted((command_field, *cls.elements), key=lambda element: element.tag)
     before = tuple(element for element in elements if element.tag < _COMMAND_DATA_SET_TYPE)
+    instance = next((element for element in elements if element.tag in _SOP_INSTANCE), None)
+    is_repeated = instance is None or instance.usage != "C"
+    others = tuple(
+        element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID and element is not instance
+    )
     layout = _LAYOUTS[cls] = _Layout(
         cls,
         before,
         tuple(elements[len(before) :]),
         next(element.attribute for element in before if element.tag in _MESSAGE_ID),
-        tuple(element.attribute for element in cls.elements if element.tag not in _MESSAGE_ID),
-        not any(element.tag in _SOP_INSTANCE for element in elements),
+        others,
+        attrgetter(*others) if others else None,
+        instance,
+        encode_element(instance.tag, b"")[:4] if instance is not None else b"",
+        is_repeated,
     )
     return layout
 
@@ -91,23 +120,47 @@ def encode_message(message: Message, *, has_data_set: bool) -> bytes:
     layout = _LAYOUTS.get(type(message)) or _layout_of(type(message))
     if not layout.is_repeated:
         return _encode(message, layout, has_data_set)
-    others = tuple([getattr(message, name) for name in layout.others])
+    get_others, instance = layout.get_others, layout.instance
+    uid = None if instance is None else getattr(message, instance.attribute)
+    names = instance is not None and uid is not None
     try:
-        hash(others)
-        message_id = US.encode(getattr(message, layout.message_id))
-    except (TypeError, LocalProtocolError):  # a list of tags, which need not be a tuple; no message ID
+        if get_others is None:
+            around = _encode_around(layout, has_data_set, names)
+        elif len(layout.others) == 1:
+            around = _encode_around(layout, has_data_set, names, get_others(message))
+        else:
+            around = _encode_around(layout, has_data_set, names, *get_others(message))
+        before, between, behind, length = around
+        message_id = PACK_US(getattr(message, layout.message_id))
+        if not names:
+            return before + message_id + between
+        encoded = UI.encode(uid)
+    except (TypeError, struct.error, LocalProtocolError):  # tags in a list, which need not be a tuple; no ID, no UID
         return _encode(message, layout, has_data_set)
-    before, behind = _encode_around(layout, has_data_set, *others)
-    return before + message_id + behind
+    uid_element = layout.instance_header + len(encoded).to_bytes(4, "little") + encoded
+    return b"".join((encode_group_length(length + len(encoded)), before, message_id, between, uid_element, behind))
 
 
 @lru_cache(maxsize=_REMEMBERED, typed=True)
-def _encode_around(layout: _Layout, has_data_set: bool, *others: Any) -> tuple[bytes, bytes]:
-    """Encode what stands before and behind the message ID, from the other fields of a message."""
-    message = layout.cls(**{layout.message_id: 0}, **dict(zip(layout.others, others, strict=True)))
-    raw = _encode(message, layout, has_data_set)
+def _encode_around(
+    layout: _Layout, has_data_set: bool, names_instance: bool, *others: Any
+) -> tuple[bytes, bytes, bytes, int]:
+    """Encode what stands before and behind the message ID, from the other fields of a message.
+
+    Where a SOP Instance is named, what is before comes without the group length, which is the last of what is returned,
+    but for the bytes of the UID; and what stands between, and behind the UID, are apart.
+    """
+    fields = dict(zip(layout.others, others, strict=True))
+    if layout.instance is not None:
+        fields[layout.instance.attribute] = "1" if names_instance else None
+    raw = _encode(layout.cls(**{layout.message_id: 0}, **fields), layout, has_data_set)
     at = _message_id_at(raw)
-    return raw[:at], raw[at + 2 :]
+    if not names_instance:
+        return raw[:at], raw[at + 2 :], b"", 0
+    uid_at = at + 2
+    while not raw.startswith(layout.instance_header, uid_at):  # whole elements, one after the other
+        uid_at += 8 + int.from_bytes(raw[uid_at + 4 : uid_at + 8], "little")
+    return raw[12:at], raw[at + 2 : uid_at], raw[uid_at + 10 :], len(raw) - 12 - 2
 
 
 def _encode(message: Message, layout: _Layout, has_data_set: bool) -> bytes:
@@ -154,13 +207,59 @@ def decode_message(data: Buffer) -> tuple[Message, bool]:
     """
     raw = bytes(data)
     if _SHORTEST <= len(raw) <= _LONGEST:
-        at = _message_id_at(raw)
+        at = 38 + raw[16] if raw[14] else 30  # of the message ID: see _message_id_at()
+        for offset in _ID_TO_INSTANCE:
+            if raw[at + offset : at + offset + 4] in _INSTANCE_TAGS:
+                start = at + offset + 8
+                stop = start + int.from_bytes(raw[start - 4 : start], "little")
+                if stop <= len(raw):
+                    message = _decode_with_instance(raw, at, start, stop)
+                    if message is not None:
+                        return message
+                break
         known = _decode_around(raw[:at], raw[at + 2 :]) if at + 2 <= len(raw) else None
         if known is not None:
             cls, fields, has_data_set, message_id = known
-            return cls(**{**fields, message_id: US.decode(raw[at : at + 2])}), has_data_set
+            return cls(**{**fields, message_id: int.from_bytes(raw[at : at + 2], "little")}), has_data_set
     cls, fields, has_data_set = _decode(raw)
     return cls(**fields), has_data_set
+
+
+def _decode_with_instance(raw: bytes, at: int, start: int, stop: int) -> tuple[Message, bool] | None:
+    """Decode a command whose message ID is at ``at`` and the UID of its SOP Instance between ``start`` and ``stop``.
+
+    It is ``None`` if they are not, or are not worth remembering.
+    """
+    uid = UI.decode(raw[start:stop])
+    known = _decode_around_both(raw[12:at], raw[at + 2 : start - 4], raw[stop:])
+    if known is None or (stop - start) % 2 or not uid or raw[:8] != _GROUP_LENGTH:
+        return None
+    cls, fields, has_data_set, message_id, instance = known
+    return cls(**{**fields, message_id: int.from_bytes(raw[at : at + 2], "little"), instance: uid}), has_data_set
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decode_around_both(
+    before: bytes, between: bytes, behind: bytes
+) -> tuple[type[Message], dict[str, Any], bool, str, str] | None:
+    """Decode what stands around a message ID and the UID of a SOP Instance; ``None`` if it does not.
+
+    ``between`` ends with the tag of the UID. All borders are looked at: what is cut there has to be whole elements.
+    """
+    message_id = _MESSAGE_ID_HEADERS.get(before[-8:])
+    if message_id is None:
+        return None
+    try:
+        for part in (before[:-8], between[:-4], behind):
+            decode_command_set(part)
+        cls, fields, has_data_set = _decode(before + bytes(2) + between + _LENGTH_OF_ANY_UID + _ANY_UID + behind)
+    except CommandSetError:
+        return None
+    tag = _INSTANCE_TAGS[between[-4:]]
+    instance = next((element.attribute for element in cls.elements if element.tag == tag), None)
+    if instance is None or message_id not in fields:
+        return None
+    return cls, dict(fields), has_data_set, message_id, instance
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -23,18 +23,21 @@ __all__ = [
     "AE",
     "AT",
     "LO",
+    "PACK_US",
     "UI",
     "US",
     "ValueRepresentation",
     "decode_command_set",
     "encode_command_set",
     "encode_element",
+    "encode_group_length",
     "join_elements",
 ]
 
 _HEADER = struct.Struct("<HHI")  # group, element, value length
 _GROUP_LENGTH = struct.Struct("<HHII")  # the same of (0000,0000), and its value
 _US = struct.Struct("<H")
+PACK_US: Final = _US.pack
 _AT = struct.Struct("<HH")  # group, element
 _LO = re.compile(r"[ -\[\]-~]{1,64}")  # the default repertoire without the backslash, which parts values (PS3.5 6.2)
 
@@ -122,7 +125,12 @@ def encode_element(element: int, value: bytes) -> bytes:
 def join_elements(elements: list[bytes]) -> bytes:
     """Join encoded elements, which are in increasing order, behind their group length (PS3.7 E.1)."""
     body = b"".join(elements)
-    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
+    return encode_group_length(len(body)) + body
+
+
+def encode_group_length(length: int) -> bytes:
+    """Encode Command Group Length (0000,0000): how many bytes stand behind it."""
+    return _GROUP_LENGTH.pack(0, 0, 4, length)
 
 
 @frozen

@@ -5,31 +5,21 @@ message IDs, matches responses to requests, keeps both operations windows, passe
 supervises the wait for responses.
 """
 
-from collections import deque
 from collections.abc import Set
-from itertools import count
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
-from dicom_proto.dimse.incoming import Assembler, Handling
-from dicom_proto.dimse.messages import (
-    CCancelRQ,
-    CStoreRQ,
-    Message,
-    Request,
-    Response,
-    encode_message,
-)
-from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
-from dicom_proto.dimse.outgoing import STREAMED, Data, Outbox, Outgoing
-from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, RemoteProtocolError
+from dicom_proto.dimse.events import ConnectionEvent
+from dicom_proto.dimse.exchange import EARLY, Exchange
+from dicom_proto.dimse.messages import CCancelRQ, CGetRQ, CStoreRQ, Message, Request, Response, encode_message
+from dicom_proto.dimse.operations import Invoked, has_many_responses
+from dicom_proto.dimse.outgoing import STREAMED, Data, Outgoing
+from dicom_proto.errors import AbortReason, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
-from dicom_proto.upper_layer.association import UpperLayer
-from dicom_proto.upper_layer.events import AssociateAccepted, FragmentReceived, ReleaseRequested, TimedOut
-from dicom_proto.upper_layer.negotiation import Agreement
+from dicom_proto.upper_layer.association import CLOSED, SENDS_DATA, SHARE
+from dicom_proto.upper_layer.events import TimedOut
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
@@ -37,16 +27,14 @@ from dicom_proto.upper_layer.timers import Timeouts, Timer
 __all__ = ["STREAMED_BY_DEFAULT", "Connection"]
 
 STREAMED_BY_DEFAULT: Final[Set[type[Message]]] = frozenset({CStoreRQ})
-_DUPLICATE_INVOCATION: Final = 0x0210  # PS3.7 C.5.9
-_CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
+_SUCCESS: Final = 0x0000
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _PENDING: Final = Category.PENDING
-_STREAM, _COLLECT, _DROP = Handling.STREAM, Handling.COLLECT, Handling.DROP
-_STA1, _STA7 = State.Sta1, State.Sta7
-_EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
+_CATEGORY_OF_SUCCESS: Final = Category.SUCCESS
+_STA1, _STA6 = State.Sta1, State.Sta6
 
 
-class Connection(UpperLayer):
+class Connection(Exchange):
     """DIMSE on one connection, as requestor or acceptor, as SCU and SCP.
 
     Parameters
@@ -72,27 +60,20 @@ class Connection(UpperLayer):
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - a frozen value
         streamed: Set[type[Message]] = STREAMED_BY_DEFAULT,
     ) -> None:
-        super().__init__(limits=limits, tolerance=tolerance, timeouts=timeouts)
-        self._streamed = streamed
-        self._response_deadline: float | None = None  # while this side waits for a response
-        self._indications: deque[ConnectionEvent] = deque()
-        self._assembler = Assembler(limits)
-        self._outbox = Outbox(self._outbound, self._note_data)
-        self._invoked: dict[int, Invoked] = {}
-        self._performed: dict[int, Performed] = {}
-        self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
+        super().__init__(limits, tolerance, timeouts, streamed)
         self.invoked = MappingProxyType(self._invoked)
         self.performed = MappingProxyType(self._performed)
-        self.invoked_window = self.performed_window = 0
         self._last_message_id = 0
-        self._order = count()
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``."""
-        self._watch(now)
-        if self._response_deadline is not None and self._response_deadline <= now:
+        if self._has_received:  # which counts from when it was
+            self._settle_idle()
+        self.update_timers(now=now)
+        deadline = self._next_response_deadline()
+        if deadline is not None and deadline <= now:
             self._indications.append(TimedOut(timer=Timer.RESPONSE))
             self.abort()
         super().handle_timeout(now)
@@ -102,42 +83,56 @@ class Connection(UpperLayer):
     def next_event(self) -> ConnectionEvent | None:
         """Return the next event; ``None`` when more bytes, an answer, or room are needed.
 
-        A request beyond the operations window is not handed out before one of the earlier ones has been answered.
+        A request beyond the operations window is not handed out before one of the earlier ones has been answered, and
+        not at all if the peer has closed the connection before that.
+
+        It is ``None`` also after :data:`~dicom_proto.upper_layer.association.SHARE` steps without an event;
+        ``has_unread`` is true then.
         """
-        indications = self._indications
-        while not indications:
-            if self._held is not None:
-                if not self._release_held():
-                    return None
-                continue
-            event = self._next()
-            if event is None:
+        indications, events = self._indications, self._events
+        self._has_used_share = False
+        for _ in range(SHARE):
+            if self._held is not None and not self._release_held():
                 return None
-            try:
-                if isinstance(event, FragmentReceived):
-                    self._receive_fragment(event)
-                else:
-                    self._take_upper_layer_event(event)
-            except RemoteProtocolError as error:
-                self._outbox.clear()
-                self.fail(error)
-        return indications.popleft()
+            if indications:
+                return indications.popleft()
+            if events:
+                self._take(events.popleft())
+            elif not self._unread:
+                return CLOSED if self._started and self._state is _STA1 else None
+            elif not (self._reads_straight and self._read_straight()) and not self._advance():
+                self._unread = False
+        if self._held is not None:
+            self._release_held()
+        if indications:
+            return indications.popleft()
+        self._has_used_share = True
+        return None
 
     @property
     def is_quiet(self) -> bool:
         """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return not (
-            self._indications
-            or self._held is not None
-            or self._events
-            or self._eof
-            or not self._inbound.is_idle
-            or self._state is _STA1
-        )
+        return not (self._unread or self._indications or self._held is not None or self._events or self._state is _STA1)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something that was received still waits to be looked at, with nothing to wait for.
+
+        ``next_event`` reads a bounded share at a time. When it has returned ``None`` and this is true the driver gives
+        others their turn, and then takes another one without waiting for bytes. It is false while a request beyond the
+        operations window is in the way: that has to wait for a response of this side, or for the peer to read.
+        """
+        return (self._unread or bool(self._events)) and self._held is None
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
-        others, own = super().next_deadline(), self._response_deadline
+        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.
+
+        Timers are settled by :meth:`data_to_send`, so ask behind it, once a turn.
+        """
+        others = super().next_deadline()
+        if not self._waits.running:
+            return others
+        own = self._next_response_deadline()
         if own is None or others is None:
             return others if own is None else own
         return min(own, others)
@@ -203,24 +198,29 @@ class Connection(UpperLayer):
         LocalProtocolError
             If the message breaks a rule, its ID is in use, the window is full, or the association cannot send it.
         """
-        if not self.can_invoke:
-            raise LocalProtocolError(
-                f"the operations window is {self.invoked_window}: wait for a response (PS3.7 D.3.3.3)"
-            )
+        invoked = self._invoked
+        if len(invoked) >= self.invoked_window:
+            what = "wait for a response" if self.invoked_window else "there is no association yet"
+            raise LocalProtocolError(f"the operations window is {self.invoked_window}: {what} (PS3.7 D.3.3.3)")
         given = request.message_id
-        if given in self._invoked:
+        if given in invoked:
             raise LocalProtocolError(f"message ID {given} is in use by an outstanding operation (PS3.7 9.1.1.1.1)")
+        if self._state is not _STA6 or context not in self._contexts:
+            self.check_sendable(context)
         message_id = self._free_message_id() if given is None else given
-        outgoing = Outgoing(self._outbox, context, message_id) if data is STREAMED else None
-        self.check_sendable(context)
+        operation = Invoked(request, context, None, next(self._order))
+        if data is STREAMED:
+            operation.outgoing = Outgoing(self._outbox, context, message_id, operation)
         try:
             request.message_id = message_id
             command = encode_message(request, has_data_set=data is not None)
-            self._outbox.post(context, command, outgoing if data is STREAMED else data, message_id)
+            self._outbox.post(context, command, operation.outgoing if data is STREAMED else data, operation)
         except LocalProtocolError:
             request.message_id = given
             raise
-        self._invoked[message_id] = Invoked(request, context, outgoing, next(self._order))
+        invoked[message_id] = operation
+        if type(request) is CGetRQ:
+            self._retrieving[operation] = None
         self._last_message_id = message_id
         return message_id
 
@@ -254,23 +254,32 @@ class Connection(UpperLayer):
             raise LocalProtocolError(f"no request with message ID {message_id} waits for a response")
         if type(response) is not operation.request.response:
             raise LocalProtocolError(f"a {operation.request.name} is not answered with a {response.name}")
-        category = code_to_category(response.status)
+        category = code_to_category(response.status) if response.status != _SUCCESS else _CATEGORY_OF_SUCCESS
         if category is _PENDING and not has_many_responses(operation.request):
             raise LocalProtocolError(f"a {operation.request.name} has one response: no Pending ones (PS3.7 7.5.3.2)")
-        if not operation.is_received and category not in _EARLY:
+        if not operation.is_received and category not in EARLY:
             raise LocalProtocolError(
                 "only a Failure may be answered before the whole request has arrived (PS3.7 9.1.1.2)"
             )
-        self.check_sendable(operation.context_id)
-        command = encode_message(response, has_data_set=data is not None)
-        self._outbox.post(operation.context_id, command, data, None)
+        context_id = operation.context_id
+        if self._state is not _STA6 or context_id not in self._contexts:
+            self.check_sendable(context_id)
+        self._outbox.post(context_id, encode_message(response, has_data_set=data is not None), data, None)
         if category is not _PENDING:
             del self._performed[message_id]
-            self._assembler.drop_data(message_id)
-            self._update_attention()
+            if not operation.is_received:
+                self._assembler.drop_data(message_id)
+            if self._performed or self._held is not None:
+                self._update_attention()
+            else:
+                self.is_attentive = True
+            self._is_unsettled = True
 
     def send_cancel(self, message_id: int) -> None:
         """Ask the peer to end a C-FIND, C-GET or C-MOVE (C-CANCEL-RQ, PS3.7 9.3.2.3); its final response still comes.
+
+        From now on only that counts for the response timer, and no Pending response and no sub-operation: a peer that
+        ignores the cancel is not waited for for ever.
 
         Raises
         ------
@@ -283,6 +292,8 @@ class Connection(UpperLayer):
         self.check_sendable(operation.context_id)
         cancel = CCancelRQ(message_id_being_responded_to=message_id)
         self._outbox.post(operation.context_id, encode_message(cancel, has_data_set=False), None, None)
+        operation.is_cancelled = True
+        self._retrieving.pop(operation, None)
 
     # --- getters ------------------------------------------------------------------------------------------------------
 
@@ -299,162 +310,12 @@ class Connection(UpperLayer):
     @property
     def write_room(self) -> int:
         """How many bytes of data can be queued before the peer has to read."""
-        return max(0, super().write_room - self._outbox.bytes_waiting)
+        if self._state not in SENDS_DATA:
+            return 0
+        outbound = self._outbound
+        return max(0, outbound.capacity - outbound.queued + outbound.handed_out - self._outbox.bytes_waiting)
 
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _take_upper_layer_event(self, event: ConnectionEvent) -> None:
-        if isinstance(event, ReleaseRequested) and self._assembler.is_mid_message:
-            raise PDUError("A-RELEASE-RQ in the middle of a message", abort_reason=AbortReason.UNEXPECTED_PDU)
-        if isinstance(event, AssociateAccepted):
-            self._open_windows()
-        elif self._state not in _CARRIES_MESSAGES:
-            self._forget()
-        self._indications.append(event)
-
-    def _receive_fragment(self, fragment: FragmentReceived) -> None:
-        if fragment.command:
-            command = self._assembler.take_command(fragment)
-            if command is not None:
-                self._take_message(fragment.context_id, *command)
-            return
-        expected = self._assembler.expected
-        chunk = self._assembler.take_data(fragment)
-        if chunk is not None:
-            self._indications.append(chunk)
-        if fragment.last and expected is not None:
-            if not expected.invoked:
-                self._set_received(expected.message_id)
-            elif self._invoked[expected.message_id].is_answered:
-                del self._invoked[expected.message_id]
-
-    def _take_message(self, context_id: int, message: Message, has_data: bool) -> None:
-        match message:
-            case Request():
-                message_id = cast(int, message.message_id)  # mandatory when decoded
-                self._held = RequestReceived(message_id, context_id, message, has_data)
-            case Response():
-                self._take_response(context_id, message, has_data)
-            case _:  # the one message that is neither
-                self._take_cancel(cast(CCancelRQ, message), has_data)
-
-    def _take_cancel(self, cancel: CCancelRQ, has_data: bool) -> None:
-        message_id = cancel.message_id_being_responded_to
-        operation = self._performed.get(message_id)
-        if operation is not None and has_many_responses(operation.request):  # otherwise it came too late: ignored
-            operation.is_cancelled = True
-            self._indications.append(CancelReceived(message_id=message_id))
-        if has_data:
-            raise PDUError("a C-CANCEL-RQ that announces a data set", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER)
-
-    def _release_held(self) -> bool:
-        """Hand out the request that is held if there is room for it; return whether it is held no longer."""
-        event = cast(RequestReceived, self._held)
-        state = self._state
-        if state not in _CARRIES_MESSAGES:
-            self._held = None
-            return True
-        can_answer = state is not _STA7  # what still arrives during a release is delivered (AR-6), no more
-        has_room = len(self._performed) < self.performed_window and self.write_room > 0
-        if can_answer and not has_room and not self._eof:  # no room is made by a peer that is gone
-            self._update_attention()
-            return False
-        self._held = None
-        request, message_id, context_id = event.request, event.message_id, event.context_id
-        if can_answer and message_id in self._performed:
-            refusal = request.response(message_id_being_responded_to=message_id, status=_DUPLICATE_INVOCATION)
-            self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
-            handling = _DROP
-        else:
-            handling = _STREAM if type(request) in self._streamed else _COLLECT
-            if can_answer:
-                self._performed[message_id] = Performed(request, context_id, not event.has_data, next(self._order))
-            self._indications.append(event)
-        if event.has_data:
-            self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
-        self._update_attention()
-        return True
-
-    def _take_response(self, context_id: int, response: Response, has_data: bool) -> None:
-        message_id = response.message_id_being_responded_to
-        operation = self._invoked.get(message_id)
-        if operation is None or type(response) is not operation.request.response or context_id != operation.context_id:
-            raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
-        category = code_to_category(response.status)
-        if not operation.is_sent and category not in _EARLY:
-            raise PDUError(f"{response.summary()} before the whole request has left (PS3.7 9.1.1.2)")
-        is_pending = category is _PENDING
-        if is_pending and not has_many_responses(operation.request):
-            raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
-        operation.is_answered = not is_pending
-        self._indications.append(ResponseReceived(message_id, context_id, response, has_data))
-        if has_data:
-            handling = _STREAM if type(response) in self._streamed else _COLLECT
-            self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
-        elif operation.is_answered:
-            del self._invoked[message_id]
-
-    def _set_received(self, message_id: int) -> None:
-        if message_id in self._performed:
-            self._performed[message_id].is_received = True
-            self._update_attention()
-
-    def _update_attention(self) -> None:
-        """Note whether this side waits for the peer, or the peer for this side."""
-        self.is_attentive = self._held is None and (not self._performed or self._newest_performed() < 0)
-        if self._response_deadline is not None and not self._awaits_response():
-            self._response_deadline = None  # at once: the next call that knows the time may come after the deadline
-
-    def _watch(self, now: float, *, received: bool = False, sent: bool = False) -> None:
-        """Let also the response timer run exactly while this side waits for a response, and for nothing else."""
-        super()._watch(now, received=received, sent=sent)
-        has_departed = sent and self._outbox.awaits_departure and self._note_departures()
-        if not self._invoked or not self._awaits_response():
-            self._response_deadline = None
-        elif received or has_departed or self._response_deadline is None:
-            seconds = self._timers.timeouts.response
-            if seconds is not None:
-                self._response_deadline = now + seconds
-
-    def _note_departures(self) -> bool:
-        """Take note of the requests that have left; return whether there were any."""
-        departed = self._outbox.take_departed()
-        for message_id in departed:
-            if message_id in self._invoked:  # it may have been answered before its end was sent
-                self._invoked[message_id].is_sent = True
-        return bool(departed)
-
-    @property
-    def _can_release(self) -> bool:
-        return super()._can_release and not (self._invoked or self._performed)
-
-    def _awaits_response(self) -> bool:
-        """Tell whether the peer owes a response, and does not wait for this side before it can give it.
-
-        It may while this side performs something that it has asked for later: the sub-operations of a C-GET. What it
-        has asked for earlier is no excuse: that is how this side looks while it performs a C-GET.
-        """
-        if self._state not in _CARRIES_MESSAGES:
-            return False
-        for operation in reversed(self._invoked.values()):  # the newest first
-            if operation.is_sent:
-                return (not self._performed or operation.order > self._newest_performed()) and (
-                    self._held is not None or self.wants_read
-                )
-        return False
-
-    def _newest_performed(self) -> int:
-        """Return the order of the newest operation whose whole request is here; -1 if there is none."""
-        for operation in reversed(self._performed.values()):
-            if operation.is_received:
-                return operation.order
-        return -1
-
-    def _open_windows(self) -> None:
-        """Take over what was negotiated (PS3.7 D.3.3.3); 0 is any number of operations."""
-        agreement, most = cast(Agreement, self._agreement), self._limits.operations
-        windows = [min(size or most, most) for size in (agreement.requestor_window, agreement.acceptor_window)]
-        self.invoked_window, self.performed_window = windows if self._is_requestor else reversed(windows)
 
     def _free_message_id(self) -> int:
         message_id = self._last_message_id
@@ -462,11 +323,3 @@ class Connection(UpperLayer):
             message_id = message_id % 0xFFFF + 1
             if message_id not in self._invoked:
                 return message_id
-
-    def _forget(self) -> None:
-        """Every outstanding operation has failed: there is no association any more (PS3.7 A.6)."""
-        self._invoked.clear()
-        self._performed.clear()
-        self._outbox.clear()
-        self._held = None
-        self._response_deadline = None

@@ -11,7 +11,7 @@ from dicom_proto.errors import AbortReason, LimitExceededError, PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import FragmentReceived
 
-__all__ = ["Assembler", "Handling"]
+__all__ = ["Assembler", "Expected", "Handling"]
 
 
 class Handling(Enum):

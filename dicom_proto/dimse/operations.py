@@ -15,7 +15,7 @@ def has_many_responses(request: Request) -> bool:
     return isinstance(request, _MANY_RESPONSES)
 
 
-@define
+@define(eq=False)
 class Invoked:
     """An operation that this side has asked the peer for."""
 
@@ -25,6 +25,7 @@ class Invoked:
     order: int  # counts the operations of both directions
     is_sent: bool = False  # the last byte of the request has been handed out
     is_answered: bool = False  # the final response has begun to arrive
+    is_cancelled: bool = False  # this side wants no more Pending responses
 
 
 @define

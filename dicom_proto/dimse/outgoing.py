@@ -5,7 +5,6 @@ comes while a data set is being written waits behind it.
 """
 
 from collections import deque
-from collections.abc import Callable
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -36,12 +35,13 @@ class Outgoing:
     fragments across their borders; the whole must be of even length.
     """
 
-    __slots__ = ("_outbox", "context_id", "message_id")
+    __slots__ = ("_outbox", "context_id", "message_id", "token")
 
-    def __init__(self, outbox: "Outbox", context_id: int, message_id: int | None) -> None:
+    def __init__(self, outbox: "Outbox", context_id: int, message_id: int, token: object) -> None:
         self._outbox = outbox
         self.context_id = context_id
-        self.message_id = message_id  # of the request that it belongs to, None for a response
+        self.message_id = message_id  # of the request that it belongs to
+        self.token = token  # of its last piece, until that is queued
 
     @property
     def write_room(self) -> int:
@@ -77,7 +77,7 @@ class _Message:
     context_id: int
     command: bytes
     data: memoryview | Outgoing | None
-    message_id: int | None
+    token: object
 
     @property
     def length(self) -> int:
@@ -100,18 +100,16 @@ class Outbox:
         Of the messages that wait behind the data set that is being written.
     """
 
-    __slots__ = ("_departures", "_note_data", "_open", "_outbound", "_waiting", "bytes_waiting")
+    __slots__ = ("_open", "_outbound", "_waiting", "bytes_waiting")
 
-    def __init__(self, outbound: Outbound, note_data: Callable[[], None]) -> None:
+    def __init__(self, outbound: Outbound) -> None:
         self._outbound = outbound
-        self._note_data = note_data
         self._waiting: deque[_Message] = deque()
         self._open: Outgoing | None = None  # the data set that is being written
-        self._departures: deque[tuple[int, int]] = deque()
         self.bytes_waiting = 0
 
-    def post(self, context_id: int, command: bytes, data: Buffer | Outgoing | None, message_id: int | None) -> None:
-        """Queue a message; ``message_id`` is that of a request, whose departure is of interest.
+    def post(self, context_id: int, command: bytes, data: Buffer | Outgoing | None, token: object) -> None:
+        """Queue a message; the token is that of its last byte, see :class:`Outbound`.
 
         Raises
         ------
@@ -124,12 +122,14 @@ class Outbox:
                 raise LocalProtocolError(
                     f"a data set of {len(data)} bytes cannot be sent: even and not empty (PS3.8 E.1)"
                 )
-        if self._open is None:
-            self._send(context_id, command, data, message_id)
-        else:
-            message = _Message(context_id, command, data, message_id)
+        if self._open is not None:
+            message = _Message(context_id, command, data, token)
             self._waiting.append(message)
             self.bytes_waiting += message.length
+        elif data is None:
+            self._outbound.put_command(context_id, command, token)
+        else:
+            self._send(context_id, command, data, token)
 
     def check_idle(self) -> None:
         """Check that no data set is being written.
@@ -144,22 +144,14 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget everything: the association has ended."""
+        for message in self._waiting:
+            if isinstance(message.data, Outgoing):
+                message.data.token = None
         self._waiting.clear()
         self.bytes_waiting = 0
-        self._departures.clear()
-        self._open = None
-
-    @property
-    def awaits_departure(self) -> bool:
-        """Whether there are requests whose last byte has not been handed out, or not been taken note of."""
-        return bool(self._departures)
-
-    def take_departed(self) -> list[int]:
-        """Return the message IDs of the requests whose last byte has been handed out since the last call."""
-        departed: list[int] = []
-        while self._departures and self._departures[0][0] <= self._outbound.handed_out:
-            departed.append(self._departures.popleft()[1])
-        return departed
+        if self._open is not None:
+            self._open.token = None
+            self._open = None
 
     def room_for(self, outgoing: Outgoing) -> int:
         """Return how many bytes may be written to a data set now."""
@@ -170,34 +162,24 @@ class Outbox:
         if not self.room_for(outgoing):
             raise LocalProtocolError("write_room is 0: the data set is finished, or has to wait")
         self._outbound.put_fragment(outgoing.context_id, data, command=False, last=False)
-        self._note_data()
 
     def finish(self, outgoing: Outgoing) -> None:
         """End the data set that is being written, and go on with the messages behind it."""
         if outgoing is not self._open:
             raise LocalProtocolError("the data set is finished already, or has to wait for the messages before it")
-        self._outbound.put_fragment(outgoing.context_id, b"", command=False, last=True)
-        self._note_data()
-        self._open = None
-        self._note_departure(outgoing.message_id)
+        self._outbound.put_fragment(outgoing.context_id, b"", command=False, last=True, token=outgoing.token)
+        outgoing.token = self._open = None
         while self._waiting and self._open is None:
             message = self._waiting.popleft()
             self.bytes_waiting -= message.length
-            self._send(message.context_id, message.command, message.data, message.message_id)
+            self._send(message.context_id, message.command, message.data, message.token)
 
-    def _send(
-        self, context_id: int, command: bytes, data: memoryview | Outgoing | None, message_id: int | None
-    ) -> None:
+    def _send(self, context_id: int, command: bytes, data: memoryview | Outgoing | None, token: object) -> None:
+        if data is None:
+            self._outbound.put_command(context_id, command, token)
+            return
         self._outbound.put_command(context_id, command)
-        self._note_data()
         if isinstance(data, Outgoing):
             self._open = data
-            return
-        if data is not None:
-            self._outbound.put_data(context_id, data)
-            self._note_data()
-        self._note_departure(message_id)
-
-    def _note_departure(self, message_id: int | None) -> None:
-        if message_id is not None:
-            self._departures.append((self._outbound.queued, message_id))
+        else:
+            self._outbound.put_data(context_id, data, token)

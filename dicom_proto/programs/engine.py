@@ -123,11 +123,22 @@ class Turn:
         Whether nothing more is to be written behind the buffers: the peer may be told.
     wants_close : bool
         Whether the connection is to be closed.
+    is_cut_short : bool
+        Whether there was no room to hand out more.
     is_unfinished : bool
         Whether there is more to do at once: take another turn when others have had theirs.
     """
 
-    __slots__ = ("buffers", "deadline", "effects", "ends_output", "is_unfinished", "wants_close", "wants_read")
+    __slots__ = (
+        "buffers",
+        "deadline",
+        "effects",
+        "ends_output",
+        "is_cut_short",
+        "is_unfinished",
+        "wants_close",
+        "wants_read",
+    )
 
     def __init__(
         self,
@@ -137,6 +148,7 @@ class Turn:
         wants_read: bool,
         ends_output: bool,
         wants_close: bool,
+        is_cut_short: bool,
         is_unfinished: bool,
     ) -> None:
         self.buffers = buffers
@@ -145,6 +157,7 @@ class Turn:
         self.wants_read = wants_read
         self.ends_output = ends_output
         self.wants_close = wants_close
+        self.is_cut_short = is_cut_short
         self.is_unfinished = is_unfinished
 
 
@@ -163,6 +176,12 @@ class Engine(Tasks):
         Sees what passes.
     wake : callable
         Has to bring about a turn; called when something happens outside of one. It may be called in any thread.
+
+    Attributes
+    ----------
+    secure : callable
+        Returns buffers that can be looked at before they are sent, for the witness; by default the same. A driver that
+        maps files into memory copies what is in them.
     """
 
     def __init__(
@@ -181,6 +200,7 @@ class Engine(Tasks):
         self._invoking: deque[Task[Any]] = deque()  # those that wait for room in the operations window
         self._closing_at: float | None = None
         self._deadline: float | None = None
+        self.secure: Callable[[list[Buffer]], list[Buffer]] = _as_they_are
         self._is_held_up = False
         self._has_eof = False
         self._is_closed = False
@@ -296,22 +316,23 @@ class Engine(Tasks):
             if self._is_closed and self._has_concluded and not self._has_told_close:
                 self._has_told_close = True
                 self._start_own(self._life.closed())
-            if connection.can_send:
-                more = connection.data_to_send(max(0, room), now=now)
-                if more:
-                    room -= sum(map(len, more))
-                    buffers += more
-                    if self._witness.wants_sent:
-                        self._witness.sent(more)
-                    continue  # there is room now for what was held back
+            more = connection.data_to_send(max(0, room), now=now)
+            if more:
+                room -= sum(map(len, more))
+                if self._witness.wants_sent:
+                    more = self.secure(more)
+                    self._witness.sent(more)
+                buffers += more
+                if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
+                    break
+                continue  # there is room now for what was held back
             if not ready and not (self._is_held_up and not self._router.is_full):
                 break
-        return self._state(buffers, share)
+        return self._state(buffers, share, room)
 
-    def _state(self, buffers: list[Buffer], share: int) -> Turn:
+    def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
-        connection.update_timers(now=self._now)
         deadline = connection.next_deadline()
         if self._closing_at is not None:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
@@ -326,6 +347,7 @@ class Engine(Tasks):
             connection.wants_read,
             self._closing_at is not None and not connection.can_send,
             wants_close and not self._is_closed,
+            room <= 0,
             share <= 0 and not self._router.is_full,
         )
 
@@ -346,6 +368,8 @@ class Engine(Tasks):
                     task.waits_for = None
                     self._step(task, event, None)
             elif event is None:
+                if connection.has_unread:
+                    share = 0  # it has looked at many that told nothing: others have their turn
                 break
             elif kind is RequestReceived:
                 self._begin(event)  # type: ignore[arg-type]
@@ -464,6 +488,10 @@ class Engine(Tasks):
 
 
 _ABORT: Final[Task[Any]] = Task(None, None, invokes=False)  # type: ignore[arg-type]  # stands in the queue for itself
+
+
+def _as_they_are(buffers: list[Buffer]) -> list[Buffer]:
+    return buffers
 
 
 def _nothing() -> None:

@@ -30,18 +30,24 @@ from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AAssociateRJ, AAss
 from dicom_proto.upper_layer.state_table import TABLE, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
 
-__all__ = ["Association", "UpperLayer"]
+__all__ = ["CLOSED", "SENDS_DATA", "SHARE", "Association", "UpperLayer"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
-_CLOSED: Final = ConnectionClosed()
+CLOSED: Final = ConnectionClosed()
 _NO_LIMIT: Final = 1 << 62
 _WITHOUT_CONNECTION: Final = frozenset({State.Sta1, State.Sta4})
-_SENDS_DATA: Final = frozenset(state for state in State if (Event.Evt9, state) in TABLE)
+SENDS_DATA: Final = frozenset(state for state in State if (Event.Evt9, state) in TABLE)
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _STA1: Final = State.Sta1
 _STA6: Final = State.Sta6
+_STA13: Final = State.Sta13
+_ARTIM: Final = Timer.ARTIM
 _IDLE: Final = Timer.IDLE
+
+SHARE: Final = 500
+"""How many steps (PDUs, fragments) ``next_event`` takes at most through what was received, before it gives others a
+turn: tiny PDUs without an event can come by the hundred thousand."""
 
 
 class UpperLayer(Machine):
@@ -71,8 +77,9 @@ class UpperLayer(Machine):
     ) -> None:
         super().__init__(limits, tolerance, timeouts)
         self.releases_when_idle = False  # instead of aborting, as a requestor with good manners may
-        self._is_stale = False  # events have been pulled since the timers were looked at
         self.is_attentive = True  # set to False while this side works for the peer, whose silence then means nothing
+        self._has_received = False  # since the timers were settled
+        self._is_unsettled = False  # there is more for _settle_waits() to do
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -85,7 +92,10 @@ class UpperLayer(Machine):
             If there is a connection already, or was one.
         """
         if self._started and self._state is not State.Sta4:
-            raise LocalProtocolError("an Association serves one connection: make a new one")
+            raise LocalProtocolError(
+                "connection_made() was called before, and an Association serves one connection: make a new one"
+            )
+        self._now = now
         self._fire(Event.Evt2 if self._state is State.Sta4 else Event.Evt5, now)
 
     def receive_data(self, data: Buffer, *, now: float) -> None:
@@ -99,10 +109,19 @@ class UpperLayer(Machine):
         if self._eof or self._state in _WITHOUT_CONNECTION:
             if self.wants_close:
                 return
-            raise LocalProtocolError("bytes can be received only between connection_made() and receive_eof()")
+            raise LocalProtocolError(
+                "bytes can be received only between connection_made() and receive_eof()"
+                + ("" if self._eof else ": call connection_made() first")
+            )
+        self._now = now
+        if not data:
+            return
+        self._has_received = True
         if not self._deaf:
             self._inbound.feed(data)
-        self._watch(now, received=bool(data))
+            self._unread = True
+            if self._unread_since is None:
+                self._unread_since = now
 
     def receive_eof(self, *, now: float) -> None:
         """Tell that the transport connection was closed or lost (Evt17); what was received before still counts.
@@ -113,13 +132,18 @@ class UpperLayer(Machine):
             If there was never a connection, nor an attempt at one.
         """
         if not self._started:
-            raise LocalProtocolError("no connection was made that could end")
+            raise LocalProtocolError("no connection was made that could end: call connection_made() first")
+        self._now = now
         self._eof = True
-        self._watch(now)
+        self._settle_idle()
+        if self._state is not _STA1:
+            self._note_unread()
 
     def handle_timeout(self, now: float) -> None:
         """Let the deadlines act that have come by ``now``; calling it early does nothing."""
-        self._watch(now)
+        if self._has_received:  # which counts from when it was
+            self._settle_idle()
+        self.update_timers(now=now)
         expired = self._timers.take_expired(now)
         if not expired:
             return
@@ -152,24 +176,44 @@ class UpperLayer(Machine):
             Empty when there is nothing to send. Views of the user's data are among them.
         """
         outbound = self._outbound
-        before = outbound.handed_out
-        buffers, timers = outbound.hand_out(_NO_LIMIT if limit is None else limit)
-        if outbound.handed_out > before and _log.isEnabledFor(logging.DEBUG):
-            _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
-        for timer in timers:
-            _log.debug("- %s timer started", timer.value)
-            self._timers.start(timer, now)
-        self._watch(now, sent=bool(buffers))
+        self._now = now
+        if self._has_received or self._is_unsettled:
+            self._settle_waits()
+        buffers: list[Buffer] = []
+        if outbound.queue:
+            before = outbound.handed_out
+            buffers, tokens = outbound.hand_out(_NO_LIMIT if limit is None else limit)
+            if self._is_logged and outbound.handed_out > before:
+                _log.debug("> P_DATA_TF, %d bytes of fragments", outbound.handed_out - before)
+            for token in tokens:
+                self._note_departure(token)
+        deadline = self._idle_until(has_sent=bool(buffers))
+        if deadline is None:
+            self._timers.deadlines.pop(_IDLE, None)
+        else:
+            self._timers.deadlines[_IDLE] = deadline
+        self._has_received = False
         return buffers
 
     def update_timers(self, *, now: float) -> None:
-        """Let the timers run that have to after what has been pulled; for drivers that skip :meth:`data_to_send`."""
-        if self._is_stale:
-            self._watch(now)
+        """Let the timers run that have to from now on, as :meth:`data_to_send` does; for drivers that skip that."""
+        self._now = now
+        self._settle_waits()
+        self._settle_idle()
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs."""
-        return self._timers.next_deadline()
+        """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.
+
+        Timers are settled by :meth:`data_to_send`, so ask behind it, once a turn.
+        """
+        deadlines = self._timers.deadlines
+        if self._has_received:
+            deadlines = {**deadlines}
+            idle = self._idle_until(has_sent=False)
+            deadlines.pop(_IDLE, None)
+            if idle is not None:
+                deadlines[_IDLE] = idle
+        return min(deadlines.values()) if deadlines else None
 
     @property
     def wants_close(self) -> bool:
@@ -188,7 +232,7 @@ class UpperLayer(Machine):
     @property
     def write_room(self) -> int:
         """How many bytes of P-DATA can be queued before the peer has to read; 0 where data cannot be sent."""
-        return self._outbound.room if self._state in _SENDS_DATA else 0
+        return self._outbound.room if self._state in SENDS_DATA else 0
 
     # --- what its user asks of it -------------------------------------------------------------------------------------
 
@@ -201,7 +245,12 @@ class UpperLayer(Machine):
             If the offer breaks a rule of PS3.8 9.3.2, or something was done here before.
         """
         if self._started:
-            raise LocalProtocolError("an Association serves one connection: make a new one")
+            raise LocalProtocolError(
+                "request() was called before, and an Association serves one connection: make a new one"
+                if self._is_requestor
+                else "connection_made() came before request(), which makes this the acceptor, and an Association serves"
+                " one connection: make a new one, call request() and then connection_made()"
+            )
         self._fire(Event.Evt1, (offer, encode_pdu(offer)))
 
     def accept(self, answer: AAssociateAC) -> None:
@@ -237,7 +286,7 @@ class UpperLayer(Machine):
         LocalProtocolError
             If it cannot.
         """
-        if self._state not in _SENDS_DATA:
+        if self._state not in SENDS_DATA:
             self._require(Event.Evt9)
         if context_id not in self._contexts:
             raise LocalProtocolError(f"presentation context {context_id} was not accepted")
@@ -301,6 +350,24 @@ class UpperLayer(Machine):
         return self._inbound.is_between_pdus
 
     @property
+    def has_unread(self) -> bool:
+        """Whether something that was received still waits to be looked at, with nothing to wait for.
+
+        ``next_event`` reads a bounded share at a time, :data:`SHARE` steps. When it has returned ``None`` and this is
+        true the driver gives others their turn, and then takes another one without waiting for bytes.
+        """
+        return self._unread or bool(self._events)
+
+    @property
+    def awaits_close(self) -> bool:
+        """Whether all has been said and handed out, and the peer is to close the transport connection (Sta13).
+
+        ARTIM ends that wait; whoever does not want to wait so long closes the transport connection himself, once what
+        was handed out has been sent, and tells :meth:`receive_eof`.
+        """
+        return self._state is _STA13 and not self._outbound.can_leave
+
+    @property
     def can_send(self) -> bool:
         """Whether :meth:`data_to_send` would hand out something."""
         return self._outbound.can_leave
@@ -312,6 +379,8 @@ class UpperLayer(Machine):
 
     @timeouts.setter
     def timeouts(self, timeouts: Timeouts) -> None:
+        if self._has_received:  # what has begun to wait before this goes on
+            self._settle_idle()
         self._timers.timeouts = timeouts
 
     @property
@@ -363,35 +432,59 @@ class UpperLayer(Machine):
         if self._outbound.is_mid_stream:
             raise LocalProtocolError("the command or data set that is being sent has not ended: end it, or abort")
 
-    def _watch(self, now: float, *, received: bool = False, sent: bool = False) -> None:
-        """Let the idle timer run exactly while this side waits for the peer, to say something or to read what waits.
+    def _idle_until(self, *, has_sent: bool) -> float | None:
+        """Return until when the idle timer runs, which it does exactly while this side waits for the peer.
 
-        A slow handler is not the peer's silence; but whatever this side does, it cannot wait for ever for room.
+        It waits for it to say something, or to read what waits. A slow handler is not the peer's silence; but whatever
+        this side does, it cannot wait for ever for room, and then what the peer says does not count.
         """
-        self._is_stale = False
-        listens = (
+        if (
             self._state is _STA6
             and self.is_attentive
             and not self._eof
-            and self._inbound.available < self._limits.receive_buffer
-        )
-        if not listens and not self._outbound.can_leave:
-            self._timers.stop(_IDLE)
-        elif received or sent or not self._timers.is_running(_IDLE):
-            self._timers.start(_IDLE, now)
+            and (not self._inbound.block or self._inbound.available < self._limits.receive_buffer)
+        ):
+            has_passed = has_sent or self._has_received
+        elif self._outbound.is_blocked:
+            has_passed = has_sent
+        else:
+            return None
+        durations = self._timers.durations
+        deadline = self._timers.deadlines.get(_IDLE)
+        if not has_passed and deadline is not None:
+            return deadline
+        seconds = durations[_IDLE]
+        if seconds is None and self._state is _STA13:  # which always has an end
+            seconds = durations[_ARTIM]
+        return None if seconds is None else self._now + seconds
 
-    def _note_data(self) -> None:
-        """Let it be seen that data has been queued (Evt9): DT-1 and AR-7 change nothing here."""
-        if self.observer is not None:
-            self._fire(Event.Evt9)
+    def _settle_idle(self) -> None:
+        deadline = self._idle_until(has_sent=False)
+        if deadline is None:
+            self._timers.deadlines.pop(_IDLE, None)
+        else:
+            self._timers.deadlines[_IDLE] = deadline
+        self._has_received = False
+
+    def _settle_waits(self) -> None:
+        """Let other waits go on or stand still: those of the layer above."""
+
+    def _note_departure(self, token: object) -> None:
+        """Start what starts when something leaves: here a timer."""
+        timer = cast(Timer, token)
+        if self._is_logged:
+            _log.debug("- %s timer started", timer.value)
+        self._timers.start(timer, self._now)
 
     def _next(self) -> UpperLayerEvent | None:
         """Return the next event, parsing no more than it takes."""
-        self._is_stale = True
-        while not self._events:
+        for _ in range(SHARE):
+            if self._events:
+                return self._events.popleft()
             if not self._advance():
-                return _CLOSED if self.wants_close else None
-        return self._events.popleft()
+                self._unread = False
+                return CLOSED if self.wants_close else None
+        return self._events.popleft() if self._events else None
 
 
 class Association(UpperLayer):
@@ -402,6 +495,8 @@ class Association(UpperLayer):
 
     def next_event(self) -> UpperLayerEvent | None:
         """Return the next event, parsing no more than it takes; ``None`` when more bytes or an answer are needed.
+
+        It is ``None`` also after :data:`SHARE` steps without an event; ``has_unread`` is true then.
 
         After the last event :class:`~dicom_proto.upper_layer.events.ConnectionClosed` is returned for ever.
         """
@@ -422,4 +517,3 @@ class Association(UpperLayer):
         if data and self._outbound.is_mid_stream and not self.write_room:
             raise LocalProtocolError("the peer has to read first: write_room is 0")
         self._outbound.put_fragment(context_id, data, command=command, last=last)
-        self._note_data()

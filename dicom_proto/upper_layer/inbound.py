@@ -13,11 +13,13 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.pdu import (
+    DATA_HEADER,
     HEADER,
     HEADER_LENGTH,
     MCH_COMMAND,
     MCH_LAST,
     PDV_HEADER_LENGTH,
+    PDUType,
     unpack_pdv_header,
 )
 
@@ -27,6 +29,8 @@ __all__ = ["Inbound"]
 # each.
 _SMALL_BLOCK = 1024
 _NOTHING = memoryview(b"")
+_P_DATA_TF = int(PDUType.P_DATA_TF)
+_DATA_HEADER_LENGTH = HEADER_LENGTH + PDV_HEADER_LENGTH
 
 
 class Inbound:
@@ -40,6 +44,8 @@ class Inbound:
     ----------
     data_left : int
         Bytes still to be read of the P-DATA-TF that the reader is inside of; 0 if it is inside none.
+    block : memoryview
+        The block that is being read; empty if everything that was received has been read.
     in_body : bool
         Whether the reader is collecting the body of a PDU.
     skip_left : int
@@ -48,7 +54,6 @@ class Inbound:
 
     __slots__ = (
         "_at",
-        "_block",
         "_blocks",
         "_body",
         "_body_left",
@@ -57,13 +62,14 @@ class Inbound:
         "_is_last",
         "_pdv_left",
         "_waiting",
+        "block",
         "data_left",
         "in_body",
         "skip_left",
     )
 
     def __init__(self) -> None:
-        self._block = _NOTHING  # that is being read; while there are bytes it has at least one
+        self.block = _NOTHING  # while there are bytes it has at least one that has not been read
         self._at = 0  # how much of it has been read
         self._blocks: deque[memoryview | bytearray] = deque()  # behind it
         self._waiting = 0  # bytes in them
@@ -79,12 +85,7 @@ class Inbound:
     @property
     def available(self) -> int:
         """How many received bytes wait to be read."""
-        return len(self._block) - self._at + self._waiting
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to read before more bytes are there."""
-        return not (self._block or self.in_body)
+        return len(self.block) - self._at + self._waiting
 
     @property
     def is_between_pdus(self) -> bool:
@@ -95,8 +96,8 @@ class Inbound:
         """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
         if not data:
             return
-        if not self._block:
-            self._block = memoryview(data).toreadonly()
+        if not self.block:
+            self.block = memoryview(data).toreadonly()
             return
         self._waiting += len(data)
         if len(data) >= _SMALL_BLOCK:
@@ -114,11 +115,11 @@ class Inbound:
 
     def header(self) -> tuple[int, int] | None:
         """Return type and length of the next PDU without consuming them; ``None`` until all 6 bytes are there."""
-        if len(self._block) - self._at < HEADER_LENGTH:
+        if len(self.block) - self._at < HEADER_LENGTH:
             if self.available < HEADER_LENGTH:
                 return None
             self._join(HEADER_LENGTH)
-        header: tuple[int, int] = HEADER.unpack_from(self._block, self._at)
+        header: tuple[int, int] = HEADER.unpack_from(self.block, self._at)
         return header
 
     def read_body(self, length: int) -> None:
@@ -129,7 +130,7 @@ class Inbound:
 
     def body(self) -> bytes | None:
         """Return the body that is being collected, ``None`` until all of it is there."""
-        while self._body_left and self._block:
+        while self._body_left and self.block:
             piece = self._take(self._body_left)
             self._body += piece
             self._body_left -= len(piece)
@@ -168,29 +169,31 @@ class Inbound:
         if not length:
             raise PDUError("P-DATA-TF without a presentation data value item")
         self._at += HEADER_LENGTH  # it lies in one block: see header()
-        if self._at == len(self._block):
+        if self._at == len(self.block):
             self._next_block()
         self.data_left = length
 
     def fragment(self, contexts: Container[int]) -> FragmentReceived | None:
         """Return the next piece of a fragment, ``None`` until more bytes are there or the P-DATA-TF has ended.
 
+        A fragment that is empty is a piece that is empty: receivers should take it (PS3.8 E.2).
+
         Raises
         ------
         PDUError
             If a PDV does not fit its PDU (PS3.8 9.3.5.1) or names a context that is not in ``contexts``.
         """
-        while not self._pdv_left:
+        if not self._pdv_left:
             if not self.data_left:
                 return None
-            if len(self._block) - self._at < PDV_HEADER_LENGTH <= self.data_left:
+            if len(self.block) - self._at < PDV_HEADER_LENGTH <= self.data_left:
                 if self.available < PDV_HEADER_LENGTH:
                     return None
                 self._join(PDV_HEADER_LENGTH)
             self._enter_pdv(contexts)
-            if self._is_last and not self._pdv_left:
-                return FragmentReceived(self._context_id, self._is_command, True, _NOTHING)  # see PS3.8 E.2
-        block, start = self._block, self._at
+            if not self._pdv_left:
+                return FragmentReceived(self._context_id, self._is_command, self._is_last, _NOTHING)
+        block, start = self.block, self._at
         piece = block[start : start + self._pdv_left]
         length = len(piece)
         if not length:
@@ -202,15 +205,44 @@ class Inbound:
         self.data_left -= length
         return FragmentReceived(self._context_id, self._is_command, self._is_last and not self._pdv_left, piece)
 
+    def whole(self, contexts: Container[int], longest: int) -> tuple[int, int, memoryview] | None:
+        """Read a P-DATA-TF whose one fragment ends a command or data set, and lies whole in the block: nearly all do.
+
+        Returns
+        -------
+        tuple of int, int and memoryview, or None
+            Presentation context ID, message control header and fragment. ``None`` if what comes next is anything else,
+            or odd in any way: nothing has been read of it then, and :meth:`header` and :meth:`fragment` are the judges.
+        """
+        block, start = self.block, self._at + _DATA_HEADER_LENGTH
+        if start > len(block) or self.data_left or self.in_body or self.skip_left:
+            return None
+        pdu_type, length, pdv_length, context_id, control = DATA_HEADER.unpack_from(block, self._at)
+        stop = start + pdv_length - 2
+        if (
+            pdu_type != _P_DATA_TF
+            or pdv_length + 4 != length
+            or not control & MCH_LAST
+            or not start < stop <= len(block)
+            or (longest and length > longest)
+            or context_id not in contexts
+        ):
+            return None
+        if stop == len(block):
+            self._next_block()
+        else:
+            self._at = stop
+        return context_id, control, block[start:stop]
+
     def _enter_pdv(self, contexts: Container[int]) -> None:
-        """Read the header of a PDV, whose fragment may be empty: receivers should take that (PS3.8 E.2)."""
-        self._pdv_left, self._context_id, control = unpack_pdv_header(self._block, self.data_left, self._at)
+        """Read the header of a PDV."""
+        self._pdv_left, self._context_id, control = unpack_pdv_header(self.block, self.data_left, self._at)
         if self._context_id not in contexts:
             raise PDUError(f"PDV for presentation context {self._context_id}, which was not accepted")
         self._is_command = bool(control & MCH_COMMAND)
         self._is_last = bool(control & MCH_LAST)
         self._at += PDV_HEADER_LENGTH
-        if self._at == len(self._block):
+        if self._at == len(self.block):
             self._next_block()
         self.data_left -= PDV_HEADER_LENGTH
 
@@ -219,14 +251,14 @@ class Inbound:
         joined = bytearray()
         while len(joined) < count:
             joined += self._take(count - len(joined))
-        if self._block:
-            self._blocks.appendleft(self._block[self._at :])
+        if self.block:
+            self._blocks.appendleft(self.block[self._at :])
             self._waiting += len(self._blocks[0])
-        self._block, self._at = memoryview(joined).toreadonly(), 0
+        self.block, self._at = memoryview(joined).toreadonly(), 0
 
     def _take(self, most: int) -> memoryview:
         """Consume and return up to ``most`` bytes: what the block that is being read has of them."""
-        block, start = self._block, self._at
+        block, start = self.block, self._at
         stop = start + most
         if stop < len(block):
             self._at = stop
@@ -236,14 +268,17 @@ class Inbound:
 
     def _next_block(self) -> None:
         """Go on to the next block; one that was gathered is closed against further growth."""
-        self._block = memoryview(self._blocks.popleft()).toreadonly() if self._blocks else _NOTHING
         self._at = 0
-        self._waiting -= len(self._block)
+        if self._blocks:
+            self.block = memoryview(self._blocks.popleft()).toreadonly()
+            self._waiting -= len(self.block)
+        else:
+            self.block = _NOTHING
 
     def _discard(self, count: int) -> None:
         """Consume ``count`` bytes that are there."""
         self._at += count
-        while self._at >= len(self._block) and self._block:
-            beyond = self._at - len(self._block)
+        while self._at >= len(self.block) and self.block:
+            beyond = self._at - len(self.block)
             self._next_block()
             self._at = beyond

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, cast
+from weakref import WeakMethod
 
 from attrs import frozen
 
@@ -54,6 +55,7 @@ _EVENTS: Final[dict[int, Event]] = {
     PDUType.A_RELEASE_RP: Event.Evt13,
     PDUType.A_ABORT: Event.Evt16,
 }
+_TYPES: Final = {int(pdu_type): pdu_type for pdu_type in PDUType}
 _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
@@ -87,6 +89,11 @@ class Machine:
         self._started = False
         self._is_requestor = False
         self._eof = False
+        self._unread = False  # there may be something to read that has not been looked at
+        self._unread_since: float | None = None
+        self._now = 0.0  # the time that was told last
+        self._is_logged = _log.isEnabledFor(logging.DEBUG)  # looked at when the state changes
+        self._reads_straight = False  # data can be received, and nobody looks on: no observer, no log
         self._deaf = False  # the stream has lost its frame: whatever still comes is dropped
         self._body_type = PDUType.A_ABORT  # of the PDU whose body is being collected
         self._events: deque[UpperLayerEvent] = deque()
@@ -98,9 +105,29 @@ class Machine:
         self._encoded_offer = b""
         self._agreement: Agreement | None = None
         self._contexts = _NO_CONTEXTS
-        # Told of every transition, in the midst of it: it may take notes, and must neither raise nor call this machine.
-        self.observer: Callable[[Transition], None] | None = None
+        self._observer: Callable[[Transition], None] | None = None
         self._receive_length = 0  # the maximum length that this side has stated; 0 = none
+
+    @property
+    def observer(self) -> Callable[[Transition], None] | None:
+        """Who is told of every transition, in the midst of it: it may take notes, but neither raise nor call this."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: Callable[[Transition], None] | None) -> None:
+        self._observer = observer
+        # A weak reference, because whatever refers to itself stays until the garbage collector comes by.
+        self._outbound.on_data = None if observer is None else WeakMethod(self._note_data)
+        self._look_around()
+
+    def _note_data(self) -> None:
+        """Let it be seen that data has been queued (Evt9): DT-1 and AR-7 change nothing here."""
+        self._fire(Event.Evt9)
+
+    def _look_around(self) -> None:
+        """Note who looks on. Whoever asks for the log when the state has changed for the last time does without."""
+        self._is_logged = _log.isEnabledFor(logging.DEBUG)
+        self._reads_straight = self._state in _TAKES_DATA and self._observer is None and not self._is_logged
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -148,12 +175,12 @@ class Machine:
         PDUError
             If its length cannot be right.
         """
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_logged:
             _log.debug("< P_DATA_TF, %d bytes", HEADER_LENGTH + length)
         if self._receive_length and length > self._receive_length:
             raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
         self._inbound.enter_data(length)
-        if self.observer is not None:  # DT-2 and AR-6 change nothing here
+        if self._observer is not None:  # DT-2 and AR-6 change nothing here
             self._fire(Event.Evt10)
         self._take_fragment()
         return True
@@ -161,10 +188,11 @@ class Machine:
     def _take_fragment(self) -> bool:
         """Take what there is of a fragment; return whether it is worth while to go on reading."""
         fragment = self._inbound.fragment(self._contexts)
-        if fragment is not None:
+        if fragment is None:
+            return not self._inbound.data_left
+        if fragment.last or fragment.data:
             self._events.append(fragment)
-            return True
-        return not self._inbound.data_left
+        return True
 
     def _judge(self, pdu_type: int, length: int) -> bool:
         """Decide by the six header bytes what becomes of a PDU; return False if it has to wait.
@@ -179,19 +207,19 @@ class Machine:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
             return False
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("< %s, %d bytes", PDUType(pdu_type).name, HEADER_LENGTH + length)
+        if self._is_logged:
+            _log.debug("< %s, %d bytes", _TYPES[pdu_type].name, HEADER_LENGTH + length)
         action = TABLE[event, self._state]
         if action in _REFUSALS:
             self._inbound.skip(length)
-            name = PDUType(pdu_type).name
+            name = _TYPES[pdu_type].name
             error = PDUError(f"{name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
             self._fire(event, error)
         elif action is Action.AA_6:
             self._inbound.skip(length)
             self._fire(event)
         else:
-            self._body_type = PDUType(pdu_type)
+            self._body_type = _TYPES[pdu_type]
             self._check_length(self._body_type, length)
             self._inbound.read_body(length)
         return True
@@ -219,14 +247,25 @@ class Machine:
         action, perform, after = _STEPS[event, before]
         self._started = True
         self._state = after if perform is None else perform(self, cause) or after
-        if before is not self._state and _log.isEnabledFor(logging.DEBUG):
-            _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
-        if self.observer is not None:
-            self.observer(Transition(before, event, action, self._state))
+        if before is not self._state:
+            self._look_around()
+            if self._eof or self._inbound.block or self._inbound.in_body:  # what had to wait may be read now
+                self._note_unread()
+            if self._is_logged:
+                _log.debug("= %s %s %s %s", before.name, event.name, action.value, self._state.name)
+        if self._observer is not None:
+            self._observer(Transition(before, event, action, self._state))
         if self._state is _STA1:
             self._timers.stop_all()
             self._outbound.clear()
             self._inbound.clear()
+            self._unread = False
+
+    def _note_unread(self) -> None:
+        """Note that there may be something to read, and since when."""
+        self._unread = True
+        if self._unread_since is None:
+            self._unread_since = self._now
 
     # Table 9-6: association establishment
 
@@ -310,7 +349,7 @@ class Machine:
     def _aa_1(self, cause: AAbort | RemoteProtocolError) -> None:
         if isinstance(cause, RemoteProtocolError):
             # Sta2: there is no association yet, and still the user is told why there will be none.
-            self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, error=cause))
+            self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, error=_bare(cause)))
             cause = AAbort(0)
         self._send_abort(cause)
 
@@ -329,7 +368,7 @@ class Machine:
             self._put(abort)
 
     def _aa_8(self, error: RemoteProtocolError) -> None:
-        self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, reason=error.abort_reason, error=error))
+        self._events.append(Aborted(origin=AbortOrigin.LOCAL_PROVIDER, reason=error.abort_reason, error=_bare(error)))
         self._send_abort(AAbort(2, error.abort_reason))
 
     def _send_abort(self, abort: AAbort) -> None:
@@ -340,9 +379,15 @@ class Machine:
         self._put(encoded, Timer.ARTIM)
 
     def _put(self, encoded: bytes, starts: Timer | None = None) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_logged:
             _log.debug("> %s, %d bytes", PDUType(encoded[0]).name, len(encoded))
         self._outbound.put_control(encoded, starts)
+
+
+def _bare(error: RemoteProtocolError) -> RemoteProtocolError:
+    """Return an error without where it came from: the frames there hold this machine and what it has received."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 # Where there is nothing, all that an action does is to change the state.

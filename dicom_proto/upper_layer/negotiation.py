@@ -6,8 +6,9 @@ negotiated. Both sides call the same :func:`agree`, so what one side takes itsel
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 from attrs.converters import optional
@@ -35,6 +36,7 @@ from dicom_proto.upper_layer.items import (
     check_integer,
 )
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, encode_pdu
+from dicom_proto.upper_layer.remembered import Remembered
 
 __all__ = [
     "DEFAULT_LOCAL_SIDE",
@@ -47,6 +49,7 @@ __all__ = [
     "as_transfer_syntaxes",
     "build_offer",
     "clamp_window",
+    "weigh",
     "without_default_transfer_syntax",
 ]
 
@@ -147,6 +150,16 @@ def build_offer(
         If the offer may not be sent as it is, if it negotiates something for a SOP class that it does not propose, or
         if it proposes neither role.
     """
+    contexts = [(uid, syntaxes if isinstance(syntaxes, str) else tuple(syntaxes)) for uid, syntaxes in contexts]
+    roles, common_extended = tuple(roles), tuple(common_extended)
+    key: Any = None
+    if identity is None:
+        settings = (called_ae_title, calling_ae_title, roles, tuple((extended or {}).items()), common_extended, local)
+        key = (*contexts, *settings)
+        with suppress(TypeError):  # something of a wrong type, which is about to be refused
+            known = _OFFERS.get(key)
+            if known is not None:
+                return known
     proposed = tuple(
         ProposedContext(2 * index + 1, check_uid(abstract_syntax), as_transfer_syntaxes(transfer_syntaxes))
         for index, (abstract_syntax, transfer_syntaxes) in enumerate(contexts)
@@ -163,15 +176,20 @@ def build_offer(
             implementation_class_uid=local.implementation_class_uid,
             implementation_version_name=local.implementation_version_name,
             operations_window=None if window == OperationsWindow(1, 1) else window,
-            roles=tuple(roles),
+            roles=roles,
             extended=tuple(ExtendedNegotiation(uid, information) for uid, information in (extended or {}).items()),
-            common_extended=tuple(common_extended),
+            common_extended=common_extended,
             identity=identity,
         ),
     )
     _check_sub_items(offer)
-    encode_pdu(offer)  # the codec knows every other rule
+    encoded = encode_pdu(offer)  # the codec knows every other rule
+    if key is not None:
+        _OFFERS.keep(key, offer, len(encoded))
     return offer
+
+
+_OFFERS: Final[Remembered[AAssociateRQ]] = Remembered()
 
 
 def _check_sub_items(offer: AAssociateRQ) -> None:
@@ -299,6 +317,25 @@ def agree(offer: AAssociateRQ, answer: AAssociateAC) -> Agreement:
     rejected with result 2 (no reason), and so does one accepted with a transfer syntax that was not proposed for it:
     the requestor has never said that it can read or write that.
     """
+    if offer.user_information.identity is not None or answer.user_information.identity_response is not None:
+        return _agree(offer, answer)
+    key = id(offer), id(answer)
+    known = _AGREEMENTS.get(key)
+    if known is None:
+        known = offer, answer, _agree(offer, answer)
+        _AGREEMENTS.keep(key, known, weigh(offer))
+    return known[2]
+
+
+_AGREEMENTS: Final[Remembered[tuple[AAssociateRQ, AAssociateAC, Agreement]]] = Remembered()
+
+
+def weigh(offer: AAssociateRQ) -> int:
+    """Return about how many bytes there are in what is made of an offer."""
+    return sum(64 + 64 * len(context.transfer_syntaxes) for context in offer.presentation_contexts)
+
+
+def _agree(offer: AAssociateRQ, answer: AAssociateAC) -> Agreement:
     faults: list[str] = []
     asked, given = offer.user_information, answer.user_information
     roles = _agree_on_roles(asked.roles, given.roles, faults)

@@ -36,9 +36,11 @@ from dicom_proto.upper_layer.items import (
     split_items,
 )
 from dicom_proto.upper_layer.reasons import REJECT_REASONS, AbortSource, RejectResult, RejectSource
+from dicom_proto.upper_layer.remembered import Remembered
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
 
 __all__ = [
+    "DATA_HEADER",
     "HEADER",
     "HEADER_LENGTH",
     "MCH_COMMAND",
@@ -70,7 +72,7 @@ MCH_LAST: Final = 0x02
 _P_DATA_TF: Final = 0x04
 HEADER: Final = struct.Struct(">BxI")  # of every PDU: type and length of what follows
 _PDV_HEADER: Final = struct.Struct(">IBB")
-_DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
+DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
 _ASSOCIATE: Final = struct.Struct(">H2x64s")  # protocol version; titles and reserved bytes; items follow
 _REJECT: Final = struct.Struct(">xBBB")
 _ABORT: Final = struct.Struct(">xxBB")
@@ -184,7 +186,7 @@ def pack_pdv_header(context_id: int, control: int, length: int) -> bytes:
 
     ``control`` is the message control header: :data:`MCH_COMMAND` and :data:`MCH_LAST`, or 0. Nothing is checked here.
     """
-    return _DATA_HEADER.pack(_P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
+    return DATA_HEADER.pack(_P_DATA_TF, length + PDV_HEADER_LENGTH, length + 2, context_id, control)
 
 
 def unpack_pdv_header(data: Buffer, remaining: int, offset: int = 0) -> tuple[int, int, int]:
@@ -221,10 +223,14 @@ def encode_pdu(pdu: PDU) -> bytes:
         or a presentation context ID.
     """
     match pdu:
-        case AAssociateRQ():
-            return _encode_associate_rq(pdu)
-        case AAssociateAC():
-            return _encode_associate_ac(pdu)
+        case AAssociateRQ() | AAssociateAC():
+            known = _ENCODED.get(id(pdu))
+            if known is not None:
+                return known[1]
+            encoded = _encode_associate_rq(pdu) if isinstance(pdu, AAssociateRQ) else _encode_associate_ac(pdu)
+            if not _has_identity(pdu):
+                _ENCODED.keep(id(pdu), (pdu, encoded), len(encoded))
+            return encoded
         case AAssociateRJ():
             return _encode_associate_rj(pdu)
         case PDataTF():
@@ -265,13 +271,31 @@ def decode_pdu(pdu_type: int, body: Buffer, *, tolerance: Tolerance = DEFAULT_TO
     decode = _DECODERS.get(pdu_type)
     if decode is None:
         raise PDUError(f"PDU of unknown type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
+    raw = bytes(body)
+    key = (pdu_type, raw, id(tolerance))
+    known = _DECODED.get(key)
+    if known is not None:
+        return known[1]
     try:
-        return decode(bytes(body), tolerance)
+        pdu = decode(raw, tolerance)
     except ItemError as error:
         name = PDUType(pdu_type).name.replace("_", "-")
         raise PDUError(
             f"{name}, offset {HEADER_LENGTH + error.offset}: {error}", abort_reason=error.abort_reason
         ) from None
+    if isinstance(pdu, AAssociateRQ | AAssociateAC) and not _has_identity(pdu):
+        _DECODED.keep(key, (tolerance, pdu), len(raw))
+    return pdu
+
+
+_ENCODED: Final[Remembered[tuple[PDU, bytes]]] = Remembered()
+_DECODED: Final[Remembered[tuple[Tolerance, PDU]]] = Remembered()
+
+
+def _has_identity(pdu: AAssociateRQ | AAssociateAC) -> bool:
+    """Tell whether a PDU says who the user is, or answers that."""
+    information = pdu.user_information
+    return information.identity is not None or information.identity_response is not None
 
 
 def _encode_associate(

@@ -26,7 +26,7 @@ from dicom_proto.upper_layer.items import (
     UserInformation,
     check_integer,
 )
-from dicom_proto.upper_layer.negotiation import LocalSide, as_transfer_syntaxes, clamp_window
+from dicom_proto.upper_layer.negotiation import LocalSide, as_transfer_syntaxes, clamp_window, weigh
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.reasons import (
     RejectReasonACSE,
@@ -35,6 +35,7 @@ from dicom_proto.upper_layer.reasons import (
     RejectResult,
     RejectSource,
 )
+from dicom_proto.upper_layer.remembered import Remembered
 
 __all__ = [
     "APPLICATION_CONTEXT_NAME_NOT_SUPPORTED",
@@ -288,11 +289,15 @@ class Review:
         """
         if rejection is not None:
             return rejection
+        is_plain = self.identity is None and identity is None and not (extended or operations_window or refused)
+        known = _ANSWERS.get(id(self)) if is_plain else None
+        if known is not None:
+            return known[1]
         is_accepted = identity is True or isinstance(identity, bytes)
         if not is_accepted and (identity is not None or self.policy.identity_required):
             return USER_IDENTITY_REFUSED
         results = self._refuse(refused or {})
-        return AAssociateAC(
+        answer = AAssociateAC(
             context_results=results,
             user_information=UserInformation(
                 maximum_length=self.policy.maximum_length,
@@ -309,6 +314,9 @@ class Review:
             ),
             echo=self.offer.echo if len(self.offer.echo) == 64 else bytes(64),
         )
+        if is_plain:
+            _ANSWERS.keep(id(self), (self, answer), weigh(self.offer))
+        return answer
 
     def _refuse(self, refused: Mapping[int, int]) -> tuple[ContextResult, ...]:
         results = {result.context_id: result for result in self.context_results}
@@ -360,7 +368,18 @@ def review(offer: AAssociateRQ, policy: Policy) -> Review | AAssociateRJ:
         return CALLING_AE_TITLE_NOT_RECOGNIZED
     if policy.identity_required and offer.user_information.identity is None:
         return USER_IDENTITY_REFUSED
-    return _review(offer, policy)
+    if offer.user_information.identity is not None:
+        return _review(offer, policy)
+    key = id(offer), id(policy)
+    known = _REVIEWS.get(key)
+    if known is None:
+        known = offer, policy, _review(offer, policy)
+        _REVIEWS.keep(key, known, weigh(offer))
+    return known[2]
+
+
+_REVIEWS: Final[Remembered[tuple[AAssociateRQ, Policy, Review]]] = Remembered()
+_ANSWERS: Final[Remembered[tuple[Review, AAssociateAC]]] = Remembered()
 
 
 def _is_recognized(title: str, recognized: frozenset[str], tolerance: Tolerance) -> bool:

@@ -3,11 +3,15 @@
 Time is a number that the caller passes in, on any clock that does not run backwards; nothing here reads one.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
 from attrs.validators import gt, optional
+
+from dicom_proto.upper_layer.remembered import Remembered
 
 __all__ = ["Timeouts", "Timer", "Timers"]
 
@@ -39,10 +43,11 @@ class Timeouts:
     request, release : float or None
         From the moment the A-ASSOCIATE-RQ, the A-RELEASE-RQ leaves until it is answered.
     response : float or None
-        Without a word from the peer while a DIMSE response is awaited, counted from the last byte of the request.
+        Without a byte of a DIMSE response that is awaited, each operation for itself: counted from the last byte of the
+        request, and without the time in which the peer waits for this side.
     idle : float or None
-        Without traffic in either direction: on an established association while nothing is being done for the peer,
-        and whenever data waits that the peer does not read.
+        Without traffic in either direction: on an established association while nothing is being done for the peer.
+        Without anything leaving: whenever data waits that the peer does not read.
     """
 
     artim: float = field(default=30.0, validator=gt(0.0))
@@ -57,13 +62,33 @@ class Timeouts:
         return duration
 
 
-class Timers:
-    """The deadlines that run now; a timer whose duration is ``None`` never runs."""
+_DURATIONS: Final[Remembered[tuple[Timeouts, Mapping[Timer, float | None]]]] = Remembered()
 
-    __slots__ = ("_deadlines", "_durations", "_timeouts")
+
+def _durations_of(timeouts: Timeouts) -> Mapping[Timer, float | None]:
+    """Return the durations by timer; connections that have the same record share them."""
+    known = _DURATIONS.get(id(timeouts))
+    if known is None:
+        known = timeouts, MappingProxyType({timer: timeouts.of(timer) for timer in Timer})
+        _DURATIONS.keep(id(timeouts), known, 1)
+    return known[1]
+
+
+class Timers:
+    """The deadlines that run now; a timer whose duration is ``None`` never runs.
+
+    Attributes
+    ----------
+    deadlines : dict of Timer to float
+        When the timers that run expire.
+    durations : mapping of Timer to float or None
+        How long timers run that are started from now on.
+    """
+
+    __slots__ = ("_timeouts", "deadlines", "durations")
 
     def __init__(self, timeouts: Timeouts) -> None:
-        self._deadlines: dict[Timer, float] = {}
+        self.deadlines: dict[Timer, float] = {}
         self.timeouts = timeouts
 
     @property
@@ -74,33 +99,35 @@ class Timers:
     @timeouts.setter
     def timeouts(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._durations = {timer: timeouts.of(timer) for timer in Timer}
+        self.durations = _durations_of(timeouts)
 
     def start(self, timer: Timer, now: float) -> None:
         """Start a timer, or start it again if it runs."""
-        duration = self._durations[timer]
-        if duration is not None:
-            self._deadlines[timer] = now + duration
+        duration = self.durations[timer]
+        if duration is None:
+            self.deadlines.pop(timer, None)
+        else:
+            self.deadlines[timer] = now + duration
 
     def stop(self, timer: Timer) -> None:
         """Stop a timer; one that does not run stays as it is."""
-        self._deadlines.pop(timer, None)
+        self.deadlines.pop(timer, None)
 
     def stop_all(self) -> None:
         """Stop all timers."""
-        self._deadlines.clear()
+        self.deadlines.clear()
 
     def is_running(self, timer: Timer) -> bool:
         """Tell whether a timer runs."""
-        return timer in self._deadlines
+        return timer in self.deadlines
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline, ``None`` if no timer runs."""
-        return min(self._deadlines.values()) if self._deadlines else None
+        return min(self.deadlines.values()) if self.deadlines else None
 
     def take_expired(self, now: float) -> list[Timer]:
         """Stop and return the timers whose deadline has come, the earliest first."""
-        expired = sorted((d, t.name, t) for t, d in self._deadlines.items() if d <= now)
+        expired = sorted((d, t.name, t) for t, d in self.deadlines.items() if d <= now)
         for *_, timer in expired:
-            del self._deadlines[timer]
+            del self.deadlines[timer]
         return [timer for *_, timer in expired]

@@ -1,5 +1,6 @@
 """What is remembered of commands that repeat themselves changes nothing but the time that they take."""
 
+from copy import copy
 from typing import Any
 
 import pytest
@@ -145,3 +146,111 @@ def test_nothing_is_taken_for_granted_of_a_command_that_is_cut_short(left: int) 
 def test_an_unknown_command_field() -> None:
     with pytest.raises(CommandSetError, match=r"CommandField \(0000,0100\) is that of no DIMSE message: 77 77"):
         decode_message(joined((0x0100, b"\x77\x77"), (0x0110, b"\x07\0"), (0x0800, b"\1\1")))
+
+
+# --- what stands around the UID of a SOP Instance ---
+
+STORE = m.CStoreRQ(
+    message_id=7, affected_sop_class_uid="1.2.840.10008.5.1.4.1.1.2", affected_sop_instance_uid="1.2.3.4"
+)
+
+
+def with_field(message: m.Message, name: str, value: object) -> m.Message:
+    message = copy(message)
+    setattr(message, name, value)
+    return message
+
+
+UIDS = ["1.2", "1.2.3", "2.25." + "1" * 59]
+WITH_INSTANCE = [
+    (STORE, True),
+    (with_field(STORE, "move_originator_application_entity_title", "MOVER"), True),
+    (m.CStoreRSP(message_id_being_responded_to=7, status=0, affected_sop_class_uid=FIND), False),
+    (m.CStoreRSP(message_id_being_responded_to=7, status=0xA700), False),
+    (m.CStoreRSP(message_id_being_responded_to=7, status=0xA700, error_comment="full"), False),
+    (m.NGetRQ(message_id=7, requested_sop_class_uid=FIND, requested_sop_instance_uid="1"), False),
+    (m.NActionRQ(message_id=7, requested_sop_class_uid=FIND, requested_sop_instance_uid="1", action_type_id=1), True),
+    (m.NCreateRSP(message_id_being_responded_to=7, status=0), False),
+]
+
+
+def instance_of(message: m.Message) -> str:
+    return next(each.attribute for each in message.elements if each.tag in (0x1000, 0x1001))
+
+
+@for_each(("message", "has_data_set"), WITH_INSTANCE, ids=lambda each: getattr(each, "name", each))
+def test_messages_that_differ_in_their_instance_only(message: m.Message, has_data_set: bool) -> None:
+    name = instance_of(message)
+    for uid in UIDS * 2:
+        message = with_field(message, name, uid)
+        encoded = encode_message(message, has_data_set=has_data_set)
+        assert encode_command_set(decode_command_set(encoded)) == encoded
+        assert decode_message(encoded) == (message, has_data_set)
+        for odd in (encoded[12:], encoded[:8] + bytes(4) + encoded[12:]):  # without group length, and with a wrong one
+            assert decode_message(odd) == (message, has_data_set)
+    with pytest.raises(LocalProtocolError, match="SOPInstanceUID"):
+        encode_message(with_field(message, name, "not a UID"), has_data_set=has_data_set)
+
+
+@for_each("left", range(12, 112))
+def test_nothing_is_taken_for_granted_of_a_store_that_is_cut_short(left: int) -> None:
+    command = encode_message(with_field(STORE, "move_originator_message_id", 9), has_data_set=True)
+    assert len(command) == 112
+    assert decode_message(command)[1]
+    try:
+        expected = decode_command_set(command[:left])
+    except CommandSetError:
+        expected = {}
+    if expected.keys() >= {0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000}:
+        assert decode_message(command[:left])[1]
+    else:
+        with pytest.raises(CommandSetError):
+            decode_message(command[:left])
+
+
+@for_each("uid", [b"", b"\0\0", b"  "])
+def test_an_instance_without_a_uid(uid: bytes) -> None:
+    elements = decode_command_set(encode_message(STORE, has_data_set=True))
+    assert decode_message(encode_command_set(elements)) == (STORE, True)
+    with pytest.raises(CommandSetError, match="AffectedSOPInstanceUID"):
+        decode_message(encode_command_set({**elements, 0x1000: uid}))
+
+
+def without_memory(command: bytes) -> object:
+    """Decode a command that is too long to be remembered, for an element that is none of its message."""
+    return outcome(command[:12] + bytes.fromhex("0000424200020000") + bytes(512) + command[12:])
+
+
+def outcome(command: bytes) -> object:
+    try:
+        return decode_message(command)
+    except CommandSetError:
+        return CommandSetError
+
+
+@for_each("number", range(12, 102))
+def test_any_byte_of_a_store_may_be_another(number: int) -> None:
+    command = encode_message(STORE, has_data_set=True)
+    assert len(command) == 102
+    for value in (0, 1, 2, 8, 9, 16, 32, 0x80, 0xFF):
+        decode_message(command)
+        changed = command[:number] + bytes([value]) + command[number + 1 :]
+        assert outcome(changed) == without_memory(changed)
+
+
+def test_a_value_that_looks_like_an_instance() -> None:
+    header = bytes.fromhex("0000001004000000")
+    inside = joined(
+        (0x0002, b"1.2\0"), (0x0100, b"\x30\0"), (0x0110, b"\7\0"), (0x0800, b"\1\1"), (0x0902, header + b"1.2\0")
+    )
+    known = joined((0x0002, b"1.2\0"), (0x0100, b"\x30\0"), (0x0110, b"\7\0"), (0x0800, b"\1\1"), (0x1000, b"1.2\0"))
+    for command in (known, inside, known):
+        assert decode_message(command) == (m.CEchoRQ(message_id=7, affected_sop_class_uid="1.2"), False)
+
+
+def test_an_instance_of_a_request_with_the_id_of_a_response() -> None:
+    elements = decode_command_set(encode_message(STORE, has_data_set=True))
+    elements[0x0120] = elements.pop(0x0110)
+    for _ in range(2):
+        with pytest.raises(CommandSetError, match="MessageID"):
+            decode_message(encode_command_set(elements))

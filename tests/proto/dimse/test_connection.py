@@ -10,6 +10,7 @@ from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived,
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
+from dicom_proto.upper_layer.association import SHARE
 from dicom_proto.upper_layer.events import (
     Aborted,
     AbortOrigin,
@@ -27,6 +28,7 @@ from tests.proto.dimse.pairs import (
     ECHO_CONTEXT,
     FIND_CONTEXT,
     INVALID,
+    LAST,
     PENDING,
     STORE_CONTEXT,
     UNEXPECTED,
@@ -412,7 +414,9 @@ def test_window_bounds_what_is_outstanding_in_each_direction(
     for side, own, peers in zip(sides, expected, expected[::-1], strict=True):
         assert (side.invoked_window, side.performed_window) == (own, peers)
         for _ in range(own):
+            assert side.can_invoke
             invoke(side)
+        assert not side.can_invoke
         with pytest.raises(LocalProtocolError, match=f"operations window is {own}"):
             invoke(side)
     for side, events, own in zip(sides, exchange(*sides), expected, strict=True):
@@ -503,6 +507,14 @@ def test_duplicates_do_not_pile_up_behind_a_data_set() -> None:
 # --- the end of the association ---------------------------------------------------------------------------------------
 
 
+def drain_all(connection: Connection) -> list[Any]:
+    """All events, however many turns it takes."""
+    events = drain(connection)
+    while connection.has_unread:
+        events += drain(connection)
+    return events
+
+
 def held() -> Connection:
     """An acceptor that performs request 1, and holds request 2."""
     _, connection = pair()
@@ -522,11 +534,34 @@ def test_held_request_does_not_block_an_abort() -> None:
 
 def test_held_request_does_not_block_the_loss_of_the_connection() -> None:
     connection = held()
-    receive(connection, raw(store(3), b"data", STORE_CONTEXT))
+    receive(connection, raw(store(3), b"data", STORE_CONTEXT), raw(echo(4)))
     connection.receive_eof(now=0)
-    assert names(joined(drain(connection))) == ["RequestReceived", "RequestReceived", "DataChunk", "Aborted"]
+    assert names(drain(connection)) == ["Aborted"]
     assert not connection.performed
     assert connection.wants_close
+
+
+@pytest.mark.parametrize("window", [(1, 1), (3, 3), UNLIMITED])
+def test_what_had_not_begun_when_the_connection_was_lost_is_not_begun(window: tuple[int, int]) -> None:
+    """However many requests a peer has sent before it goes, no more are begun than the window allows."""
+    _, connection = pair(window=window)
+    wire = b"".join(raw(store(number), b"data", STORE_CONTEXT) for number in range(1, 4501))
+    receive(connection, *(wire[at : at + 65536] for at in range(0, len(wire), 65536)))
+    begun = list(connection.performed)
+    assert begun == list(range(1, connection.performed_window + 1))
+    connection.receive_eof(now=0)
+    assert names(drain_all(connection)) == ["Aborted"]
+    assert connection.wants_close
+
+
+def test_what_was_received_whole_before_the_connection_was_lost_is_delivered_as_far_as_there_is_room() -> None:
+    _, connection = pair(window=(2, 2))
+    wire = b"".join(raw(store(number), b"data", STORE_CONTEXT) for number in (1, 2, 3)) + encode_pdu(AAbort(0))
+    connection.receive_data(wire, now=0)
+    connection.receive_eof(now=0)
+    events = joined(drain(connection))
+    assert [getattr(event, "message_id", None) for event in events[:4]] == [1, 1, 2, 2]
+    assert events[4:] == [Aborted(origin=AbortOrigin.PEER_USER), ConnectionClosed()]
 
 
 def test_held_request_does_not_block_a_release() -> None:
@@ -663,3 +698,49 @@ def test_each_command_and_each_data_set_that_is_sent_is_seen() -> None:
     del seen[:]
     other.send_response(respond(store(), 1))
     assert [step.event for step in seen] == [Event.Evt9]
+
+
+@pytest.mark.parametrize(
+    "tiny",
+    [
+        p_data((STORE_CONTEXT, 0, b"")) * 20_000,
+        p_data((STORE_CONTEXT, 0, b"x")) * 20_000,
+        p_data(*[(STORE_CONTEXT, 0, b"x")] * 2_000) * 10,
+    ],
+)
+def test_what_tells_nothing_is_read_a_share_at_a_time(tiny: bytes) -> None:
+    """Pieces of a data set that is collected, with and without content."""
+    _, connection = pair(streamed=set())
+    receive(connection, STORE_PIECES[0])
+    connection.receive_data(tiny + p_data((STORE_CONTEXT, LAST, b"ab")), now=0)
+    turns = 0
+    assert connection.has_unread
+    while (event := connection.next_event()) is None:
+        assert connection.has_unread
+        assert not connection.is_quiet
+        turns += 1
+    assert 20_000 / SHARE <= turns <= 60_000 / SHARE
+    assert isinstance(event, DataChunk)
+    assert connection.next_event() is None
+    assert not connection.has_unread
+
+
+def test_a_request_at_the_end_of_a_share_is_told_or_held() -> None:
+    for count in range(SHARE - 5, SHARE + 5):
+        _, connection = pair()
+        empty = p_data(*[(ECHO_CONTEXT, COMMAND, b"")] * count)
+        connection.receive_data(empty + raw(echo(1)) + empty + raw(echo(2)), now=0)
+        assert names(drain_all(connection)) == ["RequestReceived"]
+        assert list(connection.performed) == [1]
+        assert not connection.has_unread  # somebody has to answer first
+        connection.send_response(respond(echo(), 1))
+        assert names(drain_all(connection)) == ["RequestReceived"]
+
+
+def test_what_is_performed_when_the_peer_wants_to_release_is_still_answered() -> None:
+    connection = performing(echo())
+    assert names(receive(connection, encode_pdu(AReleaseRQ()))) == ["ReleaseRequested"]
+    connection.send_response(respond(echo(), 7))
+    (pdu,) = pdus(sent(connection))
+    assert isinstance(pdu, PDataTF)
+    assert connection.state is State.Sta8

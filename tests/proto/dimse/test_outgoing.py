@@ -47,7 +47,7 @@ def pdvs(data: bytes) -> list[PDV]:
 def outbox(maximum_length: int = 8) -> tuple[Outbox, Outbound]:
     outbound = Outbound(8)
     outbound.set_maximum_length(maximum_length)
-    return Outbox(outbound, lambda: None), outbound
+    return Outbox(outbound), outbound
 
 
 def handed_out(outbound: Outbound, limit: int = 1 << 20) -> bytes:
@@ -99,18 +99,42 @@ def test_departure_is_when_the_last_byte_is_handed_out() -> None:
     box.post(1, b"gh", None, None)  # a response, whose departure interests nobody
     box.post(1, b"ij", None, 9)
     departures = []
-    while handed_out(outbound, 1):
-        departures.append(box.take_departed())
+    while (left := outbound.hand_out(1))[0]:
+        departures.append(left[1])
     assert departures == [[], [], [7], [], [9]]
-    assert box.take_departed() == []
 
 
 def test_all_departures_of_one_turn() -> None:
     box, outbound = outbox()
     box.post(1, b"ab", None, 7)
     box.post(1, b"ab", b"cd", 9)
-    handed_out(outbound)
-    assert box.take_departed() == [7, 9]
+    box.post(1, b"abcd", b"abcd", 11)
+    assert outbound.hand_out(1 << 20)[1] == [7, 9, 11]
+
+
+def test_departure_of_what_is_written_in_pieces() -> None:
+    box, outbound = outbox()
+    first, second = Outgoing(box, 1, 7, "first"), Outgoing(box, 1, 8, "second")
+    box.post(1, b"ab", first, "first")
+    box.post(1, b"ab", second, "second")
+    first.write(b"abcd")
+    assert outbound.hand_out(1 << 20)[1] == []
+    first.finish()
+    assert outbound.hand_out(1 << 20)[1] == ["first"]
+    assert (first.token, second.token) == (None, "second")
+    box.post(1, b"ab", first, None)
+    box.clear()
+    assert second.token is None
+
+
+def test_what_waits_is_forgotten_with_the_rest() -> None:
+    box, _ = outbox()
+    first, second = Outgoing(box, 1, 7, "first"), Outgoing(box, 1, 8, "second")
+    box.post(1, b"ab", first, "first")
+    box.post(1, b"ab", second, "second")
+    box.post(1, b"ab", b"data", "third")
+    box.clear()
+    assert (first.token, second.token, box.bytes_waiting) == (None, None, 0)
 
 
 # --- data sets in pieces ----------------------------------------------------------------------------------------------

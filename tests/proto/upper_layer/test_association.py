@@ -8,13 +8,14 @@ from attrs import evolve
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
-from dicom_proto.upper_layer.association import Association
+from dicom_proto.upper_layer.association import SHARE, Association
 from dicom_proto.upper_layer.events import (
     Aborted,
     AbortOrigin,
     AssociateAccepted,
     AssociateRequested,
     ConnectionClosed,
+    FragmentReceived,
     ReleaseRequested,
 )
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
@@ -420,3 +421,79 @@ def test_there_is_nothing_to_refuse_before_a_connection_and_after_it() -> None:
     machine.abort()
     machine.fail(PDUError("too late"))
     assert drain(machine) == [ConnectionClosed()]
+
+
+# --- what comes in order ---
+
+
+def test_whoever_says_it_in_the_wrong_order_is_told_the_right_one() -> None:
+    machine = Association()
+    with pytest.raises(LocalProtocolError, match=r"call connection_made\(\) first"):
+        machine.receive_data(b"data", now=0)
+    with pytest.raises(LocalProtocolError, match=r"call connection_made\(\) first"):
+        machine.receive_eof(now=0)
+    machine.connection_made(now=0)
+    with pytest.raises(LocalProtocolError, match=r"connection_made\(\) was called before"):
+        machine.connection_made(now=0)
+    with pytest.raises(LocalProtocolError, match=r"call request\(\) and then connection_made\(\)"):
+        machine.request(OFFER)
+    machine.receive_eof(now=0)
+    with pytest.raises(LocalProtocolError, match=r"receive_eof\(\)$"):
+        machine.receive_data(b"data", now=0)
+    machine = Association()
+    machine.request(OFFER)
+    with pytest.raises(LocalProtocolError, match=r"request\(\) was called before"):
+        machine.request(OFFER)
+    with pytest.raises(LocalProtocolError, match=r"call connection_made\(\) first"):
+        machine.receive_data(b"data", now=0)
+
+
+# --- a share at a time ---
+
+TINY = [
+    p_data(pdv(b"", 1)) * 20_000,
+    p_data(*[pdv(b"", 1)] * 20_000),
+    p_data(*[pdv(b"", 0)] * 3) * 7_000,
+]
+
+
+@pytest.mark.parametrize("tiny", TINY)
+def test_what_tells_nothing_is_read_a_share_at_a_time(tiny: bytes) -> None:
+    machine = acceptor(offer(maximum_length=0), answer(OFFER, maximum_length=0))
+    machine.receive_data(tiny + p_data(pdv(b"ab", 3)), now=0)
+    turns = 0
+    while (event := machine.next_event()) is None:
+        assert machine.has_unread
+        turns += 1
+    assert 20_000 / SHARE <= turns <= 40_000 / SHARE + 1
+    assert isinstance(event, FragmentReceived)
+    assert [machine.next_event(), machine.has_unread] == [None, False]
+
+
+def test_what_is_ignored_is_read_a_share_at_a_time() -> None:
+    machine = acceptor()
+    machine.abort()
+    machine.receive_data(encode_pdu(AReleaseRQ()) * 5_000, now=0)
+    turns = 1
+    while machine.next_event() is None and machine.has_unread:
+        turns += 1
+    assert turns > 5_000 / SHARE
+
+
+def test_an_event_at_the_end_of_a_share_is_told() -> None:
+    for count in range(SHARE - 3, SHARE + 3):
+        machine = acceptor()
+        machine.receive_data(p_data(*[pdv(b"", 1)] * count, pdv(b"ab", 3)), now=0)
+        events = drain(machine)
+        while machine.has_unread:
+            events += drain(machine)
+        assert len(events) == 1
+
+
+def test_what_had_to_wait_for_an_answer_is_not_forgotten() -> None:
+    machine = listening()
+    fed(machine, encode_pdu(OFFER) + p_data(pdv(b"ab", 3)))
+    before = machine.has_unread
+    machine.accept(answer(OFFER))
+    assert (before, machine.has_unread) == (False, True)
+    assert len(drain(machine)) == 1

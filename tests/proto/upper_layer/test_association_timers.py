@@ -168,6 +168,7 @@ def test_the_idle_timer_starts_with_the_association_and_again_with_every_traffic
     machine = idle_machine()
     assert machine.next_deadline() == 50
     fed(machine, b"\x04", now=10)
+    sent(machine, 10)
     assert machine.next_deadline() == 60
     fed(machine, b"", now=20)
     sent(machine, 20)
@@ -342,3 +343,122 @@ def test_other_timers_abort_as_ever() -> None:
     machine.releases_when_idle = True
     machine.handle_timeout(20)
     assert drain(machine) == [TimedOut(timer=Timer.REQUEST)]
+
+
+# --- the wait for the peer to close ---
+
+
+def version_refused(machine: Association) -> None:
+    request = bytearray(encode_pdu(OFFER))
+    request[7] = 2
+    fed(machine, bytes(request))
+
+
+def timed_out(machine: Association) -> None:
+    machine.handle_timeout(10)
+
+
+def release_timed_out(machine: Association) -> None:
+    machine.release()
+    sent(machine)
+    machine.handle_timeout(10)
+
+
+def release_confirmed(machine: Association) -> None:
+    fed(machine, RQ)
+    machine.confirm_release()
+
+
+WAYS_TO_STA13 = [
+    (listening, version_refused),
+    (listening, lambda machine: fed(machine, b"GET / HTTP/1.1")),
+    (listening, lambda machine: fed(machine, RQ)),
+    (asked, lambda machine: machine.reject(REJECTION)),
+    (asked, Association.abort),
+    (asking, Association.abort),
+    (asking, timed_out),
+    (requestor, Association.abort),
+    (acceptor, Association.abort),
+    (acceptor, release_timed_out),
+    (acceptor, release_confirmed),
+    (acceptor, lambda machine: fed(machine, b"GET / HTTP/1.1")),
+    (acceptor, lambda machine: fed(machine, OFFER)),
+]
+NOISE = [b"", b"\x04", encode_pdu(OFFER), p_data(pdv()), RQ, RP, b"GET / HTTP/1.1", encode_pdu(answer(OFFER))]
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize(("make", "end"), WAYS_TO_STA13)
+@pytest.mark.parametrize("idle", [None, 9.0])
+def test_a_peer_that_does_not_close_is_waited_for_until_artim_expires_whatever_it_says(
+    make: Callable[..., Association], end: Callable[[Association], None], noise: bytes, idle: float | None
+) -> None:
+    machine = make(timeouts=Timeouts(artim=30, request=9, release=9, idle=idle))
+    assert not machine.awaits_close
+    end(machine)
+    drain(machine)
+    assert (state_of(machine), machine.awaits_close) == (State.Sta13, False)  # it has something to say
+    sent(machine, 20)
+    now = 20.0
+    while (deadline := machine.next_deadline()) is not None and deadline > now:
+        assert deadline == 50
+        now += 1
+        machine.receive_data(noise, now=now)
+        assert drain(machine) == []
+        sent(machine, now)
+        assert machine.awaits_close
+    assert (deadline, now) == (50, 50)
+    machine.handle_timeout(now)
+    assert machine.next_deadline() is None
+    assert drain(machine) == [ConnectionClosed()]
+    assert (machine.wants_close, machine.awaits_close) == (True, False)
+
+
+def test_a_peer_that_closes_is_waited_for_no_longer() -> None:
+    machine = acceptor(timeouts=TIMEOUTS)
+    machine.abort()
+    sent(machine)
+    machine.receive_eof(now=1)
+    before = machine.has_unread
+    assert drain(machine) == [ConnectionClosed()]
+    assert (before, machine.has_unread) == (True, False)
+    assert machine.next_deadline() is None
+    machine.receive_eof(now=2)
+    assert [machine.has_unread] == [False]
+
+
+@pytest.mark.parametrize("idle", [None, 50])
+def test_what_a_peer_says_does_not_excuse_that_it_does_not_read(idle: float | None) -> None:
+    """The confirmation of a release waits behind data; ARTIM has not begun, and still that has an end."""
+    machine = acceptor(
+        timeouts=Timeouts(artim=10, idle=idle), limits=Limits(receive_buffer=1024, send_pdu_length=16, send_queue=20)
+    )
+    fed(machine, RQ)
+    send(machine, bytes(100))
+    machine.confirm_release()
+    sent(machine, 10, limit=1)
+    deadline = machine.next_deadline()
+    assert deadline == 10 + (idle or 10)
+    for now in range(11, int(deadline)):
+        fed(machine, p_data(pdv()), now=now)
+        assert not machine.awaits_close
+        sent(machine, now, limit=0)
+        assert machine.next_deadline() == deadline
+    machine.handle_timeout(deadline)
+    assert drain(machine) == [ConnectionClosed()]
+
+
+def test_an_idle_timer_that_has_lost_its_duration_stops_with_the_next_traffic() -> None:
+    machine = idle_machine()
+    fed(machine, b"\x04", now=10)
+    machine.timeouts = Timeouts(idle=None)
+    assert machine.next_deadline() == 60
+    fed(machine, b"\x04", now=20)
+    assert machine.next_deadline() is None
+
+
+def test_what_has_passed_counts_from_when_it_did_although_the_deadline_was_not_asked_for() -> None:
+    machine = idle_machine()
+    fed(machine, b"\x04", now=10)
+    machine.handle_timeout(60)
+    assert drain(machine) == [TimedOut(timer=Timer.IDLE)]

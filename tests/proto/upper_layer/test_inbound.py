@@ -37,10 +37,11 @@ def in_p_data(*blocks: bytes) -> Inbound:
 
 
 def all_pieces(inbound: Inbound) -> list[FragmentReceived]:
-    """What can be read of a P-DATA-TF now."""
+    """What can be read of a P-DATA-TF now, but for what is empty and not the last."""
     found = []
     while (piece := inbound.fragment(CONTEXTS)) is not None:
-        found.append(piece)
+        if piece.data or piece.last:
+            found.append(piece)
     return found
 
 
@@ -192,6 +193,14 @@ def test_empty_fragments_at_the_end_of_a_pdu() -> None:
     assert pieces(inbound) == []
     assert not inbound.data_left
     assert inbound.header() == (5, 4)
+
+
+def test_empty_fragments_are_read_one_at_a_time() -> None:
+    """However many there are, so that whoever reads them can stop in between."""
+    inbound = in_p_data(p_data(*[pdv(b"", 1)] * 1000))
+    piece = inbound.fragment(CONTEXTS)
+    assert piece == FragmentReceived(1, True, False, memoryview(b""))
+    assert inbound.data_left == 6 * 999
 
 
 def test_an_empty_last_fragment_waits_for_no_byte_behind_it() -> None:
@@ -349,3 +358,64 @@ def test_any_cut_of_the_same_bytes_reads_the_same(sent: list[bytes], data: st.Da
             read(inbound, found)
             assert found == expected
             assert not inbound.available
+
+
+# --- straight ---
+
+WHOLE = p_data(pdv(b"abcd", 3))
+
+
+def test_a_fragment_that_lies_whole_in_the_block_is_read_at_once() -> None:
+    inbound = fed(WHOLE + p_data(pdv(b"ef", 2, 3)))
+    found = [inbound.whole(CONTEXTS, longest) for longest in (10, 0, 0)]
+    assert [each and (*each[:2], bytes(each[2]), each[2].readonly) for each in found] == [
+        (1, 3, b"abcd", True),
+        (3, 2, b"ef", True),
+        None,
+    ]
+    assert not inbound.available
+
+
+def test_whole_fragments_in_several_blocks() -> None:
+    inbound = fed(WHOLE, WHOLE * 60)
+    assert inbound.available == 61 * len(WHOLE)
+    count = 0
+    while inbound.whole(CONTEXTS, 0):
+        count += 1
+    assert (count, inbound.available) == (61, 0)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        *[WHOLE[:cut] for cut in range(len(WHOLE))],
+        pack_header(5, 4) + bytes(20),
+        p_data(pdv(b"abcd", 1)),  # it goes on
+        p_data(pdv(b"ab", 3), pdv(b"cd", 3)),
+        p_data(pdv(b"", 3)),
+        p_data(pdv(b"", 3)) + WHOLE,
+        p_data(pdv(b"abcd", 3, 99)),
+        p_data(pdv(b"abcd", 3, length=0)),
+        p_data(pdv(b"abcd", 3, length=5)),
+        p_data(pdv(b"abcd", 3, length=7)) + WHOLE,
+        p_data(pdv(b"abcd", 3, length=0xFFFFFFFF)),
+        p_data(pdv(b"abcdef", 3)),  # longer than what was stated
+    ],
+)
+def test_nothing_is_read_of_what_is_odd(block: bytes) -> None:
+    inbound = fed(block)
+    assert inbound.whole({1}, 10) is None
+    assert inbound.available == len(block)
+    assert (inbound.data_left, inbound.in_body, inbound.skip_left) == (0, False, 0)
+
+
+def test_nothing_is_read_straight_inside_of_something_else() -> None:
+    inside = fed(p_data(pdv(b"ab"), WHOLE[6:]) + WHOLE)
+    inside.enter_data(18)
+    inside.fragment(CONTEXTS)
+    body = fed(pack_header(5, len(WHOLE)) + WHOLE)
+    body.read_body(len(WHOLE))
+    skipping = fed(pack_header(5, len(WHOLE)) + WHOLE)
+    skipping.skip(len(WHOLE))
+    for inbound in (inside, body, skipping):
+        assert inbound.whole(CONTEXTS, 0) is None

@@ -34,7 +34,9 @@ def test_every_transition_is_observed() -> None:
 def test_transitions_that_stay_are_observed() -> None:
     machine = acceptor()
     seen: list[Transition] = []
-    machine.observer = seen.append
+    assert machine.observer is None
+    machine.observer = observer = seen.append
+    assert machine.observer is observer
     fed(machine, p_data(pdv()))
     send(machine)
     assert seen == [
@@ -87,12 +89,14 @@ def test_log_of_what_is_received_and_sent(caplog: pytest.LogCaptureFixture) -> N
     machine = acceptor()
     fed(machine, p_data(pdv(b"secret")))
     send(machine, b"hidden")
+    machine.release()
     sent(machine)
     length = len(encode_pdu(OFFER))
     lines = [record.getMessage() for record in caplog.records]
     assert f"< A_ASSOCIATE_RQ, {length} bytes" in lines
     assert f"< P_DATA_TF, {len(p_data(pdv(b'secret')))} bytes" in lines
     assert "> P_DATA_TF, 6 bytes of fragments" in lines
+    assert "- release timer started" in lines
     assert not any("secret" in line or "hidden" in line for line in lines)
 
 

@@ -284,3 +284,52 @@ def test_any_pieces_and_any_limits_give_the_same_pdus(
         joined.append((pdv.context_id, pdv.command, data))
         before = pdv.last
     assert joined == expected
+
+
+def test_a_whole_command_and_its_data_set() -> None:
+    queue = outbound(14)
+    queue.put_command(1, b"abcd")
+    queue.put_data(1, memoryview(b"efgh"))
+    queue.put_command(1, b"12345678" * 2)
+    queue.put_data(1, memoryview(b"ABCDEFGHIJKL"))
+    assert queue.queued == 36
+    assert queue.hand_out(0) == ([], [])
+    found = [decode_pdu(pdu[0], pdu[6:]) for pdu in split(b"".join(queue.hand_out(NO_LIMIT)[0]))]
+    assert found == [
+        PDataTF((PDV(1, True, True, b"abcd"),)),
+        PDataTF((PDV(1, False, True, b"efgh"),)),
+        PDataTF((PDV(1, True, False, b"12345678"),)),
+        PDataTF((PDV(1, True, True, b"12345678"),)),
+        PDataTF((PDV(1, False, False, b"ABCDEFGH"),)),
+        PDataTF((PDV(1, False, True, b"IJKL"),)),
+    ]
+
+
+def test_who_wants_to_know_is_told_of_each_piece_that_is_queued() -> None:
+    queue = outbound(14)
+    told: list[int] = []
+    queue.on_data = lambda: lambda: told.append(queue.queued)
+    queue.put_command(1, b"abcd")
+    queue.put_data(1, memoryview(b"efgh"))
+    queue.put_fragment(1, b"ab", command=True, last=False)
+    queue.put_fragment(1, b"", command=True, last=True)
+    assert told == [4, 8, 10, 10]
+    queue.on_data = lambda: None  # it is gone
+    queue.put_command(1, b"abcd")
+    assert len(told) == 4
+
+
+def test_what_the_limit_keeps_back_is_not_read_by_the_peer() -> None:
+    queue = outbound(14)
+    seen = [queue.is_blocked]
+    queue.put_fragment(1, bytes(20), command=False, last=False)
+    seen.append(queue.is_blocked)
+    for limit in (0, NO_LIMIT):
+        queue.hand_out(limit)
+        seen.append(queue.is_blocked)
+    assert seen == [False, False, True, False]  # the rest waits for the user to end it
+    queue.put_fragment(1, bytes(20), command=False, last=True)
+    queue.hand_out(1)
+    seen = [queue.is_blocked]
+    queue.clear()
+    assert [*seen, queue.is_blocked] == [True, False]

@@ -245,7 +245,7 @@ class AsyncAssociation(EntityAssociation):
 
     def _arrived(self) -> None:
         """Take what has arrived, and see to it."""
-        if self._link is not None and self._link.fileno() >= 0:
+        if self._link is not None and self._link.descriptor >= 0:
             self._link.receive()
             self._turn()
 
