@@ -25,6 +25,7 @@ from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program,
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
 
 __all__ = ["MemoryAssociation", "Network"]
 
@@ -168,12 +169,11 @@ class Network:
     def __init__(self) -> None:
         self.now = 0.0
         self.associations: list[MemoryAssociation] = []
-        self._listeners: dict[Address, Callable[[], MemoryAssociation]] = {}
+        self._listeners: dict[Address, tuple[ApplicationEntity, tuple[Any, ...], Policy]] = {}
 
     def listen(self, address: Address, entity: ApplicationEntity, handlers: Iterable[Any] = ()) -> None:
         """Serve associations at an address."""
-        bound, policy = tuple(handlers), entity.policy()
-        self._listeners[address] = lambda: MemoryAssociation(self, entity, bound, policy)
+        self._listeners[address] = entity, tuple(handlers), entity.policy()
 
     def associate(
         self,
@@ -198,7 +198,7 @@ class Network:
             here.failure = ConnectionRefusedError(f"nobody listens at {address[0]} port {address[1]}")
             here.is_aborted = True
             return here
-        there = listener()
+        there = MemoryAssociation(self, *listener)
         self.associations += [here, there]
         here.peer_address = there.local_address = address
         there.peer_address = here.local_address = ("memory", len(self.associations))
