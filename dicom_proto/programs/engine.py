@@ -33,6 +33,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -307,7 +308,7 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if (self._watching or self._invoking) and self._look():
+            if (self._watching or self._invoking or self._router.abandoned) and self._look():
                 continue  # one may have done what another waits for
             if self._witness.pending and self._life.has_news:
                 self._start_own(self._life.tell())
@@ -431,7 +432,7 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = False
+        has_moved = self._tell_abandoned() if self._router.abandoned else False
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
@@ -443,6 +444,8 @@ class Engine(Tasks):
                 event = inbox.take()
                 if event is None:
                     self._check_alive()
+                    if inbox.receiver is not None:
+                        raise LocalProtocolError(f"somebody waits already for what comes for operation {inbox.key[0]}")
                     inbox.receiver = task
                     task.waits_for = inbox
                 return event
@@ -454,6 +457,15 @@ class Engine(Tasks):
                 return None
             case _:
                 return super()._perform(task, effect)
+
+    def _tell_abandoned(self) -> bool:
+        """Tell those who have waited for an event that their operation is none any more."""
+        abandoned, self._router.abandoned = self._router.abandoned, []
+        for task in abandoned:
+            inbox, task.waits_for = task.waits_for, None
+            error = LocalProtocolError(f"nobody waits for operation {inbox.key[0]} any more: it has been closed")
+            self._ready.append((task, None, error))
+        return True
 
     def _check_alive(self) -> None:
         if self._life.is_over:

@@ -20,6 +20,7 @@ from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_role
 from dicom_proto.programs.effects import Await, Call, Program, Receive
 from dicom_proto.programs.peer import Peer, RunsPrograms
+from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.user_programs import sop_classes
 from dicom_proto.testing.network import MemoryAssociation, Network
 from dicom_proto.upper_layer.events import AbortOrigin
@@ -200,7 +201,12 @@ def test_the_association_ends_while_an_answer_is_chosen(
 ) -> None:
     """A handler of the user identity decides on the answer, and may take its time."""
     offer = entity().offer("THERE", items=[identity()])
-    couple = Couple(there=[(evt.EVT_USER_ID, lambda event: (end(event.assoc), (True, None))[1])], offer=offer)
+
+    def handler(event: Any) -> tuple[bool, None]:
+        end(event.assoc)
+        return True, None
+
+    couple = Couple(there=[(evt.EVT_USER_ID, handler)], offer=offer)
     couple.wait()
     assert "aborted" in fate(couple.scp)
     assert "ACCEPTED" not in couple.told[1]
@@ -271,6 +277,11 @@ def test_released(who: str) -> None:
 def test_both_release_at_the_same_time(caplog: pytest.LogCaptureFixture) -> None:
     couple = established()
     parting = [end.engine.start(end.part()) for end in (couple.scu, couple.scp)]
+    couple.scu.turn()
+    on_the_way, couple.scp.on_the_way = couple.scp.on_the_way, []
+    couple.scp.turn()
+    couple.scp.on_the_way = on_the_way
+    assert (couple.scu.peer.connection.state, couple.scp.peer.connection.state) == (State.Sta7, State.Sta7)
     couple.settle()
     assert [task.is_done for task in parting] == [True, True]
     assert [task.error for task in parting] == [None, None]
@@ -377,6 +388,41 @@ def test_aborted_when_all_is_said(reception: AAssociateRJ | None) -> None:
     assert fate(couple.scp) == {"released" if reception is None else "rejected", "over"}
     assert couple.scp.failure is None
     assert str(couple.scp.end()) == words
+
+
+def test_a_release_that_comes_when_this_side_has_just_aborted() -> None:
+    couple = established()
+    couple.scp.abort()
+    couple.scp.on_the_way.append(encode_pdu(AReleaseRQ()))
+    couple.settle()
+    assert fate(couple.scp) == {"aborted", "over"}
+
+
+def test_given_up_when_the_protocol_has_ended_it_and_nobody_has_looked() -> None:
+    couple = established()
+    connection = couple.scp.peer.connection
+    connection.handle_timeout(1000)
+    assert connection.state is State.Sta13
+    couple.scp.give_up()
+    assert fate(couple.scp) == {"aborted", "over"}
+    assert couple.scp.failure is not None
+    couple.settle()
+    assert fate(couple.scp) == {"aborted", "over"}
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [None, ConnectionResetError(104, "reset"), ConnectionAbortedError("gone")],
+    ids=["none", "reset", "odd"],
+)
+def test_what_is_probably_wrong_is_said(cause: OSError | None) -> None:
+    couple = established()
+    couple.scu.suspicion = "it wants TLS"
+    couple.scu.cause = cause
+    couple.scu.cut()
+    couple.settle()
+    assert str(couple.scu.failure).endswith(": it wants TLS")
+    assert cause is None or couple.scu.failure is cause
 
 
 def test_the_end_is_noticed_once() -> None:
@@ -527,16 +573,40 @@ def test_results_that_are_forgotten_when_all_is_over() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+class Stubborn(Stream[int]):
+    """Results of which there is no end, and which cannot be cancelled."""
+
+    is_over = False
+    abandoned = 0
+
+    def next(self) -> Program[int | None]:
+        yield from ()
+        return 1
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+        if self.abandoned == 1:
+            raise LocalProtocolError("it cannot be cancelled")
+        self.is_over = True
+
+
 def test_results_that_cannot_be_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """The association ends between the last look and the cancel."""
     caplog.set_level(logging.DEBUG, "dicom_proto.association")
-    couple = established(there=[(evt.EVT_C_FIND, many(300))])
-    results = couple.scu.send_c_find(QUERY, STUDY_FIND)
-    next(results)
-    couple.scu.peer.connection.invoked[1].request.name  # noqa: B018 - it is there
-    couple.scu.peer.connection.abort()
-    results.close()  # type: ignore[attr-defined]
+    couple, stream = established(), Stubborn()
+    couple.scu.forget(stream)
     couple.settle()
+    assert "were not cancelled: it cannot be cancelled" in caplog.text
+
+
+def test_results_that_are_forgotten_twice() -> None:
+    couple, stream = established(), Stubborn()
+    stream.abandoned = 1
+    for _ in range(2):
+        couple.scu.forget(stream)
+    couple.settle()
+    couple.scu.forget(stream)
+    couple.settle()
+    assert stream.abandoned == 2
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
@@ -672,10 +742,19 @@ def test_without_an_association() -> None:
 
 def test_an_adapter_has_no_more_to_add() -> None:
     """What is abstract is how programs are run: what wakes its driver may be nothing."""
-    plain = EntityAssociation(entity(), Handlers(()))
+
+    class Plain(EntityAssociation):
+        def run(self, program: Program[Any], *, invokes: bool = False) -> Any:
+            return program, invokes
+
+        def iterate(self, begin: Program[Stream[Any]], *, invokes: bool = False) -> Any:
+            return begin, invokes
+
+    plain = Plain(entity("HERE").add_scu(own_scu), Handlers(()))
     plain.wake()
     assert fate(plain) == set()
-    assert (plain.run(own_scu(plain.peer, 1)), plain.iterate(own_scu(plain.peer, 1))) == (None, None)  # type: ignore[arg-type]
+    program, invokes = plain.get_scu("1.2.3")(7)
+    assert (Script(program).end(), invokes) == (7, True)
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
@@ -951,7 +1030,7 @@ def lose(scu: MemoryAssociation, scp: MemoryAssociation) -> None:
 
 @pytest.mark.parametrize("end", [release, abort, lose])
 @pytest.mark.parametrize("does", ["nothing", "everything"])
-def test_nothing_of_an_association_lies_in_a_cycle_when_it_has_ended(end: Callable[[Any, Any], None], does: str) -> None:
+def test_nothing_of_an_association_that_has_ended_lies_in_a_cycle(end: Callable[[Any, Any], None], does: str) -> None:
     """In both roles: a process that has switched the garbage collector off must not grow."""
     gc.collect()
     gc.disable()
