@@ -322,9 +322,8 @@ class EntityAssociation:
         """Abort the association at once; without one, do nothing. In a turn, or by who holds it."""
         if self.is_over:
             return
-        if self.peer.connection.state is not State.Sta13:  # released or rejected, and waiting for the peer to close
-            self.failure = self.failure or AssociationClosed("this side has aborted the association")
-            self.is_aborted = True
+        self.failure = self.failure or AssociationClosed("this side has aborted the association")
+        self.is_aborted = True
         self.peer.connection.abort()
         self._end_with(partial(AssociationClosed, "this side has aborted the association"))
 

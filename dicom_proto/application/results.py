@@ -167,5 +167,5 @@ class Results(Stream[Result]):
     def abandon(self) -> None:
         """Cancel the operation, and drop what still comes; after the end it does nothing."""
         if not self._invoking.is_over:
-            self._invoking.cancel()
             self._invoking.close()
+            self._invoking.cancel()

@@ -75,6 +75,11 @@ class Router:
         How many events may wait to be asked for.
     data_bound : int
         How many bytes of data, in those events, may wait; the event that goes past it is the last that is filed.
+
+    Attributes
+    ----------
+    abandoned : list
+        Who has waited for an event of an inbox that was closed then: nothing will come, and nobody has told them.
     """
 
     def __init__(self, *, bound: int = 256, data_bound: int = _MOST_BYTES) -> None:
@@ -83,6 +88,7 @@ class Router:
         self._waiting = 0
         self._data_waiting = 0
         self._inboxes: dict[Key, Inbox] = {}
+        self.abandoned: list[Any] = []
 
     @property
     def is_full(self) -> bool:
@@ -109,6 +115,9 @@ class Router:
         if inbox.is_open:
             inbox.is_open = False
             del self._inboxes[inbox.key]
+            if inbox.receiver is not None:
+                self.abandoned.append(inbox.receiver)
+                inbox.receiver = None
             while inbox.events:
                 self.forget(inbox.events.popleft())
 

@@ -33,6 +33,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -245,28 +246,40 @@ class Engine(Tasks):
     def retire(self, end: Callable[[], AssociationFailure]) -> None:
         """Let go of what knows this engine: nothing can happen any more.
 
-        Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
+        Programs may still be started, and end at once; ``end`` makes the exception for those that wait. Those that are
+        submitted need no turn for that: nobody would take one.
         """
         self._life = cast(Any, _Gone(end))
         self._is_retired = True
         self.wake = _nothing
-        self._run_out()
+        for task in tuple(self._tasks):  # another thread may have submitted one when the last turn was over
+            if task.is_posted:
+                self._end_at_once(task)
 
     def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
-        """Start a program from anywhere, and see to it that there is a turn."""
+        """Start a program from anywhere, and see to it that there is a turn; where there is none any more, end it."""
         task = super().submit(program, on_end)
-        if self._is_retired:  # looked at behind what was queued: whoever retires it looks in the other order
-            self._run_out()
+        if self._is_retired:
+            self._end_at_once(task)
         return task
 
-    def _run_out(self) -> None:
-        """Let programs end that have been started when no driver was there any more; in several threads at once."""
-        while True:
-            try:
-                task, value, error = self._ready.popleft()
-            except IndexError:
-                return
-            self._step(task, value, error)
+    def _end_at_once(self, task: Task[Any]) -> None:
+        """Let a program go on to the first thing that it would wait for; that cannot happen any more."""
+        if self._claim(task):
+            self._step(task, None, None)
+            if not task.is_done:
+                self._stop_waiting(task)
+                self._step(task, None, self._life.end())
+            if not task.is_done:
+                self.cancel(task)
+
+    def _claim(self, task: Task[Any]) -> bool:
+        """Say that this thread is who ends a task; only one is told that it is."""
+        try:
+            self._tasks.remove(task)
+        except KeyError:
+            return False
+        return True
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -295,7 +308,7 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if (self._watching or self._invoking) and self._look():
+            if (self._watching or self._invoking or self._router.abandoned) and self._look():
                 continue  # one may have done what another waits for
             if self._witness.pending and self._life.has_news:
                 self._start_own(self._life.tell())
@@ -423,7 +436,7 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = False
+        has_moved = self._tell_abandoned() if self._router.abandoned else False
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
@@ -435,6 +448,8 @@ class Engine(Tasks):
                 event = inbox.take()
                 if event is None:
                     self._check_alive()
+                    if inbox.receiver is not None:
+                        raise LocalProtocolError(f"somebody waits already for what comes for operation {inbox.key[0]}")
                     inbox.receiver = task
                     task.waits_for = inbox
                 return event
@@ -445,9 +460,16 @@ class Engine(Tasks):
                 self._watch(task, effect)
                 return None
             case _:
-                if self._is_retired:
-                    raise self._life.end()
                 return super()._perform(task, effect)
+
+    def _tell_abandoned(self) -> bool:
+        """Tell those who have waited for an event that their operation is none any more."""
+        abandoned, self._router.abandoned = self._router.abandoned, []
+        for task in abandoned:
+            inbox, task.waits_for = task.waits_for, None
+            error = LocalProtocolError(f"nobody waits for operation {inbox.key[0]} any more: it has been closed")
+            self._ready.append((task, None, error))
+        return True
 
     def _check_alive(self) -> None:
         if self._life.is_over:

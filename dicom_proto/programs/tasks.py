@@ -57,6 +57,8 @@ class Task(Generic[T]):
         What a driver is to do for it, and has not answered.
     performer : object
         For the driver: who does that. All effects of a task are for the same one.
+    is_posted : bool
+        Whether it was started by :meth:`Tasks.submit`: nobody takes turns for its sake.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class Task(Generic[T]):
         "invokes",
         "is_done",
         "is_operation",
+        "is_posted",
         "on_end",
         "opened",
         "performer",
@@ -77,7 +80,7 @@ class Task(Generic[T]):
         self.program: Program[T] | None = program
         self.on_end = on_end
         self.invokes = invokes  # and waits for its turn to, before it begins
-        self.is_operation = False
+        self.is_operation = self.is_posted = False
         self.is_done = False
         self.effect: DriverEffect | None = None
         self.performer: Any = None
@@ -171,6 +174,7 @@ class Tasks:
     def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
         """Start a program from anywhere, and see to it that there is a turn."""
         task = self.start(program, on_end=on_end)
+        task.is_posted = True
         self.wake()
         return task
 
@@ -275,10 +279,14 @@ class Tasks:
                 task.effect = effect
                 self._effects.append((task, effect))
             case Run():
-                owner: RunsPrograms = effect.peer.association
+                owner: RunsPrograms | None = effect.peer.association
+                if owner is None:  # it has retired
+                    raise effect.peer.end()
                 owner.submit(effect.program, partial(self._take_over, task))
             case HangUp():
                 owner = effect.peer.association
+                if owner is None:
+                    return True
                 if owner in task.opened:
                     task.opened.remove(owner)
                 owner.submit(owner.part(), partial(self._hung_up, task))

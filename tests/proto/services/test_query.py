@@ -112,7 +112,7 @@ def test_scp_pulls_and_sends_match_by_match() -> None:
     here = scene((lambda _: [],))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
     receive = script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event(receive.key))
+    call = script.expect(Call, here.peer.event(receive.inbox.key))
     assert call.arguments[0].identifier == dataset_of(PatientID="*")
     items = iter(())
     assert script.expect(Pull, items).iterator is items
@@ -129,20 +129,20 @@ def test_scp_pulls_and_sends_match_by_match() -> None:
 def test_the_end_of_the_association_ends_the_program(effects: list[type]) -> None:
     here = scene((lambda _: [],))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
-    results = [None, here.peer.router.next_event((1, False)), iter(()), (PENDING, match(1))]
+    results = [None, here.peer.event((1, False)), iter(()), (PENDING, match(1))]
     for kind, result in zip(effects, results, strict=False):
         script.expect(kind, result)
     here.acceptor.abort()
     with pytest.raises(AssociationAborted):
         script.fail_at_last(ABORTED)
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 def test_an_answer_after_the_end_of_the_association_is_not_the_handlers_fault(caplog: pytest.LogCaptureFixture) -> None:
     here = scene((lambda _: [],))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
     script.expect(Receive)
-    script.expect(Call, here.peer.router.next_event((1, False)))
+    script.expect(Call, here.peer.event((1, False)))
     script.expect(Pull, iter(()))
     here.acceptor.abort()
     with pytest.raises(LocalProtocolError):
@@ -247,7 +247,7 @@ def test_an_async_generator_is_left_to_the_driver() -> None:
     here = scene((handler,))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
     script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    call = script.expect(Call, here.peer.event((1, False)))
     matches = call.function(*call.arguments)
     assert script.expect(Pull, matches).iterator is matches
 
@@ -262,7 +262,7 @@ def test_a_query_that_is_cancelled_before_it_begins() -> None:
     here.carry()
     script = here.script(received)
     script.expect(Receive)
-    script.expect(Call, here.peer.router.next_event((1, False)))
+    script.expect(Call, here.peer.event((1, False)))
     script.end(iter(()))
     assert statuses(here.replies()) == [CANCEL]
 
@@ -299,7 +299,7 @@ def test_a_handler_may_see_the_cancel_itself() -> None:
     def handler(event: Any) -> Iterator[Any]:
         here.requestor.send_cancel(event.message_id)
         here.carry()
-        here.peer.router.pump()
+        here.peer.turn()
         assert event.is_cancelled
         yield CANCEL, None
 

@@ -140,7 +140,7 @@ def test_scu_sends_the_identifier() -> None:
     assert isinstance(chunk, DataChunk)
     assert received.request == CGetRQ(message_id=5, affected_sop_class_uid=STUDY_GET, priority=Priority.HIGH)
     assert decoded(bytes(chunk.data), EXPLICIT) == identifier
-    assert invoking.key == (5, True)
+    assert invoking.inbox.key == (5, True)
     with pytest.raises(LocalProtocolError):
         get_scu(Peer(one, Handlers()), identifier, "1.2.3")
     with pytest.raises(LocalProtocolError):
@@ -154,7 +154,7 @@ def test_scp_effects() -> None:
     here = Getting(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
     script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    call = script.expect(Call, here.peer.event((1, False)))
     assert call.arguments[0].identifier == decoded(IDENTIFIER)
     items = iter(())
     assert script.expect(Pull, items).iterator is items
@@ -162,7 +162,7 @@ def test_scp_effects() -> None:
     read = script.expect(Call, (PENDING, image()))
     assert (read.function(*read.arguments), read.is_quick) == (image(), True)
     store = script.expect(Receive, image())
-    assert store.key == (1, True)
+    assert store.inbox.key == (1, True)
     response = CStoreRSP(message_id_being_responded_to=1, status=0)
     script.expect(Drain, ResponseReceived(message_id=1, context_id=3, response=response, has_data=False))
     script.expect(Pull)
@@ -176,7 +176,7 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
     response = CStoreRSP(message_id_being_responded_to=1, status=0)
     steps = [
         (Receive, None),
-        (Call, here.peer.router.next_event((1, False))),
+        (Call, here.peer.event((1, False))),
         (Pull, iter(())),
         (Pull, 2),
         (Call, (PENDING, image())),
@@ -188,7 +188,7 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
     here.acceptor.abort()
     with pytest.raises((AssociationAborted, LocalProtocolError)):
         script.fail_at_last(ABORTED)
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 # --- SCP, the whole of it ---------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_the_context_that_takes_it_as_it_is() -> None:
         script = here.ask(request(), IDENTIFIER)
         for kind, result in (
             (Receive, None),
-            (Call, here.peer.router.next_event((1, False))),
+            (Call, here.peer.event((1, False))),
             (Pull, iter(())),
             (Pull, 1),
             (Call, (PENDING, stored)),

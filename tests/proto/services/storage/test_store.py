@@ -425,7 +425,7 @@ def test_an_abandoned_request_waits_for_nothing() -> None:
     script = Script(store_object_scu(peer, stored()))
     receive = script.expect(Receive)
     script.program.close()
-    assert not peer.router.is_open(receive.key)
+    assert peer.router.find(receive.inbox.key) is None
 
 
 # --- SCP --------------------------------------------------------------------------------------------------------------
@@ -435,7 +435,7 @@ def test_scp_calls_the_handler_with_the_whole_object() -> None:
     here = Scene((CT, EXPLICIT), bindings=[(EVT_C_STORE, lambda _: 0)])
     script = here.ask(request(), ENCODED)
     script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    call = script.expect(Call, here.peer.event((1, False)))
     assert call.arguments[0].dataset == IMAGE
     script.end(0xB000)
     assert statuses(here.replies()) == [0xB000]
