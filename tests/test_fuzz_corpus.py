@@ -140,17 +140,18 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
         "dicom_proto.upper_layer.tap.PDUTap.feed",
         lambda original: lambda tap, data: original(tap, data[1:]),
     ),
-    "what has been taken still counts": ("routing", "dicom_proto.dimse.routing.Router._forget", lambda _: do_nothing),
+    "what has been taken still counts": ("routing", "dicom_proto.dimse.routing.Router.forget", lambda _: lambda _router, event: event),
     "what belongs to one goes to another": (
         "routing",
-        "dicom_proto.dimse.routing.Router._file",
-        lambda original: lambda router, key, event: original(router, (key[0] ^ 3, key[1]), event),
+        "dicom_proto.dimse.routing.Router.find",
+        lambda original: lambda router, key: original(router, (key[0] ^ 3, key[1])),
     ),
     "more is pulled than may wait": (
         "routing",
         "dicom_proto.dimse.routing.Router.is_full",
         lambda _: property(lambda _router: False),
     ),
+    "who waits in vain is forgotten": ("routing", "dicom_proto.dimse.routing.Router.take_left", lambda _: lambda _r: []),
     "a data set that is cut short raises KeyError": (
         "datasets",
         "dicom_proto.encoding.structure.TruncatedError.__init__",

@@ -32,7 +32,7 @@ from typing import Any, Final, Protocol, cast
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -255,6 +255,9 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
+            if self._router.has_left:
+                self._let_go()
+                continue
             if (self._watching or self._invoking) and self._look():
                 continue  # one may have done what another waits for
             if self._witness.pending and self._life.has_news:
@@ -402,6 +405,12 @@ class Engine(Tasks):
     def _check_alive(self) -> None:
         if self._life.is_over:
             raise self._life.end()
+
+    def _let_go(self) -> None:
+        """Tell those who wait at an inbox that was closed; its message ID may stand for another operation by now."""
+        for task in self._router.take_left():
+            inbox, task.waits_for = task.waits_for, None
+            self._ready.append((task, None, closed(inbox.key)))
 
     def _stop_waiting(self, task: Task[Any]) -> None:
         inbox = task.waits_for

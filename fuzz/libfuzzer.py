@@ -1,4 +1,4 @@
-"""Run atheris on one harness: ``python -m fuzz.engine NAME [argument of libFuzzer or corpus folder]...``.
+"""Run atheris on one harness: ``python -m fuzz.libfuzzer NAME [argument of libFuzzer or corpus folder]...``.
 
 libFuzzer ends the process that it runs in, so ``python -m fuzz`` gives it one for each harness.
 """
