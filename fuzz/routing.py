@@ -8,8 +8,8 @@ wait for and close any operation at any time. Events are pulled and filed as the
   waits for it at once.
 * An inbox that is opened under the message ID of another closes that one: who asks there is told so, and who has waited
   there is named.
-* No more events and data wait than the bounds say. ``is_full`` tells the truth, and is over when all that waits has been
-  asked for or dropped.
+* No more events and data wait than the bounds say. ``is_full`` tells the truth, and is over when all that waits has
+  been asked for or dropped.
 """
 
 from collections import deque

@@ -230,7 +230,7 @@ class Engine(Tasks):
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
-        self._ready.append((_ABORT, None, None))
+        self._ready.append((_ABORT, None, None, 0))
         self.wake()
 
     # --- a turn -------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class Engine(Tasks):
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
         deadline = connection.next_deadline()
-        if self._closing_at is not None:
+        if self._closing_at is not None and not self._has_eof:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
@@ -339,7 +339,7 @@ class Engine(Tasks):
     def _start_own(self, program: Program[None]) -> Task[None]:
         task = Task(program, self._note_end, invokes=False)
         self._tasks.add(task)
-        self._ready.append((task, None, None))
+        self._ready.append((task, None, None, 0))
         return task
 
     def _note_end(self, task: Task[None]) -> None:
@@ -357,7 +357,7 @@ class Engine(Tasks):
     # --- tasks that wait ----------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        task, _, _ = self._ready[0]
+        task = self._ready[0][0]
         if task is _ABORT:
             self._ready.popleft()
             self._life.give_up()
@@ -410,7 +410,7 @@ class Engine(Tasks):
         """Tell those who wait at an inbox that was closed; its message ID may stand for another operation by now."""
         for task in self._router.take_left():
             inbox, task.waits_for = task.waits_for, None
-            self._ready.append((task, None, closed(inbox.key)))
+            self._ready.append((task, None, closed(inbox.key), task.generation))
 
     def _stop_waiting(self, task: Task[Any]) -> None:
         inbox = task.waits_for
@@ -436,7 +436,7 @@ class Engine(Tasks):
         for task in tuple(self._tasks):
             if isinstance(task.waits_for, Inbox):
                 self._stop_waiting(task)
-                self._ready.append((task, None, self._life.end()))
+                self._ready.append((task, None, self._life.end(), task.generation))
         self._start_own(self._life.ended())
 
 
