@@ -61,6 +61,7 @@ from dicom_proto.upper_layer.state_table import State
 __all__ = ["HANDLING", "EntityAssociation", "Reception"]
 
 T = TypeVar("T")
+FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
@@ -128,6 +129,7 @@ class EntityAssociation:
         self.local_address = self.peer_address = NOWHERE
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
+        self.suspect: Callable[[], str | None] = _nothing  # tells what is probably wrong with it
         self._on_ended = on_ended
         self._is_ending = False
         self._is_telling = False
@@ -341,7 +343,17 @@ class EntityAssociation:
                 assert_never(ending)
         self._end_with(partial(failure_of, ending))
         if not self.is_released and self.failure is None:
-            self.failure = self.cause or failure_of(ending)
+            self.failure = self.explain(self.cause or failure_of(ending))
+
+    def explain(self, failure: FailureT) -> FailureT:
+        """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
+        suspicion = self.suspect()
+        if suspicion is not None:
+            if isinstance(failure, OSError) and failure.strerror:  # of TLS
+                failure.strerror += f": {suspicion}"
+            else:
+                failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
+        return failure
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""
@@ -350,7 +362,7 @@ class EntityAssociation:
     def retire(self) -> None:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
         self.engine.retire(self.peer.end)
-        self.peer.association = None
+        self.peer.association = _Retired(self.engine)
         self.peer.is_handling = bool
         self._on_ended = None
         self._streams.clear()
@@ -539,6 +551,28 @@ class EntityAssociation:
         For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
+
+
+def _nothing() -> None:
+    """Suspect nothing."""
+
+
+class _Retired:
+    """What is left of an association for programs of others that still know it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Run a program, which ends at once."""
+        return self._engine.submit(program, on_end)
+
+    def part(self) -> Program[None]:
+        """Return a program that does nothing: it has ended."""
+        yield from ()
+
+    def abort_soon(self) -> None:
+        """Do nothing: it has ended."""
 
 
 def _note_forgotten(task: Task[None]) -> None:

@@ -27,7 +27,7 @@ had not begun are not begun, and the peer has a second to read what was said las
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
@@ -44,6 +44,7 @@ from dicom_proto.upper_layer.failures import AssociationFailure, Ending
 
 __all__ = ["FAREWELL", "Engine", "Life", "Turn", "Witness"]
 
+T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.programs")
 
 FAREWELL: Final = 1.0
@@ -122,11 +123,22 @@ class Turn:
         Whether nothing more is to be written behind the buffers: the peer may be told.
     wants_close : bool
         Whether the connection is to be closed.
+    is_cut_short : bool
+        Whether there was no room to hand out more.
     is_unfinished : bool
         Whether there is more to do at once: take another turn when others have had theirs.
     """
 
-    __slots__ = ("buffers", "deadline", "effects", "ends_output", "is_unfinished", "wants_close", "wants_read")
+    __slots__ = (
+        "buffers",
+        "deadline",
+        "effects",
+        "ends_output",
+        "is_cut_short",
+        "is_unfinished",
+        "wants_close",
+        "wants_read",
+    )
 
     def __init__(
         self,
@@ -136,6 +148,7 @@ class Turn:
         wants_read: bool,
         ends_output: bool,
         wants_close: bool,
+        is_cut_short: bool,
         is_unfinished: bool,
     ) -> None:
         self.buffers = buffers
@@ -144,6 +157,7 @@ class Turn:
         self.wants_read = wants_read
         self.ends_output = ends_output
         self.wants_close = wants_close
+        self.is_cut_short = is_cut_short
         self.is_unfinished = is_unfinished
 
 
@@ -162,6 +176,12 @@ class Engine(Tasks):
         Sees what passes.
     wake : callable
         Has to bring about a turn; called when something happens outside of one. It may be called in any thread.
+
+    Attributes
+    ----------
+    secure : callable
+        Returns buffers that can be looked at before they are sent, for the witness; by default the same. A driver that
+        maps files into memory copies what is in them.
     """
 
     def __init__(
@@ -180,11 +200,13 @@ class Engine(Tasks):
         self._invoking: deque[Task[Any]] = deque()  # those that wait for room in the operations window
         self._closing_at: float | None = None
         self._deadline: float | None = None
+        self.secure: Callable[[list[Buffer]], list[Buffer]] = _as_they_are
         self._is_held_up = False
         self._has_eof = False
         self._is_closed = False
         self._has_concluded = False
         self._has_told_close = False
+        self._is_retired = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -225,8 +247,26 @@ class Engine(Tasks):
 
         Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
         """
-        self.wake = _nothing
         self._life = cast(Any, _Gone(end))
+        self._is_retired = True
+        self.wake = _nothing
+        self._run_out()
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Start a program from anywhere, and see to it that there is a turn."""
+        task = super().submit(program, on_end)
+        if self._is_retired:  # looked at behind what was queued: whoever retires it looks in the other order
+            self._run_out()
+        return task
+
+    def _run_out(self) -> None:
+        """Let programs end that have been started when no driver was there any more; in several threads at once."""
+        while True:
+            try:
+                task, value, error = self._ready.popleft()
+            except IndexError:
+                return
+            self._step(task, value, error)
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -270,15 +310,18 @@ class Engine(Tasks):
             more = connection.data_to_send(max(0, room), now=now)
             if more:
                 room -= sum(map(len, more))
-                buffers += more
                 if self._witness.wants_sent:
+                    more = self.secure(more)
                     self._witness.sent(more)
+                buffers += more
+                if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
+                    break
                 continue  # there is room now for what was held back
             if not ready and not (self._is_held_up and not self._router.is_full):
                 break
-        return self._state(buffers, share)
+        return self._state(buffers, share, room)
 
-    def _state(self, buffers: list[Buffer], share: int) -> Turn:
+    def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
         deadline = connection.next_deadline()
@@ -295,6 +338,7 @@ class Engine(Tasks):
             connection.wants_read,
             self._closing_at is not None and not connection.can_send,
             wants_close and not self._is_closed,
+            room <= 0,
             share <= 0 and not self._router.is_full,
         )
 
@@ -400,6 +444,8 @@ class Engine(Tasks):
                 self._watch(task, effect)
                 return None
             case _:
+                if self._is_retired:
+                    raise self._life.end()
                 return super()._perform(task, effect)
 
     def _check_alive(self) -> None:
@@ -441,6 +487,10 @@ class Engine(Tasks):
 
 
 _ABORT: Final[Task[Any]] = Task(None, None, invokes=False)  # type: ignore[arg-type]  # stands in the queue for itself
+
+
+def _as_they_are(buffers: list[Buffer]) -> list[Buffer]:
+    return buffers
 
 
 def _nothing() -> None:

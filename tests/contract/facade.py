@@ -234,6 +234,9 @@ class Server:
     def active_associations(self) -> list[Association]:
         return [Association(real, self._host) for real in self._real.active_associations]
 
+    def reload_tls(self, ssl_context: Any = None) -> None:
+        self._real.reload_tls(ssl_context)
+
     def bind(self, event: Any, handler: Any, args: Any = None) -> None:
         self._real.bind(event, _wrapped(handler, self._host), args)
 

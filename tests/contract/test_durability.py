@@ -19,7 +19,8 @@ from dicom_transports.blocking import evt
 from dicom_transports.storage import GroupCommit, store_to
 from tests.contract.adapters import WAIT, Running, make_ae
 from tests.contract.entities import dial, serving
-from tests.contract.test_storage import Watched, beginning, ct, files, scp, scu
+from tests.contract.storing import ct, files, scp, scu
+from tests.contract.test_storage import Watched, beginning
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 AGES = 3600.0  # seconds: nothing here ends because so many have passed

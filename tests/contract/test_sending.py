@@ -28,7 +28,7 @@ from dicom_proto.sop_class import CTImageStorage, MRImageStorage
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports import asyncio as over_asyncio
 from dicom_transports import trio as over_trio
-from dicom_transports._files.reading import as_storable, read_object
+from dicom_transports._files.reading import UnreadableFileError, as_storable, read_object
 from dicom_transports.blocking import AE, AssociationServer, evt
 from tests.contract.adapters import WAIT, make_ae
 from tests.contract.entities import Happened, dataset, dial, serving
@@ -211,14 +211,14 @@ class Nothing:
 
 
 BAD: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
-    "missing": (lambda directory: directory / "none", FileNotFoundError, "none"),
+    "missing": (lambda directory: directory / "none", FileNotFoundError, "No such file"),
     "directory": (lambda directory: directory, IsADirectoryError, "Is a directory"),
-    "empty": (lambda directory: KINDS["path"](directory, 0), LocalProtocolError, "1.dcm cannot be read: it is empty"),
-    "other": (lambda _: Path(__file__), LocalProtocolError, r"test_sending.py cannot be read: this is no"),
-    "text": (lambda _: StringIO("text"), LocalProtocolError, "StringIO cannot be read: it was not opened as a binary"),
-    "closed": (closed, LocalProtocolError, "1.dcm cannot be read: .*closed"),
-    "bytes": (lambda _: BytesIO(b"no file"), LocalProtocolError, "BytesIO cannot be read: this is no"),
-    "nothing": (lambda _: Nothing(), LocalProtocolError, "Nothing cannot be read: .*NoneType"),
+    "empty": (lambda directory: KINDS["path"](directory, 0), UnreadableFileError, "a file cannot be read: it is empty"),
+    "other": (lambda _: Path(__file__), UnreadableFileError, "a file cannot be read: this is no"),
+    "text": (lambda _: StringIO("text"), UnreadableFileError, "cannot be read: it was not opened as a binary"),
+    "closed": (closed, UnreadableFileError, "cannot be read: .*closed"),
+    "bytes": (lambda _: BytesIO(b"no file"), UnreadableFileError, "cannot be read: this is no"),
+    "nothing": (lambda _: Nothing(), UnreadableFileError, "cannot be read: .*NoneType"),
     "number": (lambda _: 5, LocalProtocolError, "int cannot be stored"),
 }
 
@@ -247,13 +247,13 @@ def test_compressed_objects(store: Store, tmp_path: Path) -> None:
         ae = make_ae()
         ae.add_requested_context(CTImageStorage)
         with dial(server, ae=ae) as association:
-            with pytest.raises(NoContextError, match=r"rle.dcm in RLE Lossless .* is Implicit .*could be decompressed"):
+            with pytest.raises(NoContextError, match=r"in RLE Lossless .* is Implicit .*could be decompressed"):
                 association.send_c_store(path)
             assert association.send_c_store(path, decompress=True).Status == SUCCESS
             assert outcome(association.send_c_stores([path, compressed()])) == [NoContextError] * 2
             assert outcome(association.send_c_stores([path, compressed()], decompress=True)) == [SUCCESS] * 2
         [(_, status)] = make_ae().send_c_stores(*server.address, [path])
-        assert "rle.dcm in RLE Lossless" in str(status.failure)
+        assert "1.2.3.1 in RLE Lossless" in str(status.failure)
         assert outcome(make_ae().send_c_stores(*server.address, [path], decompress=True)) == [SUCCESS]
     assert len(store.data) == 4
     assert all(data.endswith(bytes([1, 2, 3, 4])) for data in store.data)

@@ -4,73 +4,34 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
-from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports._files import reading as _files
 from dicom_transports._files.reading import read_object
-from dicom_transports.blocking import AE, Association, evt
+from dicom_transports.blocking import evt
 from dicom_transports.storage import GroupCommit, store_in_file, store_to, sweep
-from tests.contract.adapters import WAIT, Peer, make_ae
+from tests.contract.adapters import WAIT, Peer
 from tests.contract.entities import CT_ROLES, GET, MOVE, dataset, dial, entity, serving
+from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
 from tests.proto.dimse.pairs import fragments, p_data, raw
 from tests.proto.wire import offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 
-IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 BY_STUDY = "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm"
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
-
-
-def ct(number: int = 1, size: int = 0, **elements: Any) -> Dataset:
-    more = {"PatientID": "P1", "StudyInstanceUID": "1.9", "SeriesInstanceUID": "1.9.1"} | elements
-    image = dataset(SOPClassUID=CTImageStorage, SOPInstanceUID=f"1.2.3.{number}", **more)
-    if size:
-        image.add_new("PixelData", "OW", bytes(size))
-    return image
-
-
-def stored(data: bytes | memoryview, transfer_syntax: str = IMPLICIT, uid: str = "1.2.3.1") -> StoredObject:
-    return StoredObject(sop_class_uid=CTImageStorage, sop_instance_uid=uid, transfer_syntax=transfer_syntax, data=data)
-
-
-def scu(*transfer_syntaxes: str) -> AE:
-    ae = make_ae("SENDER")
-    ae.add_requested_context(CTImageStorage, list(transfer_syntaxes) or [IMPLICIT, EXPLICIT])
-    return ae
-
-
-def scp() -> AE:
-    ae = make_ae("STORE")
-    ae.add_supported_context(CTImageStorage, [IMPLICIT, EXPLICIT, DEFLATED])
-    return ae
-
-
-@contextmanager
-def sending(sink: Any, *transfer_syntaxes: str) -> Iterator[Association]:
-    """An association with somebody who stores into a sink; it is alive at the end."""
-    with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, dial(server, ae=scu(*transfer_syntaxes)) as association:
-        yield association
-        assert association.is_established
-
-
-def files(directory: Path) -> list[str]:
-    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir())
 
 
 class Moment:
@@ -326,6 +287,8 @@ def test_templates_that_are_none(tmp_path: Path, name: str) -> None:
 def test_policies_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettingError, match="replace, ignore, keep"):
         store_to(tmp_path, duplicates="rename")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettingError, match="refuse, keep"):
+        store_to(tmp_path, mismatches="ignore")  # type: ignore[arg-type]
     with pytest.raises(InvalidSettingError, match="each, none"):
         store_to(tmp_path, durability="often")  # type: ignore[arg-type]
 
@@ -462,7 +425,8 @@ def test_storing_begins_with_a_sweep(tmp_path: Path, caplog: pytest.LogCaptureFi
     (tmp_path / ".incoming-1").touch()
     store_to(tmp_path)
     assert files(tmp_path) == []
-    assert ".incoming-1 has been removed" in caplog.text
+    assert "1 temporary files have been removed" in caplog.text
+    assert str(tmp_path) not in caplog.text  # names of directories may be those of patients
 
 
 def test_a_file_that_is_swept_before_it_is_locked_is_made_again(

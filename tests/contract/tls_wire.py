@@ -62,11 +62,16 @@ class Wire:
 
 
 def connect(
-    client: ssl.SSLContext, server: ssl.SSLContext, cut: int | None = None, hostname: str | None = "localhost"
+    client: ssl.SSLContext,
+    server: ssl.SSLContext | TLSLayer,
+    cut: int | None = None,
+    hostname: str | None = "localhost",
+    session: ssl.SSLSession | None = None,
 ) -> Wire:
-    wire = Wire(
-        End(TLSLayer(client, server_side=False, server_hostname=hostname)), End(TLSLayer(server, server_side=True)), cut
-    )
+    layer = server if isinstance(server, TLSLayer) else TLSLayer(server, server_side=True)
+    wire = Wire(End(TLSLayer(client, server_side=False, server_hostname=hostname)), End(layer), cut)
+    if session is not None:
+        wire.client.layer.ssl_object.session = session
     wire.server.layer.start()
     wire.client.layer.start()
     return wire

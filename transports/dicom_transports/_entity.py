@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, update_wrapper
@@ -23,7 +22,16 @@ from dicom_proto.services.storage.batch import Batch
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
 from dicom_transports._files.reading import as_storable
-from dicom_transports._socket.sockets import Address, TLSArguments, listen, local_address
+from dicom_transports._socket.sockets import (
+    Address,
+    TLSArguments,
+    check_address,
+    check_local_address,
+    close_listener,
+    listen_all,
+    local_address,
+)
+from dicom_transports._socket.tls_contexts import ServerTLS, TLSContexts
 from dicom_transports._socket.tls_layer import TLSLayer
 
 __all__ = ["AEBase", "Requested", "ServerBase", "associate", "debug_logger", "entity_method", "send_c_stores"]
@@ -57,20 +65,20 @@ class ServerBase(Generic[AssociationT]):
     def __init__(
         self,
         ae: ApplicationEntity,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
     ) -> None:
         self.ae = ae
         self._handlers = handlers
         self._policy = policy
-        self._ssl_context = ssl_context
+        self._tls_contexts = None if ssl_context is None else TLSContexts(ssl_context)
         self._associations: set[AssociationT] = set()  # all that have a connection
         self._silent: dict[AssociationT, None] = {}  # those that have requested nothing, the oldest first
         self._places: set[AssociationT] = set()
-        self._listener = listener
-        self.address = local_address(listener)
+        self._listeners = listeners
+        self.address = local_address(listeners[0])
 
     @property
     def active_associations(self) -> list[AssociationT]:
@@ -103,7 +111,29 @@ class ServerBase(Generic[AssociationT]):
         return self._handlers.stated(event)
 
     def _tls(self) -> TLSLayer | None:
-        return None if self._ssl_context is None else TLSLayer(self._ssl_context, server_side=True)
+        return None if self._tls_contexts is None else self._tls_contexts.layer()
+
+    def reload_tls(self, ssl_context: ServerTLS | None = None) -> None:
+        """Read certificates and revocation lists again, for the connections to come; those that are there go on.
+
+        Parameters
+        ----------
+        ssl_context : ssl.SSLContext or callable, optional
+            What is used from now on, instead of what was given before.
+
+        Raises
+        ------
+        InvalidSettingError
+            If that cannot be used; or it cannot be made anew; or this is a server without TLS. What was used is used
+            on.
+        """
+        if self._tls_contexts is None:
+            raise InvalidSettingError("this is a server without TLS")
+        self._tls_contexts.reload(ssl_context)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            close_listener(listener)
 
     # --- places -------------------------------------------------------------------------------------------------------
 
@@ -174,7 +204,7 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         address: Address,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
         evt_handlers: Iterable[Bindable] | None = None,
         *,
         reuse_port: bool = False,
@@ -203,23 +233,21 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         OSError
             If the address cannot be listened on.
         """
-        if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
-            raise InvalidSettingError(f"{ssl_context!r} is not an SSLContext")
         if ssl_context is not None:
-            TLSLayer(ssl_context, server_side=True)  # so that a context for clients is noticed now
+            TLSContexts(ssl_context)  # so that a context for clients is noticed before there is a listener
         policy = self.policy(contexts, ae_title=ae_title)
         handlers = Handlers(evt_handlers, allow_async=self._allow_async)
-        server = self._make_server(listen(address, reuse_port=reuse_port), handlers, policy, ssl_context)
+        server = self._make_server(listen_all(address, reuse_port=reuse_port), handlers, policy, ssl_context)
         self._servers.append(server)
         return server
 
     @abstractmethod
     def _make_server(
         self,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ServerTLS | None,
     ) -> ServerT: ...
 
 
@@ -236,6 +264,12 @@ def entity_method(
 
     update_wrapper(method, verb)
     return method
+
+
+def _check_addresses(address: Address, bind_address: Address | None) -> None:
+    check_address(address)
+    if bind_address is not None:
+        check_local_address(bind_address)
 
 
 def associate(  # noqa: PLR0913, PLR0917 - these are pynetdicom's
@@ -281,6 +315,7 @@ def associate(  # noqa: PLR0913, PLR0917 - these are pynetdicom's
     LocalProtocolError
         If what is proposed breaks a rule of the standard.
     """
+    _check_addresses((addr, port), bind_address)
     offer = ae.offer(ae_title, contexts, maximum_length=max_pdu, items=ext_neg or ())
     options = {"bind_address": bind_address, "tls_args": tls_args, "evt_handlers": evt_handlers}
     return Requested((addr, port), offer, options)
@@ -344,6 +379,7 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
     LocalProtocolError
         If what is proposed breaks a rule of the standard; when the first result is asked for.
     """
+    _check_addresses((addr, port), bind_address)
     proposed = list(ext_neg or ())
     if window != 1:
         proposed.append(AsynchronousOperationsWindowNegotiation(window, 1))

@@ -22,7 +22,7 @@ from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_transports._entity import debug_logger
-from dicom_transports._socket.sockets import Address
+from dicom_transports._socket.sockets import Address, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
 from dicom_transports._tasks.performing import Performer
@@ -155,11 +155,12 @@ class _AsyncioLoop:
     async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
         failure: OSError | None = None
         for family, kind, protocol, _, where in await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
-            sock = socket.socket(family, kind, protocol)
             try:
-                sock.setblocking(False)
-                if bind_address is not None:
-                    sock.bind(bind_address)
+                sock = open_socket(family, kind, protocol, bind_address)
+            except OSError as error:
+                failure = failure or error
+                continue
+            try:
                 await self.loop.sock_connect(sock, where)
             except OSError as error:
                 failure = error
@@ -244,21 +245,21 @@ class Association(AsyncAssociation):
 
     def _rearrange(self) -> None:
         link = self._link
-        if link is None or link.fileno() < 0:
+        if link is None or link.descriptor < 0:
             return
         read, write = link.wants_read, link.wants_write
         if read != self._is_reading:
             self._is_reading = read
             if read:
-                self._asyncio.add_reader(link, self._arrived)
+                self._asyncio.add_reader(link.descriptor, self._arrived)
             else:
-                self._asyncio.remove_reader(link)
+                self._asyncio.remove_reader(link.descriptor)
         if write != self._is_writing:
             self._is_writing = write
             if write:
-                self._asyncio.add_writer(link, self._turn)
+                self._asyncio.add_writer(link.descriptor, self._turn)
             else:
-                self._asyncio.remove_writer(link)
+                self._asyncio.remove_writer(link.descriptor)
         self._set_timer(link.deadline)
 
     def _set_timer(self, deadline: float | None) -> None:
@@ -277,17 +278,18 @@ class Association(AsyncAssociation):
     async def _carry(self) -> None:
         async with self._tasks:
             try:
-                self._is_carried = True
+                self._is_carried = self._can_spawn = True
                 self._turn()
                 await self._done.wait()
             finally:
+                self._can_spawn = False
                 self._stop_watching()
 
     def _stop_watching(self) -> None:
         link = self._link
-        if link is not None and link.fileno() >= 0:
-            self._asyncio.remove_reader(link)
-            self._asyncio.remove_writer(link)
+        if link is not None and link.descriptor >= 0:
+            self._asyncio.remove_reader(link.descriptor)
+            self._asyncio.remove_writer(link.descriptor)
         self._is_reading = self._is_writing = False
         if self._timer is not None:
             self._timer.cancel()

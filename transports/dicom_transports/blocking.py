@@ -6,9 +6,7 @@ is driven by the thread that makes it, so that it costs no hand-over; several th
 """
 
 import logging
-import select
 import socket
-import ssl
 import threading
 from collections.abc import Iterable
 from functools import partial
@@ -25,7 +23,9 @@ from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._entity import AEBase, ServerBase, associate, debug_logger, entity_method, send_c_stores
+from dicom_transports._socket.polling import READABLE, poller
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls
+from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._threads.association import Association
 from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
@@ -54,12 +54,12 @@ class AssociationServer(ServerBase[Association]):
     def __init__(
         self,
         ae: "AE",
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
     ) -> None:
-        super().__init__(ae, listener, handlers, policy, ssl_context)
+        super().__init__(ae, listeners, handlers, policy, ssl_context)
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
@@ -100,7 +100,7 @@ class AssociationServer(ServerBase[Association]):
         self._waker.wake()
         if self._acceptor.ident is not None:
             self._acceptor.join()
-        self._listener.close()
+        self._close_listeners()
         if finish_within is not None:
             self._join(monotonic() + finish_within)
         for association in tuple(self._associations):
@@ -115,21 +115,24 @@ class AssociationServer(ServerBase[Association]):
                 thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
 
     def _accept(self) -> None:
-        poll = select.poll()
-        poll.register(self._waker, select.POLLIN)
-        poll_both = select.poll()
-        poll_both.register(self._waker, select.POLLIN)
-        poll_both.register(self._listener, select.POLLIN)
-        stop = self._waker.fileno()
-        while all(descriptor != stop for descriptor, _ in poll_both.poll()):
-            try:
-                sock = accept(self._listener)
-            except OSError as error:  # most likely no descriptor is free: wait for an association to end
-                _log.warning("! a connection cannot be accepted: %s", error)
-                poll.poll(_BACK_OFF * 1000)
-                continue
-            if sock is not None:
-                self._begin(sock)
+        alone, together = poller(), poller()
+        for poll in (alone, together):
+            poll.register(self._waker, READABLE)
+        listeners = {listener.fileno(): listener for listener in self._listeners}
+        for listener in self._listeners:
+            together.register(listener, READABLE)
+        while ready := [listeners.get(descriptor) for descriptor, _ in together.poll()]:
+            if None in ready:  # the waker
+                return
+            for listener in filter(None, ready):
+                try:
+                    sock = accept(listener)
+                except OSError as error:  # most likely no descriptor is free: wait for an association to end
+                    _log.warning("! a connection cannot be accepted: %s", error)
+                    alone.poll(_BACK_OFF * 1000)
+                    continue
+                if sock is not None:
+                    self._begin(sock)
 
     def _begin(self, sock: socket.socket) -> None:
         """Start the thread of one connection."""
@@ -201,18 +204,18 @@ class AE(AEBase[AssociationServer]):
 
     def _make_server(
         self,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ServerTLS | None,
     ) -> AssociationServer:
-        return AssociationServer(self, listener, handlers, policy, ssl_context)
+        return AssociationServer(self, listeners, handlers, policy, ssl_context)
 
     def start_server(
         self,
         address: Address,
         block: bool = True,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,

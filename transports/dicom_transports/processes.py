@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from dicom_proto.errors import InvalidSettingError
-from dicom_transports._socket.sockets import Address, bind
+from dicom_transports._socket.sockets import Address, bind_all, local_address
 
 __all__ = ["Workers"]
 
@@ -36,7 +36,8 @@ class Workers:
         Called in each process with the address and ``arguments``; it serves until a ``KeyboardInterrupt``, as
         ``AE.start_server`` does. It is a function of a module, so that a new process can import it.
     address : tuple of str and int
-        Where to listen; with port 0 the system chooses one for all of them, see :attr:`address`.
+        Where to listen, as for ``AE.start_server``; with port 0 the system chooses one for all of them, see
+        :attr:`address`.
     count : int
         How many processes.
     arguments : tuple
@@ -55,12 +56,12 @@ class Workers:
     ) -> None:
         if count < 1:
             raise InvalidSettingError(f"{count} processes cannot serve anything")
-        self._placeholder = bind(address, reuse_port=True)  # keeps the port, and does not listen
-        host, port, *_ = self._placeholder.getsockname()
-        self.address: Address = (host, port)
+        self._placeholders = bind_all(address, reuse_port=True)  # they keep the port, and do not listen
+        self.address: Address = local_address(self._placeholders[0])
+        serving = (address[0], self.address[1])
         context = multiprocessing.get_context("spawn")
         self._processes = [
-            context.Process(target=_run, args=(serve, self.address, arguments), name=f"dicom-worker-{number}")
+            context.Process(target=_run, args=(serve, serving, arguments), name=f"dicom-worker-{number}")
             for number in range(count)
         ]
 
@@ -97,7 +98,8 @@ class Workers:
                 _log.error("! process %s does not stop, and is killed", process.name)
                 process.kill()
                 process.join()
-        self._placeholder.close()
+        for placeholder in self._placeholders:
+            placeholder.close()
 
 
 def _run(serve: Callable[..., object], address: Address, arguments: tuple[Any, ...]) -> None:

@@ -6,6 +6,7 @@ What arrives is written as it arrives: an object of any size costs about a mebib
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -17,14 +18,15 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.datasets import read_text
-from dicom_proto.errors import InvalidSettingError
+from dicom_proto.encoding.structure import TruncatedError
+from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
-from dicom_proto.handlers.sinks import Receiving, Sink
+from dicom_proto.handlers.sinks import Receiving, Refused, Sink
 from dicom_proto.status import Status
 from dicom_transports._files.durability import Committer, GroupCommit, sync_directories
-from dicom_transports._files.reading import IncomingFile, Sync, safe_path, sweep
+from dicom_transports._files.reading import IncomingFile, Sync, distinct, safe_path, sweep
 
-__all__ = ["Duplicates", "Durability", "GroupCommit", "store_in_file", "store_to", "sweep"]
+__all__ = ["Duplicates", "Durability", "GroupCommit", "Mismatches", "store_in_file", "store_to", "sweep"]
 
 _log = logging.getLogger("dicom_transports")
 
@@ -33,6 +35,9 @@ Durability: TypeAlias = Literal["each", "none"] | GroupCommit
 
 Duplicates: TypeAlias = Literal["replace", "ignore", "keep"]
 """What becomes of an object whose name is taken: it replaces the other one, is dropped, or gets another name."""
+
+Mismatches: TypeAlias = Literal["refuse", "keep"]
+"""What becomes of an object whose SOP class or instance is another one in its data set than in its request."""
 
 OnStored: TypeAlias = Callable[[Path, RequestEvent], Any]
 
@@ -43,6 +48,7 @@ _FROM_REQUEST: Final[Mapping[str, Callable[[RequestEvent], str]]] = {
 }
 _TEXT_VRS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
 _DURABILITIES: Final = ("each", "none")
+_UIDS: Final = (0x00080016, 0x00080018)  # SOP Class UID, SOP Instance UID
 _NOTHING: Final = "_"  # stands for a value that is empty
 
 
@@ -52,6 +58,7 @@ def store_to(
     *,
     durability: Durability = "each",
     duplicates: Duplicates = "replace",
+    mismatches: Mismatches = "refuse",
     on_stored: OnStored | None = None,
 ) -> Sink:
     """Make a sink that stores objects as DICOM files (PS3.10) below a directory.
@@ -78,6 +85,11 @@ def store_to(
     duplicates : {"replace", "ignore", "keep"}
         What becomes of an object when there is a file of its name: it replaces that, or is received and dropped, or
         gets a name with a random number in it.
+    mismatches : {"refuse", "keep"}
+        What becomes of an object whose request names another SOP class than its presentation context, or another SOP
+        class or SOP instance than its data set: the answer is A900H (PS3.4 Table B.2-1), as DCMTK and Orthanc give
+        it, and nothing is stored; or it is stored by what the request says, in a file that contradicts itself. What
+        the data set does not state is no contradiction.
     on_stored : callable, optional
         Called with the path of each new file and the event of its request. It may return another status than Success;
         if it raises, the answer is C211H. The file stays.
@@ -98,6 +110,8 @@ def store_to(
         raise InvalidSettingError(f"{durability!r} is no GroupCommit, and none of {', '.join(_DURABILITIES)}")
     if duplicates not in get_args(Duplicates):
         raise InvalidSettingError(f"{duplicates!r} is none of {', '.join(get_args(Duplicates))}")
+    if mismatches not in get_args(Mismatches):
+        raise InvalidSettingError(f"{mismatches!r} is none of {', '.join(get_args(Mismatches))}")
     template = _Template.of(name)
     committer = Committer(durability) if isinstance(durability, GroupCommit) else None
     sync = None if durability == "none" else sync_directories
@@ -106,10 +120,10 @@ def store_to(
     root.mkdir(parents=True, exist_ok=True)
     if sync is not None:
         sync([one.parent for one in new])
-    for stale in sweep(root):
-        _log.warning("%s has been removed: whoever wrote it did not live to finish it", stale)
+    if stale := len(sweep(root)):
+        _log.warning("%d temporary files have been removed: whoever wrote them did not live to finish it", stale)
     is_quick = sync is None and on_stored is None
-    return _Directory(root, template, duplicates, on_stored, sync, committer, is_quick)
+    return _Directory(root, template, duplicates, mismatches == "keep", on_stored, sync, committer, is_quick)
 
 
 @frozen
@@ -117,13 +131,21 @@ class _Directory(Sink):
     root: Path
     template: "_Template"
     duplicates: Duplicates
+    keeps_mismatches: bool
     on_stored: OnStored | None
     sync: Sync | None
     committer: Committer | None
     is_quick: bool  # there is no disk to be waited for, and nothing of the user's to be called
 
     def open(self, event: RequestEvent) -> Receiving:
+        if not self.keeps_mismatches and event.request.AffectedSOPClassUID != event.context.abstract_syntax:
+            raise _mismatch("its request and its presentation context")
         return _Arriving(self, event)
+
+
+def _mismatch(between: str) -> Refused:
+    _log.warning("! an object is refused: %s name different SOP classes or instances", between)
+    return Refused(Status.DOES_NOT_MATCH_SOP_CLASS)
 
 
 class _Arriving:
@@ -139,10 +161,36 @@ class _Arriving:
         if sink.committer is not None:
             sink.committer.expect(self)
             self._sync = partial(sink.committer.sync, self)
+        self._file.write(head)
+        self._is_unchecked = False  # at the end of the data set
+        self.write = self._file.write if sink.keeps_mismatches else self._write_first
+
+    def _write_first(self, data: Buffer) -> None:
+        """Write the first piece of the data set; what has to be known of it is almost always there."""
         self.write = self._file.write
-        self.write(head)
+        try:
+            self._check(data)
+        except TruncatedError:
+            self._is_unchecked = True
+        self._file.write(data)
+
+    def _check(self, data: Buffer) -> None:
+        """Refuse an object that is another one than its request says."""
+        try:
+            stated = read_text(data, self._event.context.transfer_syntax, _UIDS)
+        except TruncatedError:
+            raise
+        except (DataSetError, LocalProtocolError):  # that is for others to say
+            return
+        request = self._event.request
+        wanted = (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID)
+        if any(stated.get(tag, str(uid)) != str(uid) for tag, uid in zip(_UIDS, wanted, strict=True)):
+            raise _mismatch("its request and its data set")
 
     def finish(self) -> Any:
+        if self._is_unchecked:
+            with suppress(TruncatedError):
+                self._check(self._data())
         sink = self._sink
         names = sink.template.names(self._event, self._data)
         path = safe_path(sink.root, *names, suffix=sink.template.suffix)
@@ -151,7 +199,7 @@ class _Arriving:
         except FileExistsError:
             if sink.duplicates == "ignore":
                 self._file.close()
-                _log.info("%s is there already: the new one is ignored", self._event.request.AffectedSOPInstanceUID)
+                _log.info("an object is there already: the new one is ignored")
                 return Status.SUCCESS
             path = safe_path(sink.root, *names, suffix=f"-{token_hex(8)}{sink.template.suffix}")
             self._commit(path)
@@ -204,6 +252,7 @@ class _Template:
         texts = read_text(data(), event.context.transfer_syntax, self.tags.values()) if self.tags else {}
         values = {keyword: texts.get(tag, "") for keyword, tag in self.tags.items()}
         values |= {keyword: value_of(event) for keyword, value_of in _FROM_REQUEST.items()}
+        values |= {keyword: distinct(values[keyword]) for keyword in values if keyword.endswith("UID")}
         return [
             "".join(literal + ("" if keyword is None else values[keyword] or _NOTHING) for literal, keyword in parts)
             for parts in self.components

@@ -25,7 +25,7 @@ from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_transports._entity import debug_logger
-from dicom_transports._socket.sockets import Address
+from dicom_transports._socket.sockets import Address, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
 from dicom_transports._tasks.performing import Performer
@@ -112,10 +112,12 @@ class _TrioLoop:
     async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
         failure: OSError | None = None
         for family, kind, protocol, _, where in await trio.socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-            sock = trio.socket.socket(family, kind, protocol)
             try:
-                if bind_address is not None:
-                    await sock.bind(bind_address)
+                sock = trio.socket.from_stdlib_socket(open_socket(family, kind, protocol, bind_address))
+            except OSError as error:
+                failure = failure or error
+                continue
+            try:
                 await sock.connect(where)
             except OSError as error:
                 failure = error
@@ -210,12 +212,12 @@ class Association(AsyncAssociation):
             self._tasks = tasks
             tasks.start_soon(self._write)
             try:
-                self._is_carried = True
+                self._is_carried = self._can_spawn = True
                 self._turn()
                 await self._read()
                 await self._done.wait()
             finally:  # a nursery takes no more tasks when those that it has have ended
-                self._tasks = None
+                self._can_spawn = False
                 self._writing.cancel()
 
     async def _read(self) -> None:
@@ -226,7 +228,7 @@ class Association(AsyncAssociation):
             self._is_waiting_to_read = link.wants_read
             with trio.CancelScope(deadline=inf if deadline is None else deadline) as self._waiting:
                 while self._is_waiting_to_read and self._is_watching:  # a scope costs more than what it is for
-                    await trio.lowlevel.wait_readable(link.fileno())
+                    await trio.lowlevel.wait_readable(link.descriptor)
                     self._arrived()
                 await trio.sleep_forever()  # it has been cancelled, or will be
             self._turn()
@@ -239,7 +241,7 @@ class Association(AsyncAssociation):
                 await self._backlog.wait()
                 self._backlog = trio.Event()
                 while link.wants_write and self._is_watching:
-                    await trio.lowlevel.wait_writable(link.fileno())
+                    await trio.lowlevel.wait_writable(link.descriptor)
                     self._turn()
 
 

@@ -139,6 +139,14 @@ class Pipeline(Stream[Sent]):
             invoking.close()
         self._under_way.clear()
 
+    def give_up(self, error: AssociationFailure) -> list[Sent]:
+        """Return all that is under way: it will not be answered any more."""
+        lost = []
+        while self._under_way:
+            lost.append(self._lose_one(error))
+        self._is_exhausted = True
+        return lost
+
     @property
     def _has_room(self) -> bool:
         """Whether another one can be begun; the first waits for it, behind what others have asked for."""

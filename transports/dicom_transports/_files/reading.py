@@ -1,9 +1,9 @@
 """DICOM files: read without decoding, written so that they appear whole or not at all, named without trusting peers."""
 
-import fcntl
 import logging
 import mmap
 import os
+import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from hashlib import sha256
@@ -17,24 +17,56 @@ from attrs import frozen
 from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.datasets import FileMeta, NeedBytes, read_file_meta
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.names import is_valid_uid
 from dicom_proto.services.storage.batch import KEPT
 from dicom_proto.services.storage.store import StoredObject
+from dicom_transports._files.completeness import is_cut_short
 from dicom_transports._files.durability import sync_directories
 from dicom_transports._socket.gather import GatherQueue
 from dicom_transports._socket.mapping import Mapping
 
-__all__ = ["FileObject", "IncomingFile", "as_storable", "read_object", "safe_path", "sweep"]
+__all__ = [
+    "FileObject",
+    "IncomingFile",
+    "UnreadableFileError",
+    "as_storable",
+    "distinct",
+    "read_object",
+    "safe_path",
+    "sweep",
+]
 
 _log = logging.getLogger("dicom_transports")
 Sync: TypeAlias = Callable[[Collection[Path]], None]
 
 _HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
 _LONGEST_NAME: Final = 64  # characters, as in the longest UID
+_NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_DEVICE: Final = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN_|CONOUT_|CLOCK_|COM[0-9]|LPT[0-9])(?:\.|$)", re.IGNORECASE)
 _TEMPORARY: Final = ".incoming-"
 _GATHERED: Final = 1 << 20  # bytes that are written at a time
 _KNOWN: Final = 1024  # directories that are remembered
 _on_disk: Final[set[tuple[Path, Path]]] = set()  # directories whose names are on disk, with those on the way from where
+
+
+class UnreadableFileError(LocalProtocolError):
+    """A file is not a DICOM file, or not all of one; its name may be a patient's, and is not in the text.
+
+    Attributes
+    ----------
+    item : Any
+        The path or file object.
+    """
+
+    def __init__(self, reason: str, item: Any) -> None:
+        super().__init__(f"a file cannot be read: {reason}")
+        self.item = item
+
+
+def _unreadable(error: OSError, item: Any) -> OSError:
+    """Return an error without the name of the file, which is its ``item`` instead."""
+    nameless = OSError(error.errno, error.strerror or type(error).__name__)  # of the same class, by its number
+    nameless.item = item  # type: ignore[attr-defined]
+    return nameless
 
 
 @frozen
@@ -55,10 +87,10 @@ def read_object(path: Path) -> FileObject:
     ------
     OSError
         If the file cannot be read.
-    LocalProtocolError
-        If it is not a DICOM file; the message has its name.
+    UnreadableFileError
+        If it is not a DICOM file.
     """
-    meta, content = _read(str(path))
+    meta, content = _read(path)
     return FileObject(path, meta, content[meta.data_offset :])
 
 
@@ -70,27 +102,34 @@ def as_storable(value: Any) -> Any:
     Raises
     ------
     OSError
-        If the file cannot be read.
-    LocalProtocolError
-        If it is not a DICOM file.
+        If the file cannot be read. It has no file name; its ``item`` is the value.
+    UnreadableFileError
+        If it is not a DICOM file, or it has been cut short.
     """
     if isinstance(value, str | os.PathLike):
-        name = os.fsdecode(value)
-        return StoredObject.of_file(*_read(name), name)
-    if not hasattr(value, "read"):
+        meta, content = _read(value)
+    elif hasattr(value, "read"):
+        try:
+            content = _content(value)
+        except OSError as error:
+            raise _unreadable(error, value) from None
+        except (EOFError, TypeError, ValueError) as error:
+            raise UnreadableFileError(str(error), value) from error
+        meta = _read_head(content, value)
+    else:
         return value  # the core says what it cannot store
-    name = str(getattr(value, "name", type(value).__name__))
-    try:
-        content = _content(value)
-    except (EOFError, TypeError, ValueError) as error:
-        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
-    return StoredObject.of_file(_read_head(content, name), content, name)
+    if is_cut_short(content[meta.data_offset :], meta.transfer_syntax):
+        raise UnreadableFileError("it has been cut short: it ends within an element (PS3.5 7.1)", value)
+    return StoredObject.of_file(meta, content)
 
 
-def _read(path: str) -> tuple[FileMeta, memoryview]:
+def _read(path: str | os.PathLike[str]) -> tuple[FileMeta, memoryview]:
     """Return what a file says about itself, and its content."""
-    with FileIO(path) as file:
-        content = _view(file)
+    try:
+        with FileIO(path) as file:
+            content = _view(file)
+    except OSError as error:
+        raise _unreadable(error, path) from None
     return _read_head(content, path), content
 
 
@@ -113,12 +152,24 @@ def _view(file: Any, start: int = 0) -> memoryview:
     """Return the content of a file: mapped, unless it is short."""
     length = os.fstat(file.fileno()).st_size - start
     if length <= KEPT:
-        return memoryview(os.pread(file.fileno(), max(0, length), start))
+        return memoryview(_read_at(file, max(0, length), start))
     return memoryview(Mapping(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
 
 
-def _read_head(view: memoryview, name: str) -> FileMeta:
-    """Read the head of a file; what is wrong is said of it by name."""
+def _read_at(file: Any, length: int, start: int) -> bytes:
+    """Read some bytes, and leave the file where it stands."""
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), length, start)
+    before = file.tell()
+    try:
+        file.seek(start)
+        return bytes(file.read(length))
+    finally:
+        file.seek(before)
+
+
+def _read_head(view: memoryview, item: Any) -> FileMeta:
+    """Read the head of a file."""
     try:
         if not view:
             raise LocalProtocolError("it is empty")
@@ -126,7 +177,7 @@ def _read_head(view: memoryview, name: str) -> FileMeta:
         while isinstance(meta, NeedBytes):
             meta = read_file_meta(view[: meta.count], complete=meta.count >= len(view))
     except LocalProtocolError as error:
-        raise LocalProtocolError(f"{name} cannot be read: {error}") from error
+        raise UnreadableFileError(str(error), item) from error
     return meta
 
 
@@ -134,10 +185,11 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
     """Return a path below a directory that is made of strings a peer has chosen: the only way they become file names.
 
     Each name becomes one component, the last one with a suffix of ours. A UID stays as it is. In anything else every
-    character outside letters, digits, dot, hyphen and underscore becomes an underscore; leading dots do too, so that no
-    component is ``.``, ``..`` or hidden. The end of a name of more than 64 characters becomes a digest of the whole:
-    UIDs of one origin are alike in the beginning. Other names may still become the same file: whoever minds must not
-    overwrite.
+    character outside letters, digits, dot, hyphen and underscore becomes an underscore. So do dots at either end and a
+    hyphen at the beginning: no component is ``.`` or ``..``, hidden, taken for an option by a program, or without its
+    end on Windows. What is the name of a device there (CON, NUL.txt) has an underscore before it. The end of a name of
+    more than 64 characters becomes a digest of the whole: UIDs of one origin are alike in the beginning. Other names
+    may still become the same file: whoever minds must not overwrite.
 
     Raises
     ------
@@ -148,18 +200,37 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
     for name in names:
         if not name:
             raise ValueError("an empty string cannot be part of a file name")
-        components.append(name if is_valid_uid(name) else _tame(name))
+        components.append(name if _is_plain(name) else _tame(name))
     components[-1] += suffix
     return directory.joinpath(*components)
 
 
+def distinct(uid: str) -> str:
+    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of one that is none, by a digest."""
+    return uid if _is_plain(uid) or _tame(uid) == uid else _digested(_tame(uid), uid)
+
+
+def _digested(name: str, whole: str) -> str:
+    digest = sha256(whole.encode(errors="replace")).hexdigest()[:15]
+    return f"{name[: _LONGEST_NAME - 16]}-{digest}"
+
+
 def _tame(name: str) -> str:
     if len(name) > _LONGEST_NAME:
-        digest = sha256(name.encode(errors="replace")).hexdigest()[:15]
-        name = f"{name[: _LONGEST_NAME - 16]}-{digest}"
+        name = _digested(name, name)
     tamed = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "_" for c in name)
     bare = tamed.lstrip(".")
-    return "_" * (len(tamed) - len(bare)) + bare
+    tamed = "_" * (len(tamed) - len(bare)) + bare
+    bare = tamed.rstrip(".")
+    tamed = bare + "_" * (len(tamed) - len(bare))
+    if tamed.startswith("-"):
+        tamed = f"_{tamed[1:]}"
+    return f"_{tamed}" if _DEVICE.match(tamed) else tamed
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether a name is like a UID: nothing but numbers with dots between them."""
+    return len(name) <= _LONGEST_NAME and _NUMBERS.fullmatch(name) is not None
 
 
 class IncomingFile:
@@ -206,7 +277,7 @@ class IncomingFile:
             self._flush()
 
     def _flush(self) -> None:
-        writer = _Writer(self._file.fileno())
+        writer = _WRITER(self._file.fileno())
         while self._queue.length:
             self._queue.send(writer)
 
@@ -275,29 +346,41 @@ class IncomingFile:
 
 @frozen
 class _Writer:
-    """A file that is written to as a socket is: with lists of buffers."""
+    """A file that is written to as a socket is."""
 
     descriptor: int
 
+    def send(self, data: Buffer) -> int:
+        return os.write(self.descriptor, data)
+
+
+class _Gatherer(_Writer):
+    """The same with lists of buffers, where the system has that."""
+
     def sendmsg(self, buffers: list[Buffer]) -> int:
         return os.writev(self.descriptor, buffers)
+
+
+_WRITER: Final = _Gatherer if hasattr(os, "writev") else _Writer
 
 
 def _open_temporary(directory: Path) -> FileIO:
     """Make a file with a name of its own, locked."""
     while True:
         file = FileIO(f"{directory}/{_TEMPORARY}{token_hex(8)}", "x+")
-        _lock(file, fcntl.LOCK_EX)
+        _lock(file)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # it was swept away before it was locked
 
 
-def _lock(file: IO[bytes] | FileIO, how: int) -> bool:
-    """Lock a file; return whether it is. There are file systems that have no locks: nothing is swept there."""
+def _lock(file: IO[bytes] | FileIO, *, at_once: bool = False) -> bool:
+    """Lock a file; return whether it is. There are file systems, and systems, without locks: nothing is swept there."""
     try:
-        fcntl.flock(file, how)
-    except OSError:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
+    except (ImportError, OSError):
         return False
     return True
 
@@ -308,7 +391,7 @@ def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # which is not to say that the file is there
-        raise NotADirectoryError(error.errno, "a file is where a directory has to be", str(directory)) from error
+        raise NotADirectoryError(error.errno, "a file is where a directory has to be") from error
 
 
 def _bring_to_disk(directory: Path, root: Path, sync: Sync) -> None:
@@ -351,10 +434,10 @@ def _remove(stale: Path) -> bool:
     """Remove a temporary file if nobody writes it."""
     try:
         with stale.open("rb") as file:
-            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if not _lock(file, at_once=True):
                 return False
             stale.unlink()
     except OSError as error:  # it is somebody else's, or has just been committed
-        _log.debug("! %s stays: %s", stale, error)
+        _log.debug("! a temporary file stays: %s", error.strerror)
         return False
     return True

@@ -1,5 +1,6 @@
 """One connected socket, with TLS or without: what can be received and sent now, without waiting for anything."""
 
+import errno
 import logging
 import socket
 import ssl
@@ -7,7 +8,7 @@ from typing import Final
 
 from dicom_proto.buffers import Buffer
 from dicom_transports._socket.gather import GatherQueue
-from dicom_transports._socket.mapping import note_sent
+from dicom_transports._socket.mapping import Mapping, copied, note_sent, shortened
 from dicom_transports._socket.sockets import LARGE_BLOCK, SMALL_BLOCK, acknowledge_at_once, prepare
 from dicom_transports._socket.tls_layer import TLSLayer
 
@@ -15,6 +16,12 @@ __all__ = ["Channel"]
 
 _log = logging.getLogger("dicom_transports")
 _MOST_BLOCKS: Final = 3  # that are received at a time: the sender fills the next while they are looked at
+_TOLD: Final = 2  # bytes that tell what a peer speaks
+
+_ENDED_AT_ONCE: Final = "the peer has closed the connection without a word"
+_SILENT: Final = "the peer has not said a word"
+_WITHOUT_TLS: Final = ": perhaps its port is one without TLS"
+_ASSOCIATE_RQ: Final = 0x01  # PS3.8 9.3.2
 
 
 class Channel:
@@ -33,6 +40,9 @@ class Channel:
         Whether nothing more will come: the peer has closed, or the connection is lost.
     error : OSError or None
         Why it is lost, if the system or TLS says so.
+    source_error : OSError or None
+        Why an object that was being sent cannot be sent to its end: its file has become shorter. What there was of it
+        has not left in full, so the association has to be aborted; nothing more is received.
     """
 
     def __init__(self, sock: socket.socket, tls: TLSLayer | None = None) -> None:
@@ -40,8 +50,12 @@ class Channel:
         self._socket = sock
         self._tls = tls
         self._queue = GatherQueue()  # as it goes over the wire
+        self._sources: set[Mapping] = set()  # files that what waits to be sent is in
+        self._first = b""  # bytes that were received
+        self._has_asked = False  # for an association
         self.has_ended = False
         self.error: OSError | None = None
+        self.source_error: OSError | None = None
         if tls is not None:
             tls.start()
 
@@ -77,6 +91,8 @@ class Channel:
         except OSError as error:
             if not isinstance(error, BlockingIOError):  # that says only that there is no more now
                 self._lose(error)
+        if len(self._first) < _TOLD and blocks:
+            self._first = (self._first + blocks[0][:_TOLD])[:_TOLD]
         return blocks if self._tls is None else self._decrypted(self._tls, blocks)
 
     def _decrypted(self, tls: TLSLayer, received: list[Buffer]) -> list[Buffer]:
@@ -94,11 +110,31 @@ class Channel:
 
     def put(self, buffers: list[Buffer]) -> None:
         """Queue buffers to be sent; they must not change until they have left."""
-        note_sent(buffers)
-        if self._tls is None:
-            self._queue.extend(buffers)
+        if not self._first and buffers and buffers[0][0] == _ASSOCIATE_RQ:
+            self._has_asked = True
+        if self._tls is not None:
+            self._tls.send(self.secure(buffers))
+            return
+        sources = note_sent(buffers)
+        if any(source.is_cut for source in sources):
+            self._lose_source()
         else:
-            self._tls.send(buffers)
+            self._sources |= sources
+            self._queue.extend(buffers)
+
+    def secure(self, buffers: list[Buffer]) -> list[Buffer]:
+        """Return buffers that may be read before they are put: what is in a file that may shrink is copied.
+
+        Otherwise to read it may kill this process. If the file has become shorter there are none, and a
+        :attr:`source_error`.
+        """
+        sources = note_sent(buffers)
+        try:
+            return copied(buffers, sources) if sources else buffers
+        except OSError as error:
+            _log.debug("! a file cannot be read: %s", error.strerror)
+            self._lose_source()
+            return []
 
     def send(self) -> bool:
         """Send until nothing is left or the kernel takes no more; return whether anything was sent."""
@@ -116,9 +152,15 @@ class Channel:
             except OSError as error:
                 _log.debug("! sending failed: %s", error)
                 self._queue.clear()
+                if self._sources and error.errno == errno.EFAULT:
+                    self._lose_source()
                 self._shut(socket.SHUT_RD)  # what the peer has said before, perhaps why, can still be received
                 return progress
             progress = True
+            if self._sources and not self._queue.length:
+                sources, self._sources = self._sources, set()
+                if any(source.is_cut for source in sources):  # zeros have left in place of its end
+                    self._lose_source()
 
     def end_output(self) -> None:
         """Tell the peer that nothing more will come, behind what has been sent."""
@@ -133,6 +175,49 @@ class Channel:
             self._tls.close()
             self.send()
         self._socket.close()
+
+    @property
+    def suspicion(self) -> str | None:
+        """What is probably wrong with a connection that comes to nothing: one side speaks TLS and the other does not.
+
+        It is judged by the first bytes that came (a TLS record: RFC 8446 5.1; an A-ASSOCIATE-RQ: PS3.8 9.3.2), or that
+        there were none. It means something as long as no association has been established. Later, there is what is
+        wrong with a file that was being sent: the :attr:`source_error`.
+        """
+        if self.source_error is not None:
+            return self.source_error.strerror
+        return self._suspicion_without_tls() if self._tls is None else self._suspicion_with(self._tls)
+
+    def _suspicion_without_tls(self) -> str | None:
+        match self._first:
+            case b"\x16\x03":
+                return "the peer speaks TLS, and this connection is without TLS"
+            case b"\x15\x03":
+                return "the peer answers in TLS: its port is one for TLS"
+            case b"" if self.has_ended and self._has_asked:
+                return f"{_ENDED_AT_ONCE}: perhaps its port is one for TLS, or it accepts nobody from this address"
+        return None
+
+    def _suspicion_with(self, tls: TLSLayer) -> str | None:
+        if tls.is_established:
+            return None
+        match self._first, tls.is_server:
+            case b"", False:
+                return (_ENDED_AT_ONCE if self.has_ended else _SILENT) + " when it was asked for TLS" + _WITHOUT_TLS
+            case ((b"\x16\x03" | b"\x15\x03"), _):
+                return None  # TLS itself says what is wrong
+            case b"\x01\x00", True:
+                return "the peer speaks DICOM without TLS, and this port is one for TLS"
+            case first, is_server if len(first) == _TOLD:
+                return "the peer does not speak TLS" + ("" if is_server else _WITHOUT_TLS)
+        return None
+
+    def _lose_source(self) -> None:
+        """Give up the connection, for what was promised cannot be sent."""
+        self.source_error = shortened()
+        self._sources.clear()
+        _log.debug("! %s", self.source_error.strerror)
+        self._shut(socket.SHUT_RD)
 
     def _shut(self, how: int) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
@@ -29,6 +30,10 @@ class Link:
         When the next turn is due if nothing happens before.
     wants_read : bool
         Whether bytes are welcome.
+    wants_write : bool
+        Whether bytes wait that the kernel has not taken.
+    descriptor : int
+        That of the socket, -1 once it is closed.
     """
 
     def __init__(self, channel: Channel, association: EntityAssociation, clock: Callable[[], float]) -> None:
@@ -37,18 +42,13 @@ class Link:
         self._engine = association.engine
         self._clock = clock
         self._has_ended_output = False
+        self._engine.secure = channel.secure
+        association.suspect = partial(getattr, channel, "suspicion")
         self.deadline: float | None = None
         self.wants_read = True
+        self.wants_write = False
+        self.descriptor = channel.fileno()
         self._engine.connection_made(now=clock())
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket, -1 once it is closed."""
-        return self._channel.fileno()
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether bytes wait that the kernel has not taken."""
-        return self._channel.wants_write
 
     def receive(self) -> None:
         """Take what has arrived; a turn has to follow."""
@@ -63,24 +63,26 @@ class Link:
     def turn(self) -> Turn:
         """Take a turn, and send what is to be sent until nothing is left or the kernel takes no more."""
         channel = self._channel
-        turn = self._engine.turn(now=self._clock(), room=SEND_AHEAD - channel.backlog)
-        if turn.buffers:
+        room = SEND_AHEAD - channel.backlog if self.wants_write else SEND_AHEAD
+        turn = self._engine.turn(now=self._clock(), room=room)
+        if turn.buffers or self.wants_write or channel.wants_write:  # of TLS, which has a say of its own
             channel.put(turn.buffers)
-        if channel.wants_write:
-            has_sent = channel.send()
-            if has_sent and not channel.backlog and self._engine.connection.can_send:
+            channel.send()
+            self.wants_write = channel.wants_write
+            if turn.is_cut_short and not channel.backlog:
                 turn.is_unfinished = True  # there is room again
-        if turn.ends_output and not self._has_ended_output and not channel.wants_write:
+        if turn.ends_output and not self._has_ended_output and not self.wants_write:
             self._has_ended_output = True
             channel.end_output()
         self.deadline = turn.deadline
         self.wants_read = turn.wants_read and not channel.has_ended
-        if turn.wants_close and channel.wants_write and not channel.has_ended and turn.deadline is not None:
+        if turn.wants_close and self.wants_write and not channel.has_ended and turn.deadline is not None:
             turn.wants_close = False
         return turn
 
     def close(self) -> None:
         """Close the socket, and let the engine know; a turn has to follow."""
-        if self._channel.fileno() >= 0:
+        if self.descriptor >= 0:
+            self.descriptor = -1
             self._channel.close()
             self._engine.connection_closed(now=self._clock())

@@ -36,6 +36,8 @@ class TLSLayer:
 
     Attributes
     ----------
+    is_server : bool
+        Whether the peer opened the connection.
     ssl_object : ssl.SSLObject
         Tells what was negotiated: ``version()``, ``cipher()``, ``getpeercert()``.
     is_established : bool
@@ -63,12 +65,14 @@ class TLSLayer:
         "is_closed",
         "is_established",
         "is_ragged",
+        "is_server",
         "ssl_object",
     )
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None) -> None:
         if context.check_hostname and not server_side and not server_hostname:  # wrap_bio would check nothing
             raise InvalidSettingError("the context checks the name of the server, and there is none to check")
+        self.is_server = server_side
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         try:

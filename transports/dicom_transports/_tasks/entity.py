@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import ssl
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +16,8 @@ from dicom_proto.services.storage.pipeline import Sent
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._entity import AEBase, ServerBase, associate, entity_method, send_c_stores
-from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls, no_connection
+from dicom_transports._socket.sockets import Address, TLSArguments, accept, check_address, client_tls, no_connection
+from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.results import Deliveries
 from dicom_transports.loops import Group, Loop
@@ -36,12 +36,12 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
     def __init__(
         self,
         ae: "AsyncAE[AsyncAssociationT]",
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
     ) -> None:
-        super().__init__(ae, listener, handlers, policy, ssl_context)
+        super().__init__(ae, listeners, handlers, policy, ssl_context)
         self._ae = ae
         self._loop = ae.loop()
         self._changed = self._loop.signal()  # an association has ended
@@ -52,11 +52,12 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         """Serve associations until :meth:`shutdown` has ended, or this is cancelled, which aborts them."""
         try:
             async with self._loop.group() as associations, self._loop.group() as accepting:
-                if self._listener.fileno() >= 0:  # it has not been shut down before
+                if self._listeners[0].fileno() >= 0:  # it has not been shut down before
                     self._accepting = accepting
-                    accepting.start(self._accept, associations)
+                    for listener in self._listeners:
+                        accepting.start(self._accept, listener, associations)
         finally:
-            self._listener.close()
+            self._close_listeners()
             self._is_deaf.set()
 
     async def shutdown(self, finish_within: float | None = None) -> None:
@@ -68,7 +69,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
             Seconds that associations have to end by themselves; what is left then, or at once, is aborted.
         """
         if self._accepting is None:
-            self._listener.close()
+            self._close_listeners()
             return
         self._accepting.cancel()
         await self._is_deaf.wait()
@@ -81,12 +82,12 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         while self._associations:
             await self._loop.wait_until(self._changed, None)
 
-    async def _accept(self, associations: Group) -> None:
+    async def _accept(self, listener: socket.socket, associations: Group) -> None:
         try:
             while True:
-                await self._loop.readable(self._listener)
+                await self._loop.readable(listener)
                 try:
-                    sock = accept(self._listener)
+                    sock = accept(listener)
                 except OSError as error:  # most likely no descriptor is free: wait for an association to end
                     _log.warning("! a connection cannot be accepted: %s", error)
                     await self._loop.wait_until(self._loop.signal(), self._loop.now() + _BACK_OFF)
@@ -94,7 +95,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
                 if sock is not None:
                     self._begin(sock, associations)
         finally:  # nobody waits in vain to be accepted afterwards
-            self._listener.close()
+            self._close_listeners()
             self._is_deaf.set()
 
     def _begin(self, sock: socket.socket, associations: Group) -> None:
@@ -189,6 +190,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
         tls_args: TLSArguments | None,
     ) -> None:
         """Establish an association as the requestor; its ``failure`` says why if that fails."""
+        check_address(address)
         tls = client_tls(tls_args)
         association.peer.connection.request(offer)
         loop = self.loop()
@@ -209,12 +211,12 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
 
     def _make_server(
         self,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         handlers: Handlers,
         policy: Policy,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ServerTLS | None,
     ) -> AsyncServer[AsyncAssociationT]:
-        return AsyncServer(self, listener, handlers, policy, ssl_context)
+        return AsyncServer(self, listeners, handlers, policy, ssl_context)
 
     async def _dial_loosely(self, effect: Dial) -> AsyncAssociationT:
         return await self.dial_from(self.loop().spawn, effect.address, effect.offer, **effect.options)
@@ -229,7 +231,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
     async def start_server(
         self,
         address: Address,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,
@@ -253,7 +255,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
     async def serve(
         self,
         address: Address,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ServerTLS | None = None,
         evt_handlers: Iterable[Bindable] | None = None,
         ae_title: str | None = None,
         contexts: Iterable[PresentationContext] | None = None,

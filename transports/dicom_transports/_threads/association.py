@@ -16,7 +16,6 @@ Who does what, and which lock guards it:
 """
 
 import logging
-import select
 import socket
 import threading
 from collections import deque
@@ -41,7 +40,8 @@ from dicom_transports._entity import AEBase
 from dicom_transports._files.reading import as_storable
 from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.link import Link
-from dicom_transports._socket.sockets import Address, local_address, no_connection, peer_address
+from dicom_transports._socket.polling import HANGUP, READABLE, WRITABLE
+from dicom_transports._socket.sockets import Address, connect_socket, local_address, no_connection, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._threads.starting import Starter
 from dicom_transports._threads.waker import Vigil, Waker, own_vigil
@@ -54,7 +54,6 @@ _log = logging.getLogger("dicom_transports.blocking")
 _LINGER: Final = 0.05  # seconds until an association's own thread looks again whether calls follow each other
 _GLANCE: Final = 0.002  # seconds between looks for what arrives while results are sent: a cancel, or the end
 _STARTER: Final = Starter(_LINGER)
-_HANGUP: Final[int] = getattr(select, "POLLRDHUP", 0)  # so that a lost peer is noticed while no bytes are wanted
 
 
 class _Performer:
@@ -233,7 +232,7 @@ class Association(EntityAssociation):
     def _take_turn(self, performer: _Performer) -> bool:
         """Take a turn; return whether there is something to do before anything is waited for."""
         link = self._link
-        if link is None or link.fileno() < 0:
+        if link is None or link.descriptor < 0:
             turn = self.engine.turn(now=monotonic())
         else:
             turn = link.turn()
@@ -275,7 +274,7 @@ class Association(EntityAssociation):
         now = monotonic()
         if now > self._looked_at + _GLANCE and self._reading is None and self._link is not None:
             self._looked_at = now
-            if self._link.fileno() >= 0 and self._link.wants_read:
+            if self._link.descriptor >= 0 and self._link.wants_read:
                 self._link.receive()
 
     def _perform(self, performer: _Performer, task: Task[Any], effect: DriverEffect) -> None:
@@ -319,9 +318,9 @@ class Association(EntityAssociation):
             return False
         deadline = link.deadline
         self._watched = deadline, link.wants_write
-        mask = (select.POLLIN if link.wants_read else _HANGUP) | (select.POLLOUT if link.wants_write else 0)
+        mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
         seconds = None if deadline is None else max(0.0, deadline - monotonic())
-        descriptor = link.fileno()
+        descriptor = link.descriptor
         self._lock.release()
         try:
             return vigil.wait(descriptor, mask, seconds)
@@ -330,7 +329,7 @@ class Association(EntityAssociation):
 
     def _receive(self) -> None:
         link = self._link
-        if link is not None and link.fileno() >= 0:
+        if link is not None and link.descriptor >= 0:
             self._looked_at = monotonic()
             link.receive()
 
@@ -350,7 +349,7 @@ class Association(EntityAssociation):
         until, for_room = self._watched
         deadline = link.deadline
         is_earlier = deadline is not None and (until is None or deadline < until)
-        if is_earlier or (link.wants_write and not for_room) or link.fileno() < 0:
+        if is_earlier or (link.wants_write and not for_room) or link.descriptor < 0:
             self.wake()
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -361,7 +360,7 @@ class Association(EntityAssociation):
         """Establish the association as the requestor; :attr:`failure` says why if that fails."""
         self.peer.connection.request(offer)
         try:
-            sock = socket.create_connection(address, self.entity.connection_timeout, bind_address)
+            sock = connect_socket(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
             self.failure = no_connection(address, error)
             self.is_aborted = True

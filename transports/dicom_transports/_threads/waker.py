@@ -1,52 +1,88 @@
 """A descriptor that wakes a thread which polls it."""
 
 import os
-import select
+import socket
 import threading
 from contextlib import suppress
 
+from dicom_transports._socket.polling import READABLE, WRITABLE, poller
+
 __all__ = ["Vigil", "Waker", "own_vigil"]
+
+
+class _Pair:
+    """Two ends in one process, where there are no event counters."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = socket.socketpair()  # other than pipes, every system can select those
+        self._reading.setblocking(False)
+        self._writing.setblocking(False)
+        self.fileno = self._reading.fileno
+
+    def write(self) -> None:
+        self._writing.send(b"\1")
+
+    def read(self) -> None:
+        self._reading.recv(1 << 12)
+
+    def close(self) -> None:
+        self._reading.close()
+        self._writing.close()
+
+
+class _Counter:
+    """An event counter of Linux: one descriptor, and no buffer."""
+
+    def __init__(self) -> None:
+        self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._number
+
+    def write(self) -> None:
+        os.eventfd_write(self._number, 1)
+
+    def read(self) -> None:
+        os.eventfd_read(self._number)
+
+    def close(self) -> None:
+        os.close(self._number)
 
 
 class Waker:
     """Becomes readable when another thread says so, until it is cleared."""
 
     def __init__(self) -> None:
-        if hasattr(os, "eventfd"):
-            self._reading = self._writing = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        else:
-            self._reading, self._writing = os.pipe()
-            os.set_blocking(self._reading, False)
-            os.set_blocking(self._writing, False)
+        self._signal = _Counter() if hasattr(os, "eventfd") else _Pair()
+        self._number = self._signal.fileno()
         self._lock = threading.Lock()  # a closed descriptor may be somebody else's already
         self._is_closed = False
         self._is_awake = False
 
     def fileno(self) -> int:
         """Return the descriptor to poll."""
-        return self._reading
+        return self._number
 
     def wake(self) -> None:
         """Wake whoever polls; once it is closed, do nothing."""
         with self._lock, suppress(BlockingIOError):  # it is readable already
             if not self._is_closed:
                 self._is_awake = True
-                os.write(self._writing, (1).to_bytes(8, "little"))
+                self._signal.write()
 
     def clear(self) -> None:
         """Be readable no more."""
         if self._is_awake:
             with self._lock, suppress(BlockingIOError):
                 self._is_awake = False
-                os.read(self._reading, 1 << 12)
+                self._signal.read()
 
     def close(self) -> None:
         """Give back the descriptors."""
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True
             if not was_closed:
-                for descriptor in {self._reading, self._writing}:
-                    os.close(descriptor)
+                self._signal.close()
 
     def __del__(self) -> None:
         self.close()
@@ -62,9 +98,9 @@ class Vigil:
     """
 
     def __init__(self, waker: Waker) -> None:
-        self._poll = select.poll()
+        self._poll = poller()
         self.waker = waker
-        self._poll.register(waker, select.POLLIN)
+        self._poll.register(waker, READABLE)
         self._watched = (-1, 0)
 
     def wait(self, descriptor: int, mask: int, seconds: float | None) -> bool:
@@ -78,7 +114,7 @@ class Vigil:
         is_readable = False
         for number, event in self._poll.poll(None if seconds is None else seconds * 1000):
             if number == descriptor:
-                is_readable = bool(event & ~select.POLLOUT)
+                is_readable = bool(event & ~WRITABLE)
             else:
                 self.waker.clear()
         return is_readable

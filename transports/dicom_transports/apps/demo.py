@@ -24,7 +24,6 @@ from rich.table import Table
 
 import dicom_transports.asyncio
 import dicom_transports.blocking
-from dicom_proto.application.association import EntityAssociation
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
@@ -45,7 +44,7 @@ FILES: Final = {
 }
 LOOPBACK: Final = ("127.0.0.1", 0)
 
-AnyAssociation: TypeAlias = EntityAssociation
+AnyAssociation: TypeAlias = Any
 Talk: TypeAlias = Generator[Any, Dataset, None]
 """What is said on an association: yields what a call returns, and is sent the status when it is there."""
 

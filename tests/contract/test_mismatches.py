@@ -1,0 +1,87 @@
+"""Objects that contradict themselves: what is answered, and that no file says two things."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_proto.dimse.messages import CStoreRQ
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.sop_class import CTImageStorage
+from dicom_transports.blocking import evt
+from dicom_transports.storage import store_to
+from tests.contract.adapters import Peer
+from tests.contract.entities import dataset, dial, serving
+from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
+from tests.proto.dimse.pairs import raw
+from tests.proto.wire import offer
+
+pytestmark = pytest.mark.usefixtures("adapter")
+
+SUCCESS = 0x0000
+MR = "1.2.840.10008.5.1.4.1.1.4"
+MISMATCH = 0xA900
+OTHERS = {
+    "instance": {"SOPInstanceUID": "1.2.3.9"},
+    "class": {"SOPClassUID": MR},
+    "both": {"SOPClassUID": MR, "SOPInstanceUID": "1.2.3.9"},
+}
+
+
+@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+@pytest.mark.parametrize("pdu", [128, 16382])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_an_object_that_is_another_one_than_its_request_says(
+    tmp_path: Path, kind: str, pdu: int, transfer_syntax: str
+) -> None:
+    """PS3.4 Table B.2-1: the data set does not match. So answer DCMTK and Orthanc; no file may say two things."""
+    image = ct(size=100_000)
+    image.update(dataset(**OTHERS[kind]))
+    image.add_new(0x00080005, "CS", "ISO_IR 100")
+    image.add_new(0x00080008, "CS", ["DERIVED"] * 20)  # beyond the first piece, if that is small
+    acceptor = scp()
+    acceptor.maximum_pdu_size = pdu
+    whole = stored(encode(image, transfer_syntax), transfer_syntax)
+    right = stored(encode(ct(size=100), transfer_syntax), transfer_syntax)
+    with (
+        serving((evt.EVT_C_STORE, store_to(tmp_path / "refused")), ae=acceptor) as server,
+        dial(server, ae=scu(transfer_syntax)) as association,
+    ):
+        assert association.send_c_store(whole).Status == MISMATCH
+        assert association.send_c_store(right).Status == SUCCESS
+    assert files(tmp_path) == ["refused/1.2.3.1.dcm"]
+    with (
+        serving((evt.EVT_C_STORE, store_to(tmp_path / "kept", mismatches="keep")), ae=acceptor) as server,
+        dial(server, ae=scu(transfer_syntax)) as association,
+    ):
+        assert association.send_c_store(whole).Status == SUCCESS
+    assert files(tmp_path / "kept") == ["1.2.3.1.dcm"]
+
+
+@pytest.mark.parametrize(("mismatches", "status"), [("refuse", MISMATCH), ("keep", SUCCESS)])
+def test_a_request_of_another_class_than_its_context(tmp_path: Path, mismatches: Any, status: int) -> None:
+    sink = store_to(tmp_path, mismatches=mismatches)
+    with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, Peer.dial(server.address) as peer:
+        peer.send(offer(CTImageStorage))
+        peer.get()
+        request = CStoreRQ(message_id=1, affected_sop_class_uid=MR, affected_sop_instance_uid="1.2.3.1")
+        peer.send(raw(request, encode(dataset(SOPClassUID=MR, SOPInstanceUID="1.2.3.1"), IMPLICIT)))
+        ((_, _, command),) = peer.get_data()
+    assert b"\0\0\0\x09\2\0\0\0" + status.to_bytes(2, "little") in command
+    assert len(files(tmp_path)) == (status == SUCCESS)
+
+
+@pytest.mark.parametrize("data", [b"", dataset(PatientID="P1"), dataset(SOPClassUID=CTImageStorage), "no data set"])
+def test_what_a_data_set_does_not_state_is_no_contradiction(tmp_path: Path, data: Any) -> None:
+    encoded = b"no data set." if isinstance(data, str) else encode(data, IMPLICIT) if data else b"ab"
+    with sending(store_to(tmp_path), IMPLICIT) as association:
+        assert association.send_c_store(stored(encoded)).Status == SUCCESS
+    assert files(tmp_path) == ["1.2.3.1.dcm"]
+
+
+def test_a_mismatch_is_logged_without_values(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), sending(store_to(tmp_path), IMPLICIT) as association:
+        assert association.send_c_store(stored(encode(ct(7), IMPLICIT))).Status == MISMATCH
+    assert "! an object is refused: its request and its data set name different SOP classes" in caplog.text
+    assert "1.2.3.7" not in caplog.text
+    assert str(tmp_path) not in caplog.text
