@@ -32,7 +32,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
@@ -283,7 +283,7 @@ class Engine(Tasks):
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
-        self._ready.append((_ABORT, None, None))
+        self._ready.append((_ABORT, None, None, 0))
         self.wake()
 
     # --- a turn -------------------------------------------------------------------------------------------------------
@@ -308,15 +308,13 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if (self._watching or self._invoking or self._router.abandoned) and self._look():
+            if self._router.left:
+                self._let_go()
+                continue
+            if (self._watching or self._invoking) and self._look():
                 continue  # one may have done what another waits for
-            if self._witness.pending and self._life.has_news:
-                self._start_own(self._life.tell())
-            if self._life.is_over and not self._has_concluded:
-                self._conclude()
-            if self._is_closed and self._has_concluded and not self._has_told_close:
-                self._has_told_close = True
-                self._start_own(self._life.closed())
+            if self._witness.pending or self._life.is_over:
+                self._tell()
             more = connection.data_to_send(max(0, room), now=now)
             if more:
                 room -= sum(map(len, more))
@@ -331,11 +329,21 @@ class Engine(Tasks):
                 break
         return self._state(buffers, share, room)
 
+    def _tell(self) -> None:
+        """See to it that handlers are told of what has passed, and of the end."""
+        if self._witness.pending and self._life.has_news:
+            self._start_own(self._life.tell())
+        if self._life.is_over and not self._has_concluded:
+            self._conclude()
+        if self._is_closed and self._has_concluded and not self._has_told_close:
+            self._has_told_close = True
+            self._start_own(self._life.closed())
+
     def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
         deadline = connection.next_deadline()
-        if self._closing_at is not None:
+        if self._closing_at is not None and not self._has_eof:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
@@ -397,7 +405,7 @@ class Engine(Tasks):
             return None
         task = Task(program, self._note_end, invokes=False)
         self._tasks.add(task)
-        self._ready.append((task, None, None))
+        self._ready.append((task, None, None, 0))
         return task
 
     def _note_end(self, task: Task[None]) -> None:
@@ -415,7 +423,7 @@ class Engine(Tasks):
     # --- tasks that wait ----------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        task, _, _ = self._ready[0]
+        task = self._ready[0][0]
         if task is _ABORT:
             self._ready.popleft()
             self._life.give_up()
@@ -436,7 +444,7 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = self._tell_abandoned() if self._router.abandoned else False
+        has_moved = False
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
@@ -462,18 +470,15 @@ class Engine(Tasks):
             case _:
                 return super()._perform(task, effect)
 
-    def _tell_abandoned(self) -> bool:
-        """Tell those who have waited for an event that their operation is none any more."""
-        abandoned, self._router.abandoned = self._router.abandoned, []
-        for task in abandoned:
-            inbox, task.waits_for = task.waits_for, None
-            error = LocalProtocolError(f"nobody waits for operation {inbox.key[0]} any more: it has been closed")
-            self._ready.append((task, None, error))
-        return True
-
     def _check_alive(self) -> None:
         if self._life.is_over:
             raise self._life.end()
+
+    def _let_go(self) -> None:
+        """Tell those who wait at an inbox that was closed; its message ID may stand for another operation by now."""
+        for task in self._router.take_left():
+            inbox, task.waits_for = task.waits_for, None
+            self._ready.append((task, None, closed(inbox.key), task.generation))
 
     def _stop_waiting(self, task: Task[Any]) -> None:
         inbox = task.waits_for
@@ -499,7 +504,7 @@ class Engine(Tasks):
         for task in tuple(self._tasks):
             if isinstance(task.waits_for, Inbox):
                 self._stop_waiting(task)
-                self._ready.append((task, None, self._life.end()))
+                self._ready.append((task, None, self._life.end(), task.generation))
         self._start_own(self._life.ended())
 
 
