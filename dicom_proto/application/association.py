@@ -244,6 +244,8 @@ class EntityAssociation:
             _log.info("! %s was not answered: %s", received.request.name, error)
 
     def _confirm_release(self) -> None:
+        if self.is_over:  # this side has just aborted it
+            return
         connection = self.peer.connection
         is_asked = connection.state is State.Sta8  # otherwise both have asked: it is over when both have confirmed
         if connection.state in _CONFIRMS:
@@ -385,11 +387,14 @@ class EntityAssociation:
             (EVT_RELEASED, self.is_released),
         ):
             if is_so and self.has_to_tell(kind):
-                return self.notify(kind)
+                return self._tell_end(kind)
             if is_so:
                 break
         self._note_told()
         return None
+
+    def _tell_end(self, kind: EventKind) -> Program[None]:
+        yield from self.notify(kind)  # behind what is sent of it
 
     def closed(self) -> Program[None] | None:
         """Tell that the connection has been closed."""
