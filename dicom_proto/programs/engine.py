@@ -263,10 +263,11 @@ class Engine(Tasks):
         """Let programs end that have been started when no driver was there any more; in several threads at once."""
         while True:
             try:
-                task, value, error = self._ready.popleft()
+                task, value, error, generation = self._ready.popleft()
             except IndexError:
                 return
-            self._step(task, value, error)
+            if generation == task.generation:
+                self._step(task, value, error)
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -295,10 +296,7 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if self._router.has_left:
-                self._let_go()
-                continue
-            if (self._watching or self._invoking) and self._look():
+            if (self._watching or self._invoking or self._router.has_left) and self._look():
                 continue  # one may have done what another waits for
             if self._witness.pending and self._life.has_news:
                 self._start_own(self._life.tell())
@@ -422,7 +420,9 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = False
+        has_moved = self._router.has_left
+        if has_moved:
+            self._let_go()
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True

@@ -27,17 +27,15 @@ from dicom_proto.programs.effects import (
     Await,
     Call,
     Dial,
-    Drain,
     DriverEffect,
     Effect,
     HangUp,
     Pause,
     Program,
     Pull,
-    Receive,
     Run,
 )
-from dicom_proto.programs.peer import Peer, RunsPrograms
+from dicom_proto.programs.peer import RunsPrograms
 
 __all__ = ["Task", "Tasks"]
 
@@ -282,17 +280,10 @@ class Tasks:
                 task.effect = effect
                 self._effects.append((task, effect))
             case Run():
-                owner: RunsPrograms | None = effect.peer.association
-                if owner is None:  # it has ended, and nobody drives it any more
-                    done = partial(self._take_over, task, task.generation)
-                    self.start(_run_ended(effect.program, effect.peer), on_end=done)
-                    return None
+                owner: RunsPrograms = effect.peer.association
                 owner.submit(effect.program, partial(self._take_over, task, task.generation))
             case HangUp():
                 owner = effect.peer.association
-                if owner is None:
-                    self.resume(task)
-                    return None
                 if owner in task.opened:
                     task.opened.remove(owner)
                 owner.submit(owner.part(), partial(self._hung_up, task, task.generation))
@@ -368,35 +359,6 @@ class Tasks:
         self._tasks.discard(task)
         if task.on_end is not None:
             task.on_end(task)
-
-
-def _run_ended(program: Program[Any], peer: Peer) -> Program[Any]:
-    """Run a program on an association that has ended, and has no driver any more: what it waits for fails."""
-    step, value = program.send, None
-    try:
-        while True:
-            try:
-                effect = step(value)
-            except StopIteration as end:
-                return end.value
-            step = program.send
-            try:
-                match effect:
-                    case Receive(inbox):
-                        value = inbox.take()
-                    case Await(condition):
-                        value = condition()
-                    case Drain():
-                        value = None
-                    case _:
-                        value = yield effect
-                        continue
-                if value is None:
-                    raise peer.end()
-            except Exception as error:  # noqa: BLE001 - it is the program's
-                step, value = program.throw, _shortened(error)  # type: ignore[assignment]
-    finally:
-        program.close()
 
 
 def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Program[Any]:
