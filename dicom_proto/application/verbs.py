@@ -1,5 +1,7 @@
 """How an adapter's methods are made of the verbs: called, awaited, or iterated over.
 
+Stable.
+
 The method has the verb's own signature and documentation, for type checkers, ``help`` and editors alike; only the
 :class:`~dicom_proto.programs.peer.Peer` that is asked first is the association's own.
 """

@@ -1,5 +1,7 @@
 """How a data set lies in its bytes: what each transfer syntax does, and a walk over elements and sequences (PS3.5).
 
+May change.
+
 pydicom reads what it finds: it takes a value that ends early for complete, follows sequences as deep as they go, and
 searches again and again for a delimiter that is missing. So what a peer sent is walked over before pydicom sees it. The
 walk is iterative, takes linear time, and accepts only what pydicom then reads in the same way.

@@ -1,5 +1,7 @@
 """A network in memory, with simulated time: application entities that talk to each other without a socket.
 
+Stable.
+
 It is a driver as any other, and the shortest one: one thread, nothing ever waits. Time is a number that goes on when
 nothing else can happen, to the next deadline of anybody::
 
