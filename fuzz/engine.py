@@ -211,7 +211,7 @@ class _World:
         requestor.request(FULL_OFFER)
         self.peer.connection_made(now=0.0)
         self.engine.connection_made(now=0.0)
-        self.begin(self.association.opened())
+        self.association.opened()
         if self._is_requestor:
             self.begin(self.association.establish())
         for _ in range(12 if quickly else 0):

@@ -122,6 +122,7 @@ class EntityAssociation:
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
         self.peer.is_handling = self.is_handling
+        self.peer.limits, self.peer.rules = entity.limits, entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
@@ -212,19 +213,27 @@ class EntityAssociation:
         """Tell whether it is over by now."""
         return self.is_over
 
-    def attend(self, indication: Indication) -> Program[None]:
-        """Do what the peer asks for."""
+    def attend(self, indication: Indication) -> Program[None] | None:
+        """Do what the peer asks for; return the program for what takes its time, if there is some."""
         match indication:
             case RequestReceived():
-                yield from self._perform_operation(indication)
+                return self._perform_operation(indication)
             case ReleaseRequested():
                 self._confirm_release()
+                return None
             case AssociateAccepted():
-                yield from self._tell_beginning()
+                return self._begin()
             case AssociateRequested():
-                yield from self._answer(indication.offer)
+                return self._answer(indication.offer)
             case _:
                 assert_never(indication)
+
+    def _begin(self) -> Program[None] | None:
+        """Go on when the association is established: its handlers come first, if there are some."""
+        if self.has_to_tell(EVT_ACCEPTED, EVT_ESTABLISHED):
+            return self._tell_beginning()
+        self._has_begun = True
+        return None
 
     def _perform_operation(self, received: RequestReceived) -> Program[None]:
         try:
@@ -237,6 +246,8 @@ class EntityAssociation:
             _log.info("! %s was not answered: %s", received.request.name, error)
 
     def _confirm_release(self) -> None:
+        if self.is_over:  # this side has just aborted it
+            return
         connection = self.peer.connection
         is_asked = connection.state is State.Sta8  # otherwise both have asked: it is over when both have confirmed
         if connection.state in _CONFIRMS:
@@ -247,7 +258,8 @@ class EntityAssociation:
 
     def _answer(self, offer: AAssociateRQ) -> Program[None]:
         connection, reception = self.peer.connection, self._reception
-        yield from self.notify(EVT_REQUESTED)
+        if self.has_to_tell(EVT_REQUESTED):
+            yield from self.notify(EVT_REQUESTED)
         if self._is_telling:  # somebody else, who has not come to it yet: a handler may want to abort
             yield Await(lambda: not self._is_telling or None)
         if self.is_over:
@@ -266,7 +278,9 @@ class EntityAssociation:
             self._end_with(partial(AssociationClosed, "this side has rejected the association"))
         else:
             connection.accept(answer)
-            yield from self._tell_beginning()
+            telling = self._begin()
+            if telling is not None:
+                yield from telling
 
     def _tell_beginning(self) -> Program[None]:
         yield from self.notify(EVT_ACCEPTED)
@@ -312,9 +326,8 @@ class EntityAssociation:
         """Abort the association at once; without one, do nothing. In a turn, or by who holds it."""
         if self.is_over:
             return
-        if self.peer.connection.state is not State.Sta13:  # released or rejected, and waiting for the peer to close
-            self.failure = self.failure or AssociationClosed("this side has aborted the association")
-            self.is_aborted = True
+        self.failure = self.failure or AssociationClosed("this side has aborted the association")
+        self.is_aborted = True
         self.peer.connection.abort()
         self._end_with(partial(AssociationClosed, "this side has aborted the association"))
 
@@ -343,19 +356,10 @@ class EntityAssociation:
                 self.is_aborted = was_requested and not (self.is_released or self.is_rejected)
             case _:
                 assert_never(ending)
-        self._end_with(partial(failure_of, ending))
-        if not self.is_released and self.failure is None:
-            self.failure = self.explain(self.cause or failure_of(ending))
-
-    def explain(self, failure: FailureT) -> FailureT:
-        """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
         suspicion = self.suspect()
-        if suspicion is not None:
-            if isinstance(failure, OSError) and failure.strerror:  # of TLS
-                failure.strerror += f": {suspicion}"
-            else:
-                failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
-        return failure
+        self._end_with(lambda: _explained(failure_of(ending), suspicion))
+        if not self.is_released and self.failure is None:
+            self.failure = _explained(self.cause or failure_of(ending), suspicion)
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""
@@ -371,24 +375,37 @@ class EntityAssociation:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def opened(self) -> Program[None]:
-        """Tell that the connection is open."""
-        return self.notify(EVT_CONN_OPEN, address=self.peer_address)
+    def opened(self) -> None:
+        """Tell that the connection is open, in the next turn."""
+        if self.has_to_tell(EVT_CONN_OPEN):
+            self.engine.start(self.notify(EVT_CONN_OPEN, address=self.peer_address))
 
-    def ended(self) -> Program[None]:
+    def ended(self) -> Program[None] | None:
         """Tell how it ended."""
         self._is_ending = True
-        if self.is_rejected:
-            yield from self.notify(EVT_REJECTED)
-        elif self.is_aborted:
-            yield from self.notify(EVT_ABORTED)
-        elif self.is_released:
-            yield from self.notify(EVT_RELEASED)
+        for kind, is_so in (
+            (EVT_REJECTED, self.is_rejected),
+            (EVT_ABORTED, self.is_aborted),
+            (EVT_RELEASED, self.is_released),
+        ):
+            if is_so and self.has_to_tell(kind):
+                return self._tell_end(kind)
+            if is_so:
+                break
         self._note_told()
+        return None
 
-    def closed(self) -> Program[None]:
+    def _tell_end(self, kind: EventKind) -> Program[None]:
+        yield from self.notify(kind)  # behind what is sent of it
+
+    def closed(self) -> Program[None] | None:
         """Tell that the connection has been closed."""
-        return self.notify(EVT_CONN_CLOSE, address=self.peer_address)
+        return self.notify(EVT_CONN_CLOSE, address=self.peer_address) if self.has_to_tell(EVT_CONN_CLOSE) else None
+
+    def has_to_tell(self, *kinds: EventKind) -> bool:
+        """Tell whether there are handlers to be called, of these events or of what has passed before."""
+        bindings = self.peer.handlers.bindings
+        return bool(self.notifier.pending) or any(bindings(kind) for kind in kinds)
 
     def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
         """Tell of an event, after all that has passed before it."""
@@ -553,6 +570,16 @@ class EntityAssociation:
         For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
+
+
+def _explained(failure: FailureT, suspicion: str | None) -> FailureT:
+    """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
+    if suspicion is not None:
+        if isinstance(failure, OSError) and failure.strerror:  # of TLS
+            failure.strerror += f": {suspicion}"
+        else:
+            failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
+    return failure
 
 
 def _nothing() -> None:

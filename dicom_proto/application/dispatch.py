@@ -66,6 +66,9 @@ def perform(peer: Peer, received: RequestReceived) -> Program[None]:
     """
     if received.message_id not in peer.connection.performed:
         _log.debug("! a %s came too late to be answered", received.request.name)
+        inbox = peer.router.find((received.message_id, False))
+        if inbox is not None:
+            inbox.close()
         return
     performing = Performing(peer, received)
     try:

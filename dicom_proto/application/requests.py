@@ -80,7 +80,8 @@ def _status(peer: Peer, program: Program[Reply]) -> Program[Dataset]:
 def _result(peer: Peer, program: Program[Reply]) -> Program[Result]:
     """Run a program that invokes an operation, and return the status and the data set of its response."""
     _check_established(peer)
-    return read_reply((yield from forgiving(peer, program, lambda: None)), if_damaged=PROCESSING_FAILURE)
+    reply = yield from forgiving(peer, program, lambda: None)
+    return read_reply(reply, if_damaged=PROCESSING_FAILURE, limits=peer.limits)
 
 
 # --- DIMSE-C ----------------------------------------------------------------------------------------------------------

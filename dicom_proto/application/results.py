@@ -16,6 +16,7 @@ from pydicom.tag import BaseTag
 from dicom_proto.dimse.messages import MESSAGES, Response
 from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
+from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
@@ -121,7 +122,7 @@ def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwi
         return otherwise()
 
 
-def read_reply(reply: Reply | None, *, if_damaged: int | None) -> Result:
+def read_reply(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -> Result:
     """Return status and data set of a reply.
 
     A data set that cannot be decoded is ``None``; that is logged, and ``if_damaged`` becomes the status.
@@ -132,7 +133,7 @@ def read_reply(reply: Reply | None, *, if_damaged: int | None) -> Result:
     if reply.data is None:
         return status, None
     try:
-        return status, decode(reply.data, reply.context.transfer_syntax)
+        return status, decode(reply.data, reply.context.transfer_syntax, limits=limits)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
         _log.error("the data set of a %s cannot be decoded: %s", reply.response.name, error)
         if if_damaged is not None:
@@ -147,7 +148,8 @@ def next_result(invoking: Invoking) -> Program[Result | None]:
     """
     if invoking.is_over:
         return None
-    return read_reply((yield from forgiving(invoking.peer, invoking.reply(), invoking.close)), if_damaged=None)
+    reply = yield from forgiving(invoking.peer, invoking.reply(), invoking.close)
+    return read_reply(reply, if_damaged=None, limits=invoking.peer.limits)
 
 
 class Results(Stream[Result]):
@@ -168,5 +170,5 @@ class Results(Stream[Result]):
     def abandon(self) -> None:
         """Cancel the operation, and drop what still comes; after the end it does nothing."""
         if not self._invoking.is_over:
-            self._invoking.cancel()
             self._invoking.close()
+            self._invoking.cancel()

@@ -83,6 +83,11 @@ class Router:
         How many events may wait to be asked for.
     data_bound : int
         How many bytes of data, in those events, may wait; the event that goes past it is the last that is filed.
+
+    Attributes
+    ----------
+    left : list
+        Those who have waited at an inbox when it was closed: see :meth:`take_left`.
     """
 
     def __init__(self, *, bound: int = 256, data_bound: int = _MOST_BYTES) -> None:
@@ -91,7 +96,7 @@ class Router:
         self._waiting = 0
         self._data_waiting = 0
         self._inboxes: dict[Key, Inbox] = {}
-        self._left: list[Any] = []
+        self.left: list[Any] = []
 
     @property
     def is_full(self) -> bool:
@@ -119,19 +124,14 @@ class Router:
             inbox.is_open = False
             del self._inboxes[inbox.key]
             if inbox.receiver is not None:
-                self._left.append(inbox.receiver)
+                self.left.append(inbox.receiver)
                 inbox.receiver = None
             while inbox.events:
                 self.forget(inbox.events.popleft())
 
-    @property
-    def has_left(self) -> bool:
-        """Whether somebody waits for what has been closed."""
-        return bool(self._left)
-
     def take_left(self) -> list[Any]:
         """Return those who have waited at an inbox when it was closed: nothing will come there."""
-        left, self._left = self._left, []
+        left, self.left = self.left, []
         return left
 
     def file(self, event: OperationEvent) -> Any:

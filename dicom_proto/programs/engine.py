@@ -35,6 +35,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
+from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -82,8 +83,8 @@ class Life(Protocol):
 
     is_over: bool
 
-    def attend(self, indication: Indication) -> Program[None]:
-        """Do what the peer asks for."""
+    def attend(self, indication: Indication) -> Program[None] | None:
+        """Do what the peer asks for; return the program for what takes its time, if there is some."""
 
     def take_over(self, ending: Ending) -> None:
         """Remember how the association ended."""
@@ -101,11 +102,11 @@ class Life(Protocol):
     def has_news(self) -> bool:
         """Whether there is something to tell, and nobody is telling already."""
 
-    def ended(self) -> Program[None]:
-        """Tell how it ended."""
+    def ended(self) -> Program[None] | None:
+        """Tell how it ended; return the program that calls handlers, if there are some."""
 
-    def closed(self) -> Program[None]:
-        """Tell that the connection has been closed."""
+    def closed(self) -> Program[None] | None:
+        """Tell that the connection has been closed, likewise."""
 
 
 class Turn:
@@ -247,29 +248,40 @@ class Engine(Tasks):
     def retire(self, end: Callable[[], AssociationFailure]) -> None:
         """Let go of what knows this engine: nothing can happen any more.
 
-        Programs may still be started, and end at once; ``end`` makes the exception for those that wait.
+        Programs may still be started, and end at once; ``end`` makes the exception for those that wait. Those that are
+        submitted need no turn for that: nobody would take one.
         """
         self._life = cast(Any, _Gone(end))
         self._is_retired = True
         self.wake = _nothing
-        self._run_out()
+        for task in tuple(self._tasks):  # another thread may have submitted one when the last turn was over
+            if task.is_posted:
+                self._end_at_once(task)
 
     def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
-        """Start a program from anywhere, and see to it that there is a turn."""
+        """Start a program from anywhere, and see to it that there is a turn; where there is none any more, end it."""
         task = super().submit(program, on_end)
-        if self._is_retired:  # looked at behind what was queued: whoever retires it looks in the other order
-            self._run_out()
+        if self._is_retired:
+            self._end_at_once(task)
         return task
 
-    def _run_out(self) -> None:
-        """Let programs end that have been started when no driver was there any more; in several threads at once."""
-        while True:
-            try:
-                task, value, error, generation = self._ready.popleft()
-            except IndexError:
-                return
-            if generation == task.generation:
-                self._step(task, value, error)
+    def _end_at_once(self, task: Task[Any]) -> None:
+        """Let a program go on to the first thing that it would wait for; that cannot happen any more."""
+        if self._claim(task):
+            self._step(task, None, None)
+            if not task.is_done:
+                self._stop_waiting(task)
+                self._step(task, None, self._life.end())
+            if not task.is_done:
+                self.cancel(task)
+
+    def _claim(self, task: Task[Any]) -> bool:
+        """Say that this thread is who ends a task; only one is told that it is."""
+        try:
+            self._tasks.remove(task)
+        except KeyError:
+            return False
+        return True
 
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
@@ -298,15 +310,13 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if (self._watching or self._invoking or self._router.has_left) and self._look():
+            if self._router.left:
+                self._let_go()
+                continue
+            if (self._watching or self._invoking) and self._look():
                 continue  # one may have done what another waits for
-            if self._witness.pending and self._life.has_news:
-                self._start_own(self._life.tell())
-            if self._life.is_over and not self._has_concluded:
-                self._conclude()
-            if self._is_closed and self._has_concluded and not self._has_told_close:
-                self._has_told_close = True
-                self._start_own(self._life.closed())
+            if self._witness.pending or self._life.is_over:
+                self._tell()
             more = connection.data_to_send(max(0, room), now=now)
             if more:
                 room -= sum(map(len, more))
@@ -320,6 +330,16 @@ class Engine(Tasks):
             if not ready and not (self._is_held_up and not self._router.is_full):
                 break
         return self._state(buffers, share, room)
+
+    def _tell(self) -> None:
+        """See to it that handlers are told of what has passed, and of the end."""
+        if self._witness.pending and self._life.has_news:
+            self._start_own(self._life.tell())
+        if self._life.is_over and not self._has_concluded:
+            self._conclude()
+        if self._is_closed and self._has_concluded and not self._has_told_close:
+            self._has_told_close = True
+            self._start_own(self._life.closed())
 
     def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
@@ -378,9 +398,13 @@ class Engine(Tasks):
             _log.debug("! a %s came too late to be answered", request.request.name)
             return
         self._router.open((request.message_id, False))
-        self._start_own(self._life.attend(request)).is_operation = True
+        task = self._start_own(self._life.attend(request))
+        if task is not None:
+            task.is_operation = True
 
-    def _start_own(self, program: Program[None]) -> Task[None]:
+    def _start_own(self, program: Program[None] | None) -> Task[None] | None:
+        if program is None:
+            return None
         task = Task(program, self._note_end, invokes=False)
         self._tasks.add(task)
         self._ready.append((task, None, None, 0))
@@ -422,9 +446,7 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = self._router.has_left
-        if has_moved:
-            self._let_go()
+        has_moved = False
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
@@ -436,6 +458,8 @@ class Engine(Tasks):
                 event = inbox.take()
                 if event is None:
                     self._check_alive()
+                    if inbox.receiver is not None:
+                        raise LocalProtocolError(f"somebody waits already for what comes for operation {inbox.key[0]}")
                     inbox.receiver = task
                     task.waits_for = inbox
                 return event
@@ -446,8 +470,6 @@ class Engine(Tasks):
                 self._watch(task, effect)
                 return None
             case _:
-                if self._is_retired:
-                    raise self._life.end()
                 return super()._perform(task, effect)
 
     def _check_alive(self) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import (
@@ -59,6 +59,8 @@ class Task(Generic[T]):
         What a driver is to do for it, and has not answered.
     performer : object
         For the driver: who does that. All effects of a task are for the same one.
+    is_posted : bool
+        Whether it was started by :meth:`Tasks.submit`: nobody takes turns for its sake.
     """
 
     __slots__ = (
@@ -69,6 +71,7 @@ class Task(Generic[T]):
         "invokes",
         "is_done",
         "is_operation",
+        "is_posted",
         "on_end",
         "opened",
         "performer",
@@ -80,7 +83,7 @@ class Task(Generic[T]):
         self.program: Program[T] | None = program
         self.on_end = on_end
         self.invokes = invokes  # and waits for its turn to, before it begins
-        self.is_operation = False
+        self.is_operation = self.is_posted = False
         self.is_done = False
         self.effect: DriverEffect | None = None
         self.generation = 0  # counts on when it is cancelled: what was to be answered before is not asked any more
@@ -94,7 +97,8 @@ class Task(Generic[T]):
         """Return what the program has returned, or raise what it has raised; to be asked once."""
         error, self._error = self._error, None
         if error is None:
-            return cast(T, self._value)
+            value: T = self._value
+            return value
         try:
             raise error
         finally:
@@ -174,6 +178,7 @@ class Tasks:
     def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
         """Start a program from anywhere, and see to it that there is a turn."""
         task = self.start(program, on_end=on_end)
+        task.is_posted = True
         self.wake()
         return task
 

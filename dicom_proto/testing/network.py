@@ -20,11 +20,13 @@ from typing import Any, Self, TypeVar
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.verbs import CalledVerbs
+from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
 
 __all__ = ["MemoryAssociation", "Network"]
 
@@ -41,10 +43,8 @@ class MemoryAssociation(EntityAssociation, CalledVerbs):
         super().__init__(entity, Handlers(handlers), reception)
         self.network = network
         self.other: MemoryAssociation | None = None  # at the far end; None if the line is cut
-        self.on_the_way: deque[tuple[float, bytes]] = (
-            deque()
-        )  # to this end, with its time of arrival; the last is empty
-        self.is_closed = False
+        self.on_the_way: deque[tuple[float, bytes]] = deque()  # to this end, with times of arrival; the last is empty
+        self.is_closed = self._was_opened = self._has_retired = False
         self.wants_read = True
         self.deadline: float | None = None
 
@@ -61,7 +61,12 @@ class MemoryAssociation(EntityAssociation, CalledVerbs):
 
     def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program, with all that it takes on this network, and return its result."""
+        if not self._was_opened:
+            program.close()
+            raise NotEstablishedError(f"the association is not established: {self.failure or self.peer.end()}")
         task = self.engine.start(program, invokes=invokes)
+        while self._has_retired and not task.is_done:  # everything has ended: nobody else takes a turn
+            self.turn()
         self.network.run_until(lambda: task.is_done)
         return task.result()
 
@@ -80,19 +85,27 @@ class MemoryAssociation(EntityAssociation, CalledVerbs):
 
     def release(self) -> None:
         """Release the association, and wait until it has ended; without one, do nothing."""
-        self.run(self.part())
+        if self._was_opened:
+            self.run(self.part())
 
     # --- the driver ---------------------------------------------------------------------------------------------------
 
     def open(self, other: "MemoryAssociation") -> None:
         """Begin with an open connection."""
-        self.other = other
+        self.other, self._was_opened = other, True
         self.engine.connection_made(now=self.network.now)
-        self.engine.start(self.opened())
+        self.opened()
+
+    def retire(self) -> None:
+        """Let go of what holds itself: all is over."""
+        self._has_retired = True
+        self.other = None
+        super().retire()
 
     def cut(self) -> None:
         """Lose the connection, at this end; the other end does not notice."""
         self.other = None
+        self.on_the_way.clear()
         self.engine.receive_eof(now=self.network.now)
 
     def turn(self) -> bool:
@@ -179,12 +192,11 @@ class Network:
         self.room = room
         self.now = 0.0
         self.associations: list[MemoryAssociation] = []
-        self._listeners: dict[Address, Callable[[], MemoryAssociation]] = {}
+        self._listeners: dict[Address, tuple[ApplicationEntity, tuple[Any, ...], Policy]] = {}
 
     def listen(self, address: Address, entity: ApplicationEntity, handlers: Iterable[Any] = ()) -> None:
         """Serve associations at an address."""
-        bound, policy = tuple(handlers), entity.policy()
-        self._listeners[address] = lambda: self.make_association(entity, bound, policy)
+        self._listeners[address] = entity, tuple(handlers), entity.policy()
 
     def make_association(
         self, entity: ApplicationEntity, handlers: Iterable[Any], reception: Reception | None = None
@@ -213,8 +225,9 @@ class Network:
         listener = self._listeners.get(address)
         if listener is None:
             here.failure = ConnectionRefusedError(f"nobody listens at {address[0]} port {address[1]}")
+            here.is_aborted = True
             return here
-        there = listener()
+        there = self.make_association(*listener)
         self.associations += [here, there]
         here.peer_address = there.local_address = address
         there.peer_address = here.local_address = ("memory", len(self.associations))
@@ -231,7 +244,7 @@ class Network:
             if association.engine.is_finished and association in self.associations:
                 self.associations.remove(association)
                 association.retire()
-        return moved
+        return moved or any(association.engine.has_ready for association in self.associations)
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         """Go on until something is so; when nothing else can happen, time passes.

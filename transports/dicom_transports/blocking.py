@@ -31,6 +31,7 @@ from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._threads.association import Association
 from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
+from dicom_transports._threads.workers import run_aside
 
 __all__ = [
     "AE",
@@ -65,7 +66,8 @@ class AssociationServer(ServerBase[Association]):
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
-        self._threads: set[threading.Thread] = set()
+        self._ended = threading.Condition(self._lock)
+        self._serving: dict[Association, int] = {}  # in which thread
         self._acceptor = threading.Thread(target=self._accept, name="dicom-server", daemon=True)
         self._is_shut = False
 
@@ -111,10 +113,13 @@ class AssociationServer(ServerBase[Association]):
         self._waker.close()
 
     def _join(self, deadline: float | None) -> None:
-        """Wait for the threads of the associations."""
-        for thread in tuple(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        """Wait until all associations have ended, but for one whose handler is asking."""
+        here = threading.get_ident()
+        with self._lock:
+            while any(thread != here for thread in self._serving.values()):
+                seconds = None if deadline is None else deadline - monotonic()
+                if not self._ended.wait(seconds):
+                    return
 
     def _accept(self) -> None:
         alone, together = poller(), poller()
@@ -147,16 +152,16 @@ class AssociationServer(ServerBase[Association]):
         if association is None:
             sock.close()
             return
-        thread = threading.Thread(target=self._serve, args=(association, sock), name="dicom-association", daemon=True)
-        self._threads.add(thread)
+        self._serving[association] = 0
         try:
-            thread.start()
+            run_aside(partial(self._serve, association, sock), "dicom-association")
         except RuntimeError as error:  # there is no thread to be had
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
-            self._close(association, thread)
+            self._close(association)
 
     def _serve(self, association: Association, sock: socket.socket) -> None:
+        self._serving[association] = threading.get_ident()
         try:
             association.open(sock, self._tls())
             association.live()
@@ -164,12 +169,13 @@ class AssociationServer(ServerBase[Association]):
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
         finally:
-            self._close(association, threading.current_thread())
+            self._close(association)
 
-    def _close(self, association: Association, thread: threading.Thread) -> None:
+    def _close(self, association: Association) -> None:
         with self._lock:
             self._forget(association)
-            self._threads.discard(thread)
+            del self._serving[association]
+            self._ended.notify_all()
 
     def _receive(self, association: Association, offer: AAssociateRQ) -> Policy | AAssociateRJ:
         with self._lock:

@@ -12,7 +12,7 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.names import check_ae_title
@@ -54,14 +54,15 @@ def move_scu(
         If no presentation context for the query model was accepted, the destination is no AE title, or the identifier
         cannot be encoded.
     """
-    context = peer.context(query_model)
+    peer.context(query_model)  # or there is none
+    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
     request = CMoveRQ(
         message_id=message_id,
         affected_sop_class_uid=query_model,
         move_destination=move_destination,
         priority=priority,
     )
-    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+    return Invoking(peer, request, context, encoded)
 
 
 def move_scp(performing: Performing) -> Program[None]:

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.application import dispatch
 from dicom_proto.application.dispatch import SCP_PROGRAMS
 from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import (
     MESSAGES,
     CEchoRQ,
@@ -130,12 +131,11 @@ def test_a_refusal_does_not_wait_for_the_data_set() -> None:
     here.requestor.send_request(request, context=1, data=bytes(1 << 20))
     data = sent(here.requestor)
     here.acceptor.receive_data(data[:5000], now=0)
-    received = here.peer.router.next_summons()
-    here.script(received).end()  # type: ignore[arg-type]
+    here.script(here.peer.request()).end()
     assert statuses(here.overheard()) == [0x0122]
     here.acceptor.receive_data(data[5000:], now=0)
-    here.peer.router.pump()
-    assert here.peer.router.ending is None
+    here.peer.turn()
+    assert here.peer.ending is None
     assert not here.peer.router.is_full
 
 
@@ -153,7 +153,7 @@ def test_whatever_a_program_raises_costs_its_own_operation_only(
     here = Scene(VERIFICATION)
     assert statuses(here.serve(CEchoRQ())) == [0x0110]
     assert "RuntimeError" in caplog.text
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
     monkeypatch.undo()
     assert statuses(here.serve(CEchoRQ())) == [0x0000]
 
@@ -182,14 +182,16 @@ def test_a_request_that_nobody_waits_for_any_more() -> None:
     received = here.arrive(CEchoRQ())
     here.acceptor.abort()
     here.script(received).end()
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 def test_a_request_that_arrives_while_this_side_releases() -> None:
     here = Scene(VERIFICATION, bindings=[(EVT_C_ECHO, RAISES)])
     here.requestor.send_request(CEchoRQ(), context=1)
     here.acceptor.release()
-    received = here.arrived()
+    here.carry()
+    received = here.acceptor.next_event()
+    assert isinstance(received, RequestReceived)
     here.script(received).end()
     assert here.requestor.invoked
 
@@ -198,7 +200,7 @@ def test_the_end_of_the_association_is_passed_on() -> None:
     here = Scene(STUDY_FIND, bindings=[(EVT_C_FIND, RAISES)])
     script = here.ask(composite(CFindRQ, STUDY_FIND), data_set(PatientID="1"))
     script.expect(Receive)
-    script.expect(Call, here.peer.router.next_event((1, False)))
+    script.expect(Call, here.peer.event((1, False)))
     here.acceptor.abort()
     with pytest.raises(LocalProtocolError):
         script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
@@ -209,7 +211,7 @@ def test_a_program_that_is_closed_leaves_nothing_open() -> None:
     script = here.ask(composite(CFindRQ, STUDY_FIND), data_set(PatientID="1"))
     script.expect(Receive)
     script.program.close()
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 # --- programs of the user's own ---------------------------------------------------------------------------------------
@@ -364,8 +366,7 @@ def test_a_program_that_does_not_read_its_data() -> None:
     here.requestor.send_request(store(PRIVATE), context=1, data=bytes(1 << 20))
     data = sent(here.requestor)
     here.acceptor.receive_data(data[:5000], now=0)
-    received = here.peer.router.next_summons()
-    here.script(received).end()  # type: ignore[arg-type]
+    here.script(here.peer.request()).end()
     assert statuses(here.overheard()) == [0x0110]
 
 
@@ -382,4 +383,4 @@ def test_a_program_that_outlives_its_association(error: type[Exception], is_rais
             script.end()
     else:
         script.end()
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None

@@ -7,31 +7,47 @@ import pytest
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Router
+from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.upper_layer.events import (
-    Aborted,
-    AbortOrigin,
-    AssociateAccepted,
-    AssociateRejected,
-    AssociateRequested,
-    ConnectionClosed,
-    Released,
-    ReleaseRequested,
-)
-from dicom_proto.upper_layer.pdu import AAssociateRJ
 from tests.proto.dimse.pairs import ECHO_CONTEXT, FIND_CONTEXT, PENDING, STORE_CONTEXT, echo, find, pair, respond, store
-from tests.proto.wire import answer, offer, sent
+from tests.proto.wire import sent
+
+
+class Desk:
+    """A connection and its router: events are filed as an engine does it."""
+
+    def __init__(self, connection: Connection, **settings: Any) -> None:
+        self.connection = connection
+        self.router = Router(**settings)
+        self.requests: list[RequestReceived] = []
+        self.woken: list[Any] = []
+
+    def file(self) -> None:
+        """File what has arrived, as far as there is room."""
+        while not self.router.is_full and (event := self.connection.next_event()) is not None:
+            match event:
+                case RequestReceived():
+                    self.requests.append(event)
+                    self.router.open((event.message_id, False))
+                case ResponseReceived() | DataChunk():
+                    receiver = self.router.file(event)
+                    if receiver is not None:
+                        self.woken.append((receiver, event))
+
+    def inbox(self, message_id: int, *, invoked: bool) -> Inbox:
+        inbox = self.router.find((message_id, invoked))
+        assert inbox is not None
+        return inbox
+
+
+def desks(**settings: Any) -> tuple[Connection, Connection, Desk]:
+    one, other = pair(window=(9, 9))
+    return one, other, Desk(other, **settings)
 
 
 def feed(source: Connection, target: Connection) -> None:
     """Carry bytes one way, and leave the events to the router."""
     target.receive_data(sent(source), now=0)
-
-
-def routers(**settings: Any) -> tuple[Connection, Connection, Router]:
-    one, other = pair(window=(9, 9))
-    return one, other, Router(other, **settings)
 
 
 def arrive(one: Connection, other: Connection, *requests: m.Request) -> list[int]:
@@ -44,222 +60,160 @@ def arrive(one: Connection, other: Connection, *requests: m.Request) -> list[int
     return ids
 
 
+def taken(inbox: Inbox) -> list[Any]:
+    return list(iter(inbox.take, None))
+
+
 def test_each_asks_for_its_own() -> None:
     one, other = pair(window=(9, 9))
-    router = Router(one)
+    desk = Desk(one)
     first, second = (one.send_request(find(), context=FIND_CONTEXT, data=b"ab") for _ in range(2))
-    for message_id in (first, second):
-        router.open((message_id, True))
+    inboxes = {message_id: desk.router.open((message_id, True)) for message_id in (first, second)}
     feed(one, other)
     for message_id in (first, second):
         assert [type(other.next_event()) for _ in range(2)] == [RequestReceived, DataChunk]
         other.send_response(respond(find(), message_id, PENDING), data=b"cd")
         other.send_response(respond(find(), message_id))
     feed(other, one)
-
-    def collected(message_id: int) -> list[Any]:
-        events = []
-        while (event := router.next_event((message_id, True))) is not None:
-            events.append(event)
-        return events
-
+    desk.file()
     for message_id in (second, first):
-        events = collected(message_id)
+        events = taken(inboxes[message_id])
         assert [type(event) for event in events] == [ResponseReceived, DataChunk, ResponseReceived]
         assert {event.message_id for event in events} == {message_id}
 
 
-def test_requests_are_summons_and_their_data_wait() -> None:
-    one, other, router = routers()
+def test_the_data_of_a_request_wait() -> None:
+    one, other, desk = desks()
     ids = arrive(one, other, store(), echo(), find())
-    found = []
-    while (summons := router.next_summons()) is not None:
-        assert isinstance(summons, RequestReceived)
-        found.append(summons.message_id)
-    assert found == ids
+    desk.file()
+    assert [request.message_id for request in desk.requests] == ids
     for message_id in (ids[2], ids[0]):
-        chunk = router.next_event((message_id, False))
+        (chunk,) = taken(desk.inbox(message_id, invoked=False))
         assert isinstance(chunk, DataChunk)
-        assert chunk.message_id == message_id
-    assert router.next_event((ids[1], False)) is None
+        assert (chunk.message_id, bytes(chunk.data)) == (message_id, b"ab")
+    assert taken(desk.inbox(ids[1], invoked=False)) == []
+
+
+def test_who_waits_gets_the_next_event_instead_of_the_inbox() -> None:
+    one, other, desk = desks()
+    (message_id,) = arrive(one, other, find())
+    desk.file()
+    inbox = desk.inbox(message_id, invoked=False)
+    inbox.take()
+    inbox.receiver = "somebody"
+    event = DataChunk(message_id=message_id, invoked=False, data=b"cd", last=True)
+    assert desk.router.file(event) == "somebody"
+    assert inbox.receiver is None
+    assert (inbox.take(), desk.router.is_full) == (None, False)
 
 
 def test_both_sides_count_for_themselves() -> None:
-    one, other, router = routers()
+    one, other, desk = desks()
     arrive(one, other, store(1))
     other.send_request(echo(1), context=ECHO_CONTEXT)
-    router.open((1, True))
+    own = desk.router.open((1, True))
     feed(other, one)
     one.next_event()
     one.send_response(respond(echo(), 1))
     feed(one, other)
-    assert isinstance(router.next_event((1, True)), ResponseReceived)
-    assert isinstance(router.next_event((1, False)), DataChunk)
+    desk.file()
+    assert [type(event) for event in taken(own)] == [ResponseReceived]
+    assert [type(event) for event in taken(desk.inbox(1, invoked=False))] == [DataChunk]
 
 
 def test_what_nobody_has_opened_is_dropped() -> None:
-    one, other, router = routers()
+    router = Router(bound=1)
+    for invoked in (True, False):
+        assert router.file(DataChunk(message_id=1, invoked=invoked, data=b"ab", last=True)) is None
+    response = ResponseReceived(message_id=1, context_id=1, response=respond(echo(), 1), has_data=False)
+    assert router.file(response) is None
+    assert not router.is_full
+    assert router.find((1, True)) is router.find((1, False)) is None
+
+
+def test_an_inbox_is_closed_once() -> None:
+    one, other, desk = desks()
     (message_id,) = arrive(one, other, store())
-    router.next_summons()
-    router.close((message_id, False))
-    router.close((message_id, False))
-    assert not router.is_open((message_id, False))
-    with pytest.raises(LocalProtocolError, match="nobody waits"):
-        router.next_event((message_id, False))
-    router.pump()
-    router.open((message_id, False))
-    assert router.next_event((message_id, False)) is None
+    desk.file()
+    inbox = desk.inbox(message_id, invoked=False)
+    for _ in range(2):
+        inbox.close()
+        assert not inbox.is_open
+        assert desk.router.find((message_id, False)) is None
+    with pytest.raises(LocalProtocolError, match="nobody waits for operation 1 any more"):
+        inbox.take()
+    again = desk.router.open((message_id, False))
+    inbox.close()
+    assert desk.router.find((message_id, False)) is again
+    assert again.take() is None
 
 
 def test_closing_makes_room() -> None:
-    one, other, router = routers(bound=3)
+    one, other, desk = desks(bound=2)
     (message_id,) = arrive(one, other, store())
-    arrive(one, other, echo())
-    router.pump()
-    assert router.is_full
-    router.close((message_id, False))
-    assert not router.is_full
+    arrive(one, other, find())
+    desk.file()
+    assert desk.router.is_full
+    desk.inbox(message_id, invoked=False).close()
+    assert not desk.router.is_full
 
 
-def test_a_message_id_that_is_used_again_makes_room() -> None:
-    """What an operation has left unread when it was answered does not count any more when its ID stands for another."""
-    one, other, router = routers(bound=2)
-    for _ in range(3):
-        arrive(one, other, store(7))
-        router.pump()
-        assert router.is_full
-        summons = router.next_summons()
-        assert isinstance(summons, RequestReceived)
-        other.send_response(respond(summons.request, 7, 0xA700))
-        feed(other, one)
-        one.next_event()
-    assert isinstance(router.next_event((7, False)), DataChunk)
-    assert not router.is_full
-
-
-def test_past_the_bound_nothing_is_pulled() -> None:
-    one, other, router = routers(bound=2)
-    first, second = arrive(one, other, echo(), echo())
-    arrive(one, other, store())
-    router.open((99, True))
-    assert router.next_event((99, True)) is None
-    assert (router.is_full, set(other.performed)) == (True, {first, second})
-    assert router.next_summons() is not None
-    assert (router.is_full, set(other.performed)) == (False, {first, second})
-    assert router.next_event((99, True)) is None
-    assert set(other.performed) == {first, second, 3}
+def test_past_the_bound_nothing_is_filed() -> None:
+    one, other, desk = desks(bound=2)
+    first, *_ = arrive(one, other, store(), store(), store())
+    desk.file()
+    assert (desk.router.is_full, len(desk.requests)) == (True, 2)
+    desk.inbox(first, invoked=False).take()
+    assert not desk.router.is_full
+    desk.file()
+    assert (desk.router.is_full, len(desk.requests)) == (True, 3)
 
 
 def test_data_have_a_bound_of_their_own() -> None:
-    one, other, router = routers(data_bound=4)
+    one, other, desk = desks(data_bound=4)
+    arrive(one, other, *(find() for _ in range(3)))
+    desk.file()
+    assert (desk.router.is_full, len(desk.requests)) == (True, 2)
+    desk.inbox(1, invoked=False).take()
+    assert not desk.router.is_full
+
+
+def test_responses_count_as_well_and_have_no_data() -> None:
+    router = Router(bound=2, data_bound=1)
+    inbox = router.open((1, True))
+    response = ResponseReceived(message_id=1, context_id=1, response=respond(echo(), 1), has_data=False)
+    found = [router.is_full]
+    for _ in range(2):
+        router.file(response)
+        found.append(router.is_full)
+    assert inbox.take() is response
+    assert [*found, router.is_full] == [False, False, True, False]
+
+
+def test_a_message_id_that_is_used_again_is_another_operation() -> None:
+    """The peer may use it after the final response, while somebody still asks for what belonged to the old one."""
+    one, other, desk = desks(bound=2)
+    inboxes = []
     for _ in range(3):
-        arrive(one, other, find())
-    router.pump()
-    assert router.is_full
-    assert set(other.performed) == {1, 2}
-    router.next_summons()
-    assert router.is_full
-    router.next_event((1, False))
-    assert not router.is_full
+        arrive(one, other, store(7))
+        desk.file()
+        inboxes.append(desk.inbox(7, invoked=False))
+        other.send_response(respond(store(), 7, 0xA700))
+        feed(other, one)
+        one.next_event()
+    first, second, third = inboxes
+    for old in (first, second):
+        with pytest.raises(LocalProtocolError, match="operation 7"):
+            old.take()
+    assert [type(event) for event in taken(third)] == [DataChunk]
+    assert not desk.router.is_full  # what the old ones have left unread does not count any more
 
 
-def test_a_cancel_is_for_nobody() -> None:
-    one, other, router = routers()
-    (message_id,) = arrive(one, other, find())
-    one.send_cancel(message_id)
-    feed(one, other)
-    router.pump()
-    assert other.is_cancelled(message_id)
-    assert isinstance(router.next_summons(), RequestReceived)
-    assert isinstance(router.next_event((message_id, False)), DataChunk)
-    assert (router.next_event((message_id, False)), router.next_summons()) == (None, None)
-
-
-def test_the_association_is_a_summons_too() -> None:
-    ends = [Connection() for _ in range(2)]
-    requestor, acceptor = (Router(end) for end in ends)
-    ends[0].request(offer())
-    for end in ends:
-        end.connection_made(now=0)
-    assert requestor.next_summons() is None
-    feed(*ends)
-    assert acceptor.next_summons() == AssociateRequested(offer=offer())
-    ends[1].accept(answer(offer()))
-    feed(ends[1], ends[0])
-    assert isinstance(requestor.next_summons(), AssociateAccepted)
-    ends[0].release()
-    feed(*ends)
-    assert acceptor.next_summons() == ReleaseRequested()
-    ends[1].confirm_release()
-    feed(ends[1], ends[0])
-    assert requestor.next_summons() is None
-    assert requestor.ending == Released()
-    assert acceptor.ending is None
-
-
-def test_the_end_comes_after_everything_before_it() -> None:
-    one, other, router = routers()
-    (message_id,) = arrive(one, other, store())
-    one.abort()
-    feed(one, other)
-    first, second = router.next_summons(), router.next_event((message_id, False))
-    assert (type(first), type(second), router.ending) == (RequestReceived, DataChunk, None)
-    assert router.next_event((message_id, False)) is None
-    assert router.ending == Aborted(origin=AbortOrigin.PEER_USER)
-    assert router.next_summons() is None
-    assert router.ending == Aborted(origin=AbortOrigin.PEER_USER)  # and not the ConnectionClosed behind it
-
-
-def test_other_ends() -> None:
-    ends = [Connection() for _ in range(2)]
-    router = Router(ends[0])
-    ends[0].request(offer())
-    for end in ends:
-        end.connection_made(now=0)
-    feed(*ends)
-    ends[1].next_event()
-    ends[1].reject(AAssociateRJ(1, 1, 1))
-    feed(ends[1], ends[0])
-    assert router.next_summons() is None
-    assert isinstance(router.ending, AssociateRejected)
-    closed = Router(Connection())
-    closed.connection.connection_made(now=0)
-    closed.connection.receive_eof(now=0)
-    closed.pump()
-    assert closed.ending == ConnectionClosed()
-
-
-def test_what_has_been_filed_can_be_taken_and_nothing_is_pulled_for_it() -> None:
-    one, other, router = routers()
-    (message_id,) = arrive(one, other, store())
-    key = (message_id, False)
-    assert router.take_summons() is None
-    router.pump()
-    chunk = router.take(key)
-    assert isinstance(chunk, DataChunk)
-    assert bytes(chunk.data) == b"ab"
-    assert router.take(key) is None
-    assert (router.has_summons,) == (True,)
-    summons = router.take_summons()
-    assert isinstance(summons, RequestReceived)
-    assert summons.message_id == message_id
-    assert (router.has_summons,) == (False,)
-    assert router.take_summons() is None
-    arrive(one, other, echo())
-    assert router.take_summons() is None
-    router.close(key)
-    with pytest.raises(LocalProtocolError, match="nobody waits"):
-        router.take(key)
-
-
-def test_taking_makes_room() -> None:
-    one, other, router = routers(bound=2)
-    arrive(one, other, store())
-    found = []
-    for take in (router.take_summons, lambda: router.take((1, False))):
-        router.pump()
-        found.append(router.is_full)
-        take()
-        found.append(router.is_full)
-        arrive(one, other, echo())
-    assert found == [True, False] * 2
+def test_who_waits_for_an_inbox_that_is_closed_is_not_forgotten() -> None:
+    router = Router()
+    inbox = router.open((7, False))
+    inbox.receiver = "somebody"
+    again = router.open((7, False))
+    assert (router.left, inbox.receiver, again.receiver) == (["somebody"], None, None)
+    again.close()
+    assert router.left == ["somebody"]

@@ -9,7 +9,6 @@ import pytest
 
 from dicom_proto.application.dispatch import perform
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
@@ -18,10 +17,19 @@ from dicom_proto.handlers.registry import Handlers
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
 from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Call, Receive
-from dicom_proto.programs.peer import Peer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
-from tests.proto.programs.script import CT, EXPLICIT, NO_TIMEOUTS, Scene, Task, data_set, dataset_of, statuses
+from tests.proto.programs.script import (
+    CT,
+    EXPLICIT,
+    NO_TIMEOUTS,
+    Scene,
+    ScriptedPeer,
+    Task,
+    data_set,
+    dataset_of,
+    statuses,
+)
 from tests.proto.rows import for_each
 from tests.proto.wire import answer, associate, offer, sent
 
@@ -95,7 +103,7 @@ def test_a_sink_gets_the_pieces_as_they_arrive() -> None:
     with pytest.raises(LocalProtocolError, match="goes into the sink"):
         _ = event.dataset
     script.expect(Receive, sink)
-    writing = script.expect(Call, here.peer.router.next_event((1, False)))
+    writing = script.expect(Call, here.peer.event((1, False)))
     writing.function(*writing.arguments)
     assert (sink.calls, bytes(sink.data), writing.is_quick) == (["open", "write"], ENCODED, True)
     finishing = script.expect(Call)
@@ -153,7 +161,7 @@ def test_the_length_of_an_object_has_more_than_32_bits() -> None:
     requestor, acceptor = (Connection(timeouts=NO_TIMEOUTS, limits=limits) for _ in range(2))
     asked = offer(CT, maximum_length=0)
     associate(requestor, acceptor, asked, answer(asked, maximum_length=0))
-    peer = Peer(acceptor, Handlers([(EVT_C_STORE, sink)]), "the association")
+    peer = ScriptedPeer(acceptor, Handlers([(EVT_C_STORE, sink)]), "the association")
     pages = memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
     requestor.send_request(request(), context=1, data=pages)
     task: Task | None = None
@@ -161,9 +169,7 @@ def test_the_length_of_an_object_has_more_than_32_bits() -> None:
         for buffer in buffers:
             acceptor.receive_data(buffer, now=0)
         if task is None:
-            received = peer.router.next_summons()
-            assert isinstance(received, RequestReceived)
-            task = Task(peer, perform(peer, received))
+            task = Task(peer, perform(peer, peer.request()))
         task.advance()
     assert task is not None
     assert task.is_done
@@ -209,8 +215,7 @@ def test_a_failure_is_answered_at_once_and_nothing_else_is(call: str) -> None:
         here = scene(Notes(**{call: Refused(status)}))
         here.requestor.send_request(request(), context=1, data=LONG)
         here.acceptor.receive_data(sent(here.requestor)[:100_000], now=0)
-        summons = here.peer.router.next_summons()
-        task = Task(here.peer, here.script(summons).program)  # type: ignore[arg-type]
+        task = Task(here.peer, here.script(here.peer.request()).program)
         task.advance()
         assert task.is_done == is_early
         assert task.error is None
@@ -249,8 +254,7 @@ def beginning(sink: Sink) -> tuple[Scene, Task]:
     here = scene(sink)
     here.requestor.send_request(request(), context=1, data=LONG)
     here.acceptor.receive_data(sent(here.requestor)[:100_000], now=0)
-    summons = here.peer.router.next_summons()
-    task = Task(here.peer, here.script(summons).program)  # type: ignore[arg-type]
+    task = Task(here.peer, here.script(here.peer.request()).program)
     task.advance()
     assert not task.is_done
     return here, task
@@ -295,12 +299,12 @@ def test_a_driver_that_gives_up_discards(effects: int) -> None:
     if effects > 1:
         script.expect(Receive, sink)
     if effects > 2:
-        script.expect(Call, here.peer.router.next_event((1, False)))
+        script.expect(Call, here.peer.event((1, False)))
     if effects > 3:
         script.expect(Call)
     script.program.close()
     assert sink.calls == (["discard"] if effects > 1 else [])
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 def test_what_was_opened_while_the_driver_gave_up_is_discarded() -> None:

@@ -1,26 +1,28 @@
-"""Service programs without sockets: step by step, one side against a bare connection, and whole worlds in memory."""
+"""Service programs without sockets: effect by effect, or run by an engine against a bare connection."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from attrs import evolve
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_proto.application.dispatch import perform
 from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.messages import Request, Response, decode_message
+from dicom_proto.dimse.routing import Indication, Key
 from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.limits import Limits
-from dicom_proto.programs.effects import END, Await, Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.programs import tasks
+from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Program, Pull
+from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
-from dicom_proto.upper_layer.events import AssociateAccepted, AssociateRequested, ReleaseRequested
-from dicom_proto.upper_layer.failures import failure_of
+from dicom_proto.upper_layer.failures import Ending, failure_of
 from dicom_proto.upper_layer.items import RoleSelection
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, PDataTF
@@ -138,100 +140,147 @@ def carry(one: Connection, other: Connection) -> bool:
     return moved
 
 
+class NoWitness:
+    """Sees nothing."""
+
+    wants_received = wants_sent = False
+
+    def __init__(self) -> None:
+        self.pending: list[Any] = []
+
+    def received(self, _: Buffer) -> None:
+        """Is not called."""
+
+    def sent(self, _: list[Buffer]) -> None:
+        """Is not called."""
+
+
+class ScriptedPeer(Peer):
+    """A peer with an engine, and no handlers of its life: what it is asked for waits in :attr:`requests`.
+
+    A test that plays a program effect by effect takes its events from here (:meth:`event`); :class:`Task` runs others.
+    """
+
+    has_news = False
+
+    def __init__(self, connection: Connection, handlers: Handlers, association: Any = None, **more: Any) -> None:
+        super().__init__(connection, handlers, association, **more)
+        self.is_over = False
+        self.requests: deque[RequestReceived] = deque()
+        self.ending: Ending | None = None
+        self.engine = Engine(connection, self.router, self, NoWitness())
+
+    def turn(self) -> bool:
+        """Let the engine have a turn, and perform what it wants; the bytes of messages stay where they are."""
+        effects = self.engine.turn(now=0, room=0).effects
+        for task, effect in effects:
+            task.performer.do(task, effect)
+        return bool(effects)
+
+    def request(self) -> RequestReceived:
+        """The next thing that it is asked for."""
+        self.turn()
+        return self.requests.popleft()
+
+    def event(self, key: Key) -> Any:
+        """The next event of an operation, ``None`` if there is none."""
+        self.turn()
+        inbox = self.router.find(key)
+        return None if inbox is None else inbox.take()
+
+    # --- the life of an association -----------------------------------------------------------------------------------
+
+    def attend(self, indication: Indication) -> Program[None]:
+        if isinstance(indication, RequestReceived):
+            self.requests.append(indication)
+        yield from ()
+
+    def take_over(self, ending: Ending) -> None:
+        if not self.is_over:
+            self.is_over, self.ending = True, ending
+            self.end = partial(failure_of, ending)
+
+    def give_up(self) -> None:
+        self.connection.abort()
+
+    def tell(self) -> Program[None]:
+        yield from ()
+
+    ended = closed = tell
+
+
 class Task:
     """A program that runs as far as it can."""
 
-    def __init__(self, peer: Peer, program: Program[Any], world: "World | None" = None) -> None:
+    def __init__(self, peer: ScriptedPeer, program: Program[Any]) -> None:
         self.peer = peer
-        self.world = world
         self.effects: list[Effect] = []
         self.is_done = False
         self.value: Any = None
         self.error: Exception | None = None
-        self._program = program
-        self._waiting: Generator[None, None, Any] | None = None
-        self._step(lambda: program.send(None))
+        task = peer.engine.start(recorded(program, self.effects), on_end=self._end)
+        task.performer = self
+        self.advance()
 
     def advance(self) -> bool:
-        """Perform effects until one has to wait; return whether anything was done."""
-        advanced = False
-        while not self.is_done and self._waiting is not None:
-            try:
-                next(self._waiting)
-            except StopIteration as end:
-                self._step(partial(self._program.send, end.value))
-            except Exception as error:  # noqa: BLE001 - it belongs to the program
-                self._step(partial(self._program.throw, error))
-            else:
-                return advanced
-            advanced = True
-        return advanced
+        """Go on until it has to wait; return whether anything was done."""
+        before = (len(self.effects), self.is_done)
+        moved = self.peer.turn()
+        while self.peer.turn():
+            moved = True
+        return moved or before != (len(self.effects), self.is_done)
 
-    def _step(self, step: Callable[[], Effect]) -> None:
+    def do(self, task: Any, effect: DriverEffect) -> None:
+        """Answer an effect of the engine."""
         try:
-            effect = step()
-        except StopIteration as end:
-            self.is_done, self.value = True, end.value
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            self.is_done, self.error = True, error
+            value = self.perform(effect)
+        except Exception as error:  # noqa: BLE001 - it belongs to the program
+            self.peer.engine.throw(task, error)
         else:
-            self.effects.append(effect)
-            self._waiting = self.perform(effect)
+            self.peer.engine.resume(task, value)
 
-    def perform(self, effect: Effect) -> Generator[None, None, Any]:
-        """Perform an effect; yield while it has to wait."""
+    def perform(self, effect: DriverEffect) -> Any:
+        """Perform an effect."""
         match effect:
-            case Receive(key):
-                return (yield from self._wait(lambda: self.peer.router.next_event(key)))
-            case Await(condition):
-                return (yield from self._wait(condition))
-            case Drain():
-                return (yield from self._wait(lambda: self.peer.connection.write_room or None))
             case Call(function, arguments):
                 return self.call(function, *arguments)
             case Pull(iterator):
                 return self.call(next, iterator, END)
-            case Dial():
-                assert self.world is not None
-                return (yield from self.world.dial(effect))
-            case Run(program, peer):
-                return (yield from self._run(program, peer))
-            case HangUp(peer):
-                if peer.router.ending is None:
-                    peer.connection.release()
-                while peer.router.ending is None:
-                    yield
-        return None
+        raise AssertionError(f"nobody can be dialled here: {effect}")
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call what the user wrote, whether it is quick or not."""
         return function(*arguments)
 
-    def ending(self) -> Exception | None:
-        """What is thrown if the association has ended."""
-        self.peer.router.pump()
-        ending = self.peer.router.ending
-        return None if ending is None else failure_of(ending)
+    def _end(self, task: Any) -> None:
+        self.is_done, self.error = True, task.error
+        if self.error is None:
+            self.value = task.result()
 
-    def _wait(self, condition: Callable[[], Any]) -> Generator[None, None, Any]:
-        result = condition()
-        while result is None:
-            error = self.ending()
-            result = condition()  # what came before the end still counts
-            if result is None and error is not None:
-                raise error
-            if result is None:
-                yield
-        return result
 
-    def _run(self, program: Program[Any], peer: Peer) -> Generator[None, None, Any]:
-        task = Task(peer, program, self.world)
-        while not task.is_done:
-            if not task.advance():
-                yield
-        if task.error is not None:
-            raise task.error
-        return task.value
+def recorded(program: Program[Any], effects: list[Effect]) -> Program[Any]:
+    """Remember all effects of a program."""
+    step: Callable[[], Effect] = partial(program.send, None)
+    while True:
+        try:
+            effect = step()
+        except StopIteration as end:
+            return end.value
+        effects.append(effect)
+        try:
+            step = partial(program.send, (yield effect))
+        except GeneratorExit:
+            program.close()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is for the program
+            step = partial(program.throw, error)
+
+
+def ended(program: Program[Any], value: Any, error: Exception | None = None) -> "tasks.Task[Any]":
+    """A task of an engine that has ended."""
+    task: tasks.Task[Any] = tasks.Task(program, None, invokes=False)
+    task.finish(value, error)
+    return task
 
 
 class Scene:
@@ -246,7 +295,7 @@ class Scene:
         **settings: Any,
     ) -> None:
         self.requestor, self.acceptor = connected(offer or offer_of(*contexts), **settings)
-        self.peer = Peer(self.acceptor, Handlers(bindings), "the association", entity=entity)
+        self.peer = ScriptedPeer(self.acceptor, Handlers(bindings), "the association", entity=entity)
         self.said: list[Said] = []
 
     def arrive(self, request: Request, data: bytes | None = None, context: int = 1) -> RequestReceived:
@@ -256,9 +305,7 @@ class Scene:
 
     def arrived(self) -> RequestReceived:
         self.carry()
-        received = self.peer.router.next_summons()
-        assert isinstance(received, RequestReceived)
-        return received
+        return self.peer.request()
 
     def ask(self, request: Request, data: bytes | None = None, context: int = 1) -> Script[None]:
         """Ask for something; return what performs it, to be driven step by step."""
@@ -274,10 +321,7 @@ class Scene:
     def serve_raw(self, request: Request, data: bytes | None = None, context: int = 1) -> list[Said]:
         """Do the same with a request that keeps no rules."""
         self.acceptor.receive_data(raw(request, data, context), now=0)
-        received = self.peer.router.next_summons()
-        assert isinstance(received, RequestReceived)
-        task = Task(self.peer, perform(self.peer, received))
-        task.advance()
+        task = Task(self.peer, perform(self.peer, self.peer.request()))
         assert task.is_done
         if task.error is not None:
             raise task.error
@@ -320,120 +364,6 @@ class Scene:
                     response, data = said[-1]
                     said[-1] = (response, (data or b"") + bytes(event.data))
         return said
-
-
-class Node:
-    """One side of an association in a world."""
-
-    def __init__(self, world: "World", connection: Connection, listener: "Listener") -> None:
-        self.world = world
-        self.connection = connection
-        self.listener = listener
-        self.peer = Peer(connection, Handlers(listener.bindings), self, entity=listener.entity)
-        self.other: Node | None = None
-        self.is_established = False
-        self.tasks: list[Task] = []
-
-    def turn(self) -> bool:
-        """Answer, serve, go on with what can go on; return whether anything was done."""
-        moved = False
-        while (summons := self.peer.router.next_summons()) is not None:
-            moved = True
-            match summons:
-                case AssociateRequested():
-                    self._answer(summons.offer)
-                case AssociateAccepted():
-                    self.is_established = True
-                case ReleaseRequested():
-                    self.connection.confirm_release()
-                case RequestReceived():
-                    self.tasks.append(Task(self.peer, perform(self.peer, summons), self.world))
-        for task in self.tasks:
-            moved = task.advance() or moved
-        return moved
-
-    def _answer(self, request: AAssociateRQ) -> None:
-        reviewed = review(request, self.listener.policy)
-        answer = reviewed.answer() if isinstance(reviewed, Review) else reviewed
-        if isinstance(answer, AAssociateAC):
-            self.connection.accept(answer)
-            self.is_established = True
-        else:
-            self.connection.reject(answer)
-
-
-class Listener:
-    """Who answers at an address."""
-
-    def __init__(self, entity: ApplicationEntity, bindings: Iterable[Any] = ()) -> None:
-        self.entity = entity
-        self.bindings = list(bindings)
-        self.window = (1, 1)
-
-    @property
-    def policy(self) -> Policy:
-        return evolve(self.entity.policy(), maximum_invoked=self.window[0], maximum_performed=self.window[1])
-
-
-class World:
-    """Associations in memory, and addresses to dial."""
-
-    def __init__(self, **listeners: Listener) -> None:
-        self.listeners = listeners
-        self.nodes: list[Node] = []
-        self.dialled: list[Dial] = []
-
-    def associate(self, host: str, caller: Listener, offer: AAssociateRQ) -> Node:
-        """Establish an association."""
-        node = self._request(host, caller, offer)
-        self.settle()
-        assert node.is_established
-        return node
-
-    def dial(self, effect: Dial) -> Generator[None, None, Peer]:
-        """Perform an effect of that kind."""
-        self.dialled.append(effect)
-        host, _ = effect.address
-        if host not in self.listeners:
-            raise ConnectionRefusedError(host)
-        node = self._request(host, Listener(ApplicationEntity()), effect.offer)
-        while not node.is_established:
-            if node.peer.router.ending is not None:
-                raise failure_of(node.peer.router.ending)
-            yield
-        return node.peer
-
-    def _request(self, host: str, caller: Listener, offer: AAssociateRQ) -> Node:
-        ends = [Connection(timeouts=NO_TIMEOUTS, limits=Limits(send_queue=1 << 14)) for _ in range(2)]
-        ends[0].request(offer)
-        one, other = (Node(self, end, who) for end, who in zip(ends, (caller, self.listeners[host]), strict=True))
-        one.other, other.other = other, one
-        for end in ends:
-            end.connection_made(now=0)
-        self.nodes += one, other
-        return one
-
-    def settle(self) -> None:
-        """Go on until nobody has anything to do."""
-        moved = True
-        while moved:
-            moved = False
-            for node in list(self.nodes):
-                assert node.other is not None
-                moved = node.turn() or moved
-                moved = carry(node.connection, node.other.connection) or moved
-                node.peer.router.pump()
-
-    def run(self, node: Node, program: Program[T]) -> T:
-        """Run a program on one side of an association."""
-        task = Task(node.peer, program, self)
-        node.tasks.append(task)
-        self.settle()
-        assert task.is_done, f"waits for ever for {task.effects[-1]}"
-        if task.error is not None:
-            raise task.error
-        value: T = task.value
-        return value
 
 
 def data_set(transfer_syntax: str = IMPLICIT, **elements: Any) -> bytes:

@@ -5,8 +5,32 @@ from typing import Any, get_args
 
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.dimse.messages import NActionRQ, NEventReportRQ
-from dicom_proto.handlers.kinds import EVT_C_FIND, EVT_C_GET, EVT_C_MOVE, EVT_C_STORE, EVT_N_ACTION, EVT_N_EVENT_REPORT
-from dicom_proto.programs.effects import END, Await, Call, Dial, Drain, Effect, End, HangUp, Program, Pull, Receive, Run
+from dicom_proto.handlers.kinds import (
+    EVT_C_FIND,
+    EVT_C_GET,
+    EVT_C_MOVE,
+    EVT_C_STORE,
+    EVT_ESTABLISHED,
+    EVT_N_ACTION,
+    EVT_N_EVENT_REPORT,
+    EVT_RELEASED,
+)
+from dicom_proto.programs.effects import (
+    END,
+    Await,
+    Call,
+    Dial,
+    Drain,
+    DriverEffect,
+    Effect,
+    End,
+    HangUp,
+    Pause,
+    Program,
+    Pull,
+    Receive,
+    Run,
+)
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.services.management.normalized import normalized_scu
 from dicom_proto.services.query import find_scu
@@ -14,7 +38,9 @@ from dicom_proto.services.retrieve.get import get_scu
 from dicom_proto.services.retrieve.move import move_scu
 from dicom_proto.services.storage.store import store_object_scu
 from dicom_proto.services.verification import echo_scu
+from dicom_proto.testing.network import MemoryAssociation, Network
 from dicom_proto.upper_layer.items import RoleSelection
+from dicom_proto.upper_layer.pdu import AAssociateRQ
 from tests.proto.programs.script import (
     CANCEL,
     CT,
@@ -25,9 +51,6 @@ from tests.proto.programs.script import (
     STUDY_GET,
     STUDY_MOVE,
     VERIFICATION,
-    Listener,
-    Node,
-    World,
     data_set,
     dataset_of,
     decoded,
@@ -41,7 +64,8 @@ COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 def test_the_union_is_closed() -> None:
-    assert set(get_args(Effect)) == {Receive, Await, Drain, Call, Pull, Dial, Run, HangUp}
+    assert set(get_args(Effect)) == {Receive, Await, Drain, Call, Pull, Dial, Run, HangUp, Pause}
+    assert set(get_args(DriverEffect)) == {Call, Pull, Dial}
     assert isinstance(END, End)
     assert Dial(("there", 104), offer_of(CT)).options == {}
     assert not Call(print, ()).is_quick
@@ -54,7 +78,16 @@ def supporting(*abstract_syntaxes: str, title: str = "HERE") -> ApplicationEntit
     return entity
 
 
-CALLER = Listener(ApplicationEntity("CALLER"))
+THERE, MOVER = ("there", 104), ("mover", 104)
+
+
+def associated(
+    offer: AAssociateRQ, entity: ApplicationEntity, *there: Any, here: Any = (), network: Network | None = None
+) -> MemoryAssociation:
+    """An association with an entity whose handlers are those."""
+    network = network or Network()
+    network.listen(THERE, entity, there)
+    return network.associate(ApplicationEntity("CALLER"), THERE, here, offer=offer)
 
 
 def replies(invoking: Invoking, *, cancel_after: int | None = None) -> Program[list[Reply]]:
@@ -78,18 +111,16 @@ def test_echo_and_store() -> None:
         stored.append(event.dataset)
         return 0xB000
 
-    world = World(there=Listener(supporting(VERIFICATION, CT), [(EVT_C_STORE, handler)]))
-    node = world.associate("there", CALLER, offer_of(VERIFICATION, CT))
-    assert world.run(node, echo_scu(node.peer)).response.status == 0
-    reply = world.run(node, store_object_scu(node.peer, image(7)))
+    node = associated(offer_of(VERIFICATION, CT), supporting(VERIFICATION, CT), (EVT_C_STORE, handler))
+    assert node.run(echo_scu(node.peer)).response.status == 0
+    reply = node.run(store_object_scu(node.peer, image(7)))
     assert (reply.response.status, stored) == (0xB000, [image(7)])
 
 
 def test_find_with_more_matches_than_there_is_room_for() -> None:
     matches = [(PENDING, dataset_of(PatientID=str(number), PatientComments="x" * 10_000)) for number in range(300)]
-    world = World(there=Listener(supporting(STUDY_FIND), [(EVT_C_FIND, lambda _: matches)]))
-    node = world.associate("there", CALLER, offer_of(STUDY_FIND))
-    read = world.run(node, replies(find_scu(node.peer, QUERY, STUDY_FIND)))
+    node = associated(offer_of(STUDY_FIND), supporting(STUDY_FIND), (EVT_C_FIND, lambda _: matches))
+    read = node.run(replies(find_scu(node.peer, QUERY, STUDY_FIND)))
     assert said(read) == [PENDING] * 300 + [0]
     assert decoded(bytes(read[299].data or b"")).PatientID == "299"
 
@@ -101,9 +132,8 @@ def test_find_is_cancelled() -> None:
         while True:
             yield PENDING, encoded
 
-    world = World(there=Listener(supporting(STUDY_FIND), [(EVT_C_FIND, handler)]))
-    node = world.associate("there", CALLER, offer_of(STUDY_FIND))
-    read = world.run(node, replies(find_scu(node.peer, QUERY, STUDY_FIND), cancel_after=2))
+    node = associated(offer_of(STUDY_FIND), supporting(STUDY_FIND), (EVT_C_FIND, handler))
+    read = node.run(replies(find_scu(node.peer, QUERY, STUDY_FIND), cancel_after=2))
     assert said(read)[-1] == CANCEL
     assert set(said(read)[:-1]) == {PENDING}
 
@@ -117,10 +147,13 @@ def test_get_with_the_objects_on_the_same_association(roles: list[RoleSelection]
         return 0xA700 if event.dataset.SOPInstanceUID == "1.2.3" else 0
 
     items = [(PENDING, image(number)) for number in range(1, 5)]
-    world = World(there=Listener(supporting(STUDY_GET, CT), [(EVT_C_GET, yields(*items))]))
-    caller = Listener(ApplicationEntity("CALLER"), [(EVT_C_STORE, handler)])
-    node = world.associate("there", caller, offer_of(STUDY_GET, CT, roles=roles))
-    read = world.run(node, replies(get_scu(node.peer, QUERY, STUDY_GET)))
+    node = associated(
+        offer_of(STUDY_GET, CT, roles=roles),
+        supporting(STUDY_GET, CT),
+        (EVT_C_GET, yields(*items)),
+        here=[(EVT_C_STORE, handler)],
+    )
+    read = node.run(replies(get_scu(node.peer, QUERY, STUDY_GET)))
     assert said(read) == [PENDING] * 4 + [0xB000]
     assert stored == ["1.2.1", "1.2.2", "1.2.3", "1.2.4"]
     assert failed_uids((read[-1].response, bytes(read[-1].data or b""))) == ["1.2.3"]
@@ -128,78 +161,89 @@ def test_get_with_the_objects_on_the_same_association(roles: list[RoleSelection]
 
 def test_get_is_cancelled() -> None:
     items = [(PENDING, image(number)) for number in range(1, 50)]
-    world = World(there=Listener(supporting(STUDY_GET, CT), [(EVT_C_GET, yields(*items))]))
-    caller = Listener(ApplicationEntity("CALLER"), [(EVT_C_STORE, lambda _: 0)])
-    node = world.associate("there", caller, offer_of(STUDY_GET, CT))
-    read = world.run(node, replies(get_scu(node.peer, QUERY, STUDY_GET), cancel_after=3))
+    node = associated(
+        offer_of(STUDY_GET, CT),
+        supporting(STUDY_GET, CT),
+        (EVT_C_GET, yields(*items)),
+        here=[(EVT_C_STORE, lambda _: 0)],
+    )
+    read = node.run(replies(get_scu(node.peer, QUERY, STUDY_GET), cancel_after=3))
     last: Any = read[-1].response
     assert last.status == CANCEL
     assert last.number_of_completed_suboperations + last.number_of_remaining_suboperations == 49
 
 
-def moving(where: Any = ("there", 104), items: int = 3, **listeners: Listener) -> tuple[World, Node]:
+def moving(entity: ApplicationEntity | None = None, *there: Any, items: int = 3) -> MemoryAssociation:
+    """An association with who moves to an entity, if there is one."""
+
     def handler(_: Any) -> Iterator[Any]:
-        yield where
+        yield THERE
         yield items
         yield from ((PENDING, image(number)) for number in range(1, items + 1))
 
-    mover = Listener(supporting(STUDY_MOVE, title="MOVER"), [(EVT_C_MOVE, handler)])
-    world = World(mover=mover, **listeners)
-    return world, world.associate("mover", CALLER, offer_of(STUDY_MOVE, calling="CALLER"))
+    network = Network()
+    network.listen(MOVER, supporting(STUDY_MOVE, title="MOVER"), [(EVT_C_MOVE, handler)])
+    if entity is not None:
+        network.listen(THERE, entity, there)
+    return network.associate(ApplicationEntity("CALLER"), MOVER, offer=offer_of(STUDY_MOVE, calling="CALLER"))
 
 
 def test_move_to_a_third() -> None:
     requests: list[Any] = []
+    told: list[str] = []
 
     def handler(event: Any) -> int:
         requests.append(event.request)
-        assert event.assoc.connection.offer.called_ae_title == "THERE"
+        offer = event.assoc.peer.connection.offer
+        assert (offer.called_ae_title, offer.calling_ae_title) == ("THERE", "MOVER")
         return 0
 
-    world, node = moving(there=Listener(supporting(CT), [(EVT_C_STORE, handler)]))
-    read = world.run(node, replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))
+    bindings = [(kind, lambda event: told.append(event.name)) for kind in (EVT_ESTABLISHED, EVT_RELEASED)]
+    node = moving(supporting(CT), (EVT_C_STORE, handler), *bindings)
+    read = node.run(replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))
     assert said(read) == [PENDING, PENDING, PENDING, 0]
     assert [request.AffectedSOPInstanceUID for request in requests] == ["1.2.1", "1.2.2", "1.2.3"]
     assert {request.MoveOriginatorApplicationEntityTitle for request in requests} == {"CALLER"}
     assert {request.MoveOriginatorMessageID for request in requests} == {1}
-    (dial,) = world.dialled
-    assert dial.offer.calling_ae_title == "MOVER"
-    assert not [other for other in world.nodes[2:] if other.peer.router.ending is None]  # it has been hung up
+    assert told == ["EVT_ESTABLISHED", "EVT_RELEASED"]  # once, and it has been hung up
 
 
 def test_move_is_cancelled() -> None:
-    world, node = moving(items=50, there=Listener(supporting(CT), [(EVT_C_STORE, lambda _: 0)]))
-    read = world.run(node, replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE), cancel_after=3))
+    node = moving(supporting(CT), (EVT_C_STORE, lambda _: 0), items=50)
+    read = node.run(replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE), cancel_after=3))
     assert said(read)[-1] == CANCEL
     assert said(read)[:3] == [PENDING] * 3
 
 
 def test_move_to_nowhere() -> None:
-    world, node = moving()
-    assert said(world.run(node, replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))) == [0xA801]
+    node = moving()
+    assert said(node.run(replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))) == [0xA801]
 
 
 def test_move_to_someone_who_does_not_want_to() -> None:
     entity = supporting(CT, title="SOMEBODY")
     entity.require_called_aet = True
-    world, node = moving(there=Listener(entity))
-    assert said(world.run(node, replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))) == [0xA801]
+    node = moving(entity)
+    assert said(node.run(replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))) == [0xA801]
 
 
 def test_move_to_someone_who_hangs_up() -> None:
+    dialled: list[Any] = []
+
     def handler(event: Any) -> int:
         if event.dataset.SOPInstanceUID == "1.2.2":
-            event.assoc.connection.abort()
+            event.assoc.abort()
         return 0
 
-    world, node = moving(there=Listener(supporting(CT), [(EVT_C_STORE, handler)]))
-    read = world.run(node, replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))
+    node = moving(supporting(CT), (EVT_C_STORE, handler), (EVT_ESTABLISHED, dialled.append))
+    read = node.run(replies(move_scu(node.peer, QUERY, "THERE", STUDY_MOVE)))
     assert said(read) == [PENDING, PENDING, PENDING, 0xB000]
-    assert len(world.dialled) == 2
+    assert len(dialled) == 2
 
 
 def test_the_acceptor_reports_on_the_same_association_while_it_is_asked() -> None:
     reported: list[int] = []
+    answered: list[int] = []
 
     def report(event: Any) -> int:
         reported.append(event.event_type)
@@ -207,25 +251,25 @@ def test_the_acceptor_reports_on_the_same_association_while_it_is_asked() -> Non
 
     def act(event: Any) -> int:
         request = NEventReportRQ(affected_sop_class_uid=COMMITMENT, affected_sop_instance_uid="1.2", event_type_id=1)
-        node = event.assoc
-        node.tasks.append(
-            type(node.tasks[0])(node.peer, normalized_scu(node.peer, request, abstract_syntax=COMMITMENT, as_scu=False))
-        )
+        peer = event.assoc.peer
+        program = normalized_scu(peer, request, abstract_syntax=COMMITMENT, as_scu=False)
+        event.assoc.submit(program, lambda task: answered.append(task.result().response.status))
         return 0
 
-    world = World(there=Listener(supporting(COMMITMENT), [(EVT_N_ACTION, act)]))
-    caller = Listener(ApplicationEntity("CALLER"), [(EVT_N_EVENT_REPORT, report)])
-    node = world.associate("there", caller, offer_of(COMMITMENT))
+    node = associated(
+        offer_of(COMMITMENT), supporting(COMMITMENT), (EVT_N_ACTION, act), here=[(EVT_N_EVENT_REPORT, report)]
+    )
     request = NActionRQ(requested_sop_class_uid=COMMITMENT, requested_sop_instance_uid="1.2", action_type_id=1)
-    reply = world.run(node, normalized_scu(node.peer, request, QUERY, abstract_syntax=COMMITMENT))
-    assert (reply.response.status, reported) == (0, [1])
+    reply = node.run(normalized_scu(node.peer, request, QUERY, abstract_syntax=COMMITMENT))
+    node.network.settle()
+    assert (reply.response.status, reported, answered) == (0, [1], [0])
 
 
 def test_several_operations_at_once() -> None:
     matches = [(PENDING, dataset_of(PatientID=str(number))) for number in range(100)]
-    world = World(there=Listener(supporting(STUDY_FIND, VERIFICATION), [(EVT_C_FIND, lambda _: matches)]))
-    world.listeners["there"].window = (4, 4)
-    node = world.associate("there", CALLER, offer_of(STUDY_FIND, VERIFICATION, window=(4, 4)))
+    entity = supporting(STUDY_FIND, VERIFICATION)
+    entity.maximum_operations_invoked = entity.maximum_operations_performed = 4
+    node = associated(offer_of(STUDY_FIND, VERIFICATION, window=(4, 4)), entity, (EVT_C_FIND, lambda _: matches))
     both = [find_scu(node.peer, QUERY, STUDY_FIND) for _ in range(2)]
 
     def interleaved() -> Program[list[int]]:
@@ -235,5 +279,5 @@ def test_several_operations_at_once() -> None:
                 counts[index] += (yield from one.next_reply()) is not None
         return counts
 
-    assert world.run(node, echo_scu(node.peer)).response.status == 0
-    assert world.run(node, interleaved()) == [101, 101]
+    assert node.run(echo_scu(node.peer)).response.status == 0
+    assert node.run(interleaved()) == [101, 101]

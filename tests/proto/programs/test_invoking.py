@@ -19,6 +19,7 @@ from tests.proto.programs.script import (
     STUDY_FIND,
     VERIFICATION,
     Script,
+    ScriptedPeer,
     carry,
     connected,
     data_set,
@@ -33,7 +34,7 @@ class Both:
 
     def __init__(self, **how: Any) -> None:
         self.one, self.other = connected(offer_of(STUDY_FIND, VERIFICATION, **how))
-        self.peer = Peer(self.one, Handlers())
+        self.peer = ScriptedPeer(self.one, Handlers())
 
     def find(self, message_id: int | None = None) -> Invoking:
         request = CFindRQ(message_id=message_id, affected_sop_class_uid=STUDY_FIND)
@@ -56,8 +57,9 @@ class Both:
                 effect = program.send(event)
             except StopIteration as end:
                 return end.value
-            assert effect == Receive(invoking.key)
-            event = self.peer.router.next_event(invoking.key)
+            assert isinstance(effect, Receive)
+            assert effect.inbox is invoking.inbox
+            event = self.peer.event(invoking.inbox.key)
 
 
 def test_replies_come_with_their_data_and_then_end() -> None:
@@ -69,7 +71,7 @@ def test_replies_come_with_their_data_and_then_end() -> None:
     assert [reply.data for reply in replies] == [IDENTIFIER, IDENTIFIER, None]
     assert replies[0].context is both.one.contexts[1]
     assert Script(find.next_reply()).end() is None
-    assert not both.peer.router.is_open(find.key)
+    assert both.peer.router.find(find.inbox.key) is None
 
 
 def test_a_request_that_cannot_be_sent() -> None:
@@ -98,7 +100,7 @@ def test_a_cancel_is_sent_while_the_operation_lasts() -> None:
     both.other.next_event()
     assert both.other.is_cancelled(1)
     both.answer(1, 0xFE00)
-    both.peer.router.pump()
+    both.peer.turn()
     find.cancel()  # its end is here, and not read yet
     assert both.read(find).category == Category.CANCEL
     find.cancel()
@@ -118,7 +120,7 @@ def test_closing_drops_what_comes_and_spares_the_next_one_with_its_id() -> None:
     first.close()
     assert Script(first.next_reply()).end() is None
     both.answer(7, PENDING, 0)
-    both.peer.router.pump()
+    both.peer.turn()
     second = both.find(7)
     first.close()
     first.cancel()
@@ -131,7 +133,7 @@ def test_an_id_is_in_use_until_all_responses_have_been_read() -> None:
     both = Both(window=(2, 2))
     first = both.find(7)
     both.answer(7, 0)
-    both.peer.router.pump()
+    both.peer.turn()
     with pytest.raises(LocalProtocolError, match="message ID 7"):
         both.find(7)
     assert both.read(first).category == Category.SUCCESS
@@ -141,11 +143,11 @@ def test_an_id_is_in_use_until_all_responses_have_been_read() -> None:
 def test_one_request_one_response() -> None:
     both = Both()
     script = Script(invoke(both.peer, CEchoRQ(), both.one.contexts[3]))
-    assert script.expect(Receive) == Receive((1, True))
-    assert both.peer.router.is_open((1, True))
+    assert script.expect(Receive).inbox.key == (1, True)
+    assert both.peer.router.find((1, True)) is not None
     with pytest.raises(AssociationAborted):
         script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
-    assert not both.peer.router.is_open((1, True))
+    assert both.peer.router.find((1, True)) is None
 
 
 def test_a_connection_without_an_association_has_no_peer() -> None:

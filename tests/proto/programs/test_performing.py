@@ -23,7 +23,6 @@ from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_ECHO, EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Receive
-from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Answer, Performing, as_pair
 from dicom_proto.status import Category
 from tests.proto.programs.script import (
@@ -35,6 +34,7 @@ from tests.proto.programs.script import (
     Said,
     Scene,
     Script,
+    ScriptedPeer,
     connected,
     data_set,
     dataset_of,
@@ -64,7 +64,7 @@ def answered(request: Request, abstract_syntax: str, answer: Answer, data: bytes
     scene, what = performing(
         request, abstract_syntax, data_set(PatientID="1") if request.data_set.name == "ALWAYS" else None
     )
-    scene.peer.router.pump()
+    scene.peer.turn()
     what.respond(answer, data)
     (said,) = scene.replies()
     return said
@@ -77,7 +77,7 @@ def test_a_data_set_is_collected() -> None:
     scene, what = performing(stored(), CT, b"ab")
     script = Script(what.receive_data())
     script.expect(Receive)
-    assert script.end(scene.peer.router.next_event(what.key)) == b"ab"
+    assert script.end(scene.peer.event(what.inbox.key)) == b"ab"
     _, without = performing(CEchoRQ(), VERIFICATION)
     assert Script(without.receive_data()).end() is None
 
@@ -86,7 +86,7 @@ def test_a_long_data_set_comes_in_pieces() -> None:
     scene, what = performing(stored(), CT, bytes(400_000))
     script = Script(what.receive_data())
     script.expect(Receive)
-    while not (chunk := scene.peer.router.next_event(what.key)).last:  # type: ignore[union-attr]
+    while not (chunk := scene.peer.event(what.inbox.key)).last:
         script.expect(Receive, chunk)
     assert script.end(chunk) == bytes(400_000)
 
@@ -95,11 +95,11 @@ def test_more_than_is_kept_in_memory_is_refused() -> None:
     one, other = connected(offer_of(CT))
     one.send_request(stored(), context=1, data=bytes(8))
     other.receive_data(b"".join(one.data_to_send(now=0)), now=0)
-    peer = Peer(other, Handlers(), data_limit=7)
-    script = Script(Performing(peer, peer.router.next_summons()).receive_data())  # type: ignore[arg-type]
+    peer = ScriptedPeer(other, Handlers(), data_limit=7)
+    script = Script(Performing(peer, peer.request()).receive_data())
     script.expect(Receive)
     with pytest.raises(LimitExceededError, match="7 bytes"):
-        script.end(peer.router.next_event((1, False)))
+        script.end(peer.event((1, False)))
 
 
 def test_it_is_outstanding_until_the_final_response() -> None:
@@ -107,19 +107,19 @@ def test_it_is_outstanding_until_the_final_response() -> None:
     before = what.is_outstanding
     what.respond(Answer(0))
     assert (before, what.is_outstanding) == (True, False)
-    assert not scene.peer.router.is_open(what.key)
+    assert scene.peer.router.find(what.inbox.key) is None
     scene.replies()
     scene.arrive(CEchoRQ(message_id=what.message_id))
     assert not what.is_outstanding  # that is another one with its ID
     what.close()
-    assert scene.peer.router.is_open(what.key)
+    assert scene.peer.router.find(what.inbox.key) is not None
 
 
 def test_it_ends_with_the_association() -> None:
     scene, what = performing(CEchoRQ(), VERIFICATION)
     scene.requestor.abort()
     scene.carry()
-    scene.peer.router.pump()
+    scene.peer.turn()
     assert not what.is_outstanding
     with pytest.raises(LocalProtocolError):
         what.respond(Answer(0))
@@ -139,8 +139,8 @@ def test_a_requestor_performs_too() -> None:
     one, other = connected(offer_of(CT, roles=()), roles=False)
     other.send_request(stored(), context=1, data=b"ab")
     one.receive_data(b"".join(other.data_to_send(now=0)), now=0)
-    peer = Peer(one, Handlers())
-    what = Performing(peer, peer.router.next_summons())  # type: ignore[arg-type]
+    peer = ScriptedPeer(one, Handlers())
+    what = Performing(peer, peer.request())
     assert "SourceApplicationEntityTitle" not in what.event(EVT_C_STORE, b"ab").file_meta
     assert peer.ae_title == "CALLED"
 
@@ -231,7 +231,7 @@ NORMALIZED = {
 def test_requested_becomes_affected(name: str) -> None:
     data = data_set(PatientID="1") if name == "get" else None
     scene, what = performing(NORMALIZED[name], PRINTER, data_set(PatientID="1") if name == "set" else None)
-    scene.peer.router.pump()
+    scene.peer.turn()
     what.respond(Answer(0), data)
     ((response, _),) = scene.replies()
     assert response.status == 0
@@ -251,11 +251,13 @@ def test_uids_that_may_not_be_sent_are_not_repeated() -> None:
     scene = Scene(CT)
     request = stored()
     what = Performing(scene.peer, scene.arrive(request, b"ab"))
-    what.request.affected_sop_instance_uid = "1.02"  # type: ignore[attr-defined]
-    scene.peer.router.pump()
+    what.request.affected_sop_instance_uid = "1\n2"  # type: ignore[attr-defined]
+    what.request.affected_sop_class_uid = "1.02"  # type: ignore[attr-defined]
+    scene.peer.turn()
     what.respond(Answer(0))
     ((response, _),) = scene.replies()
     assert response.affected_sop_instance_uid is None  # type: ignore[attr-defined]
+    assert response.affected_sop_class_uid is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.programs.user_programs import check_scp, scu_for, sop_classes, sop_classes_of
 from dicom_proto.sop_class import Verification
-from tests.proto.programs.script import Listener, Scene, World, data_set, decoded, statuses
+from dicom_proto.testing.network import Network
+from tests.proto.programs.script import Scene, data_set, decoded, statuses
 from tests.proto.rows import for_each
 
 PRIVATE, OTHER = "1.2.3.4", "1.2.3.5"
@@ -194,10 +195,10 @@ def test_the_program_of_a_sop_class() -> None:
 
 def test_both_roles_of_a_private_sop_class() -> None:
     program = Shouting([])
-    caller = Listener(ApplicationEntity("CALLER").add_scu(asking, "1.2.840.10008.1.2"))
-    world = World(there=Listener(ApplicationEntity("CALLED").add_scp(program)))
-    node = world.associate("there", caller, caller.entity.offer("CALLED"))
-    reply: Reply = world.run(node, scu_for(caller.entity, PRIVATE)(node.peer, data_set(PatientID="somebody")))
+    caller, network = ApplicationEntity("CALLER").add_scu(asking, "1.2.840.10008.1.2"), Network()
+    network.listen(("there", 104), ApplicationEntity("CALLED").add_scp(program))
+    node = network.associate(caller, ("there", 104), ae_title="CALLED")
+    reply: Reply = node.run(scu_for(caller, PRIVATE)(node.peer, data_set(PatientID="somebody")))
     assert program.heard == ["SOMEBODY"]
     assert reply.response.status == 0x0000
     assert decoded(bytes(reply.data or b"")).PatientID == "somebody"
@@ -210,7 +211,7 @@ def test_a_program_may_take_its_data_in_pieces() -> None:
     def program(performing: Performing) -> Program[None]:
         is_last = False
         while not is_last:
-            chunk = yield Receive(performing.key)
+            chunk = yield Receive(performing.inbox)
             lengths.append(len(chunk.data))
             is_last = chunk.last
         performing.respond(Answer(0x0000))

@@ -26,7 +26,7 @@ def scene(handler: Any = None) -> Scene:
 def test_scu_sends_a_request_and_waits_for_the_response() -> None:
     one, _ = connected(offer_of(CT, VERIFICATION))
     script = Script(echo_scu(Peer(one, Handlers()), message_id=7))
-    assert script.expect(Receive) == Receive((7, True))
+    assert script.expect(Receive).inbox.key == (7, True)
     assert one.invoked[7].context_id == 3
     response = CEchoRQ.response(message_id_being_responded_to=7, status=0)
     reply = script.end(ResponseReceived(message_id=7, context_id=3, response=response, has_data=False))

@@ -272,7 +272,7 @@ class AsyncAssociation(EntityAssociation):
         """Begin with a connected socket; nothing happens before :meth:`live`."""
         self.local_address, self.peer_address = local_address(sock), peer_address(sock)
         self._link = Link(Channel(sock, tls), self, self._loop.now)
-        self.engine.start(self.opened())
+        self.opened()
 
     def _hang_up(self, link: Link) -> None:
         """Abort the association and close the connection: there is no time left."""

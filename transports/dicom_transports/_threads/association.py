@@ -45,7 +45,7 @@ from dicom_transports._socket.sockets import Address, connect_socket, local_addr
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._threads.starting import Starter
 from dicom_transports._threads.waker import Vigil, Waker, own_vigil
-from dicom_transports._threads.workers import WORKERS, Outcome, Worker
+from dicom_transports._threads.workers import WORKERS, Outcome, Worker, run_aside
 
 __all__ = ["Association"]
 
@@ -376,7 +376,7 @@ class Association(EntityAssociation):
         """Begin with a connected socket."""
         self.local_address, self.peer_address = local_address(sock), peer_address(sock)
         self._link = Link(Channel(sock, tls), self, monotonic)
-        self.engine.start(self.opened())
+        self.opened()
 
     def _has_lived(self) -> bool:
         return self.engine.is_finished
@@ -384,7 +384,7 @@ class Association(EntityAssociation):
     def live_at_once(self) -> None:
         """Have its own thread see to it from now on."""
         if self._link is not None and not self.engine.is_finished:
-            threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
+            run_aside(self.live, "dicom-association")
 
     def live(self) -> None:
         """See to what the peer does while nobody calls, until all is over: for a thread of its own."""

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from pydicom.dataset import Dataset
 
 from dicom_proto.application.dispatch import perform
-from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import (
     CFindRQ,
     NActionRQ,
@@ -27,7 +26,7 @@ from dicom_proto.programs.peer import Peer
 from dicom_proto.services.management.normalized import EVENTS
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 from dicom_proto.upper_layer.pdu import AAssociateRQ
-from tests.proto.programs.script import EXPLICIT, Task, carry, connected
+from tests.proto.programs.script import EXPLICIT, ScriptedPeer, Task, carry, connected
 
 NOW = datetime(2026, 3, 4, 5, 6, 7)  # noqa: DTZ001 - as an event has it
 T = TypeVar("T")
@@ -115,7 +114,7 @@ class Talk:
     def __init__(self, offer: AAssociateRQ, *, one: Iterable[Any] = (), other: Iterable[Any] = ()) -> None:
         self.connections = connected(offer)
         self.peers = [
-            Peer(connection, Handlers(bindings), "the association")
+            ScriptedPeer(connection, Handlers(bindings), "the association")
             for connection, bindings in zip(self.connections, (one, other), strict=True)
         ]
 
@@ -125,10 +124,10 @@ class Talk:
         while moved:
             moved = carry(*self.connections)
             for peer in self.peers:
-                while (summons := peer.router.next_summons()) is not None:
+                peer.turn()
+                while peer.requests:
                     moved = True
-                    if isinstance(summons, RequestReceived):
-                        tasks.append(Task(peer, perform(peer, summons)))
+                    tasks.append(Task(peer, perform(peer, peer.requests.popleft())))
             for task in tasks:
                 moved = task.advance() or moved
         if tasks[0].error is not None:

@@ -152,7 +152,7 @@ def test_scp_effects() -> None:
     here = Scene(CONTEXT, bindings=[(EVENTS[NSetRQ], lambda _: 0)])
     script = here.ask(MAKE["N-SET"](), data_set(EXPLICIT, PatientID="1"))
     script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    call = script.expect(Call, here.peer.event((1, False)))
     assert call.arguments[0].modification_list == LIST
     script.end((0, LIST))
     assert statuses(here.replies()) == [0]
@@ -162,7 +162,7 @@ def test_scp_effects() -> None:
 def test_scp_at_the_end_of_the_association(effects: list[type]) -> None:
     here = Scene(CONTEXT, bindings=[(EVENTS[NSetRQ], lambda _: 0)])
     script = here.ask(MAKE["N-SET"](), data_set(EXPLICIT, PatientID="1"))
-    for kind, result in zip(effects, [None, here.peer.router.next_event((1, False))], strict=False):
+    for kind, result in zip(effects, [None, here.peer.event((1, False))], strict=False):
         script.expect(kind, result)
     here.acceptor.abort()
     with pytest.raises((AssociationAborted, LocalProtocolError)):

@@ -1,11 +1,13 @@
 """C-MOVE in both roles."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import CMoveRQ, CStoreRSP, Priority
 from dicom_proto.encoding.datasets import encode
@@ -13,13 +15,14 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context
-from dicom_proto.programs.effects import Call, Dial, Drain, Effect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.programs.effects import Call, Dial, Drain, DriverEffect, HangUp, Program, Pull, Receive, Run
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.streams import at_once
 from dicom_proto.services.retrieve.move import move_scu
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.events import AbortOrigin
-from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
+from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.items import RoleSelection
 from tests.proto.programs.script import (
     CANCEL,
@@ -33,12 +36,14 @@ from tests.proto.programs.script import (
     Said,
     Scene,
     Script,
+    ScriptedPeer,
     Task,
     carry,
     connected,
     data_set,
     dataset_of,
     decoded,
+    ended,
     offer_of,
     statuses,
     unencodable,
@@ -88,6 +93,7 @@ class Moving(Scene):
     ) -> None:
         bindings = [(EVT_C_MOVE, *handler)] if handler else []
         super().__init__(bindings=bindings, offer=offer_of(STUDY_MOVE), entity=entity, **how)
+        self.submitted: list[Callable[[], None]] = []
         self.refused = refused
         self.dials: Iterator[Exception | None] = iter(dials)  # what goes wrong with each attempt
         self.answers: Iterator[int | Exception] = iter(answers)
@@ -96,23 +102,28 @@ class Moving(Scene):
         self.hung_up = 0
         self.before_store: Callable[[], None] = lambda: None
 
+    def carry(self) -> bool:
+        """Carry the bytes, and let the destination do what it was asked for meanwhile."""
+        submitted, self.submitted = self.submitted, []
+        for run in submitted:
+            run()
+        return super().carry() or bool(submitted)
+
     def move(self) -> list[Said]:
         return self.finish(Moved(self, self.script(self.arrive(request(), IDENTIFIER)).program))
 
-    def dial(self, effect: Dial) -> Peer:
+    def dial(self, effect: Dial) -> "Destination":
         self.dialled.append(effect)
         error = next(self.dials, None)
         if error is not None:
             raise error
-        ends = connected(effect.offer, refused=self.refused)
-        return Peer(ends[0], Handlers(), ends[1])
+        return Destination(self, *connected(effect.offer, refused=self.refused))
 
-    def store(self, program: Any, peer: Peer) -> Any:
+    def store(self, program: Any, peer: ScriptedPeer, there: Connection) -> Any:
         """Run the program of a sub-operation; the destination answers."""
         self.before_store()
         script: Script[Reply] = Script(program)
-        key = script.expect(Receive).key
-        there = peer.association
+        key = script.expect(Receive).inbox.key
         carry(peer.connection, there)
         received, *_ = [event for event in iter(there.next_event, None) if isinstance(event, RequestReceived)]
         self.stored.append(received.request)
@@ -121,13 +132,47 @@ class Moving(Scene):
             return script.fail_at_last(status)
         there.send_response(CStoreRSP(message_id_being_responded_to=key[0], status=status))
         carry(peer.connection, there)
-        return script.end(peer.router.next_event(key))
+        return script.end(peer.event(key))
 
     def proposed(self) -> list[list[tuple[str, tuple[str, ...]]]]:
         return [
             [(context.abstract_syntax, context.transfer_syntaxes) for context in dial.offer.presentation_contexts]
             for dial in self.dialled
         ]
+
+
+class Destination:
+    """An association that was dialled: what is asked of it is answered at once."""
+
+    failure = None
+
+    def __init__(self, scene: Moving, near: Connection, far: Connection) -> None:
+        self._scene = scene
+        self._far = far
+        self._parting: Program[None] | None = None
+        self.peer = ScriptedPeer(near, Handlers(), self)
+
+    def submit(self, program: Program[Any], on_end: Callable[[Any], None]) -> None:
+        if program is self._parting:
+            self._scene.hung_up += 1
+            on_end(ended(program, None))
+            return
+        self._scene.submitted.append(partial(self._run, program, on_end))
+
+    def _run(self, program: Program[Any], on_end: Callable[[Any], None]) -> None:
+        try:
+            reply = self._scene.store(program, self.peer, self._far)
+        except (AssociationFailure, LocalProtocolError) as error:
+            on_end(ended(program, None, error))
+        else:
+            on_end(ended(program, reply))
+
+    def part(self) -> Program[None]:
+        self._parting = at_once(lambda: None)
+        return self._parting
+
+    def abort_soon(self) -> None:
+        raise AssertionError("each is hung up")
 
 
 class Moved(Task):
@@ -137,16 +182,8 @@ class Moved(Task):
         self.scene = scene
         super().__init__(scene.peer, program)
 
-    def perform(self, effect: Effect) -> Generator[None, None, Any]:
-        match effect:
-            case Dial():
-                return self.scene.dial(effect)
-            case Run(program, peer):
-                return self.scene.store(program, peer)
-            case HangUp():
-                self.scene.hung_up += 1
-                return None
-        return (yield from super().perform(effect))
+    def perform(self, effect: DriverEffect) -> Any:
+        return self.scene.dial(effect) if isinstance(effect, Dial) else super().perform(effect)
 
 
 # --- SCU --------------------------------------------------------------------------------------------------------------
@@ -164,7 +201,7 @@ def test_scu_sends_the_identifier() -> None:
         message_id=5, affected_sop_class_uid=STUDY_MOVE, move_destination="THERE", priority=Priority.HIGH
     )
     assert decoded(bytes(chunk.data), EXPLICIT) == identifier
-    assert invoking.key == (5, True)
+    assert invoking.inbox.key == (5, True)
 
 
 def test_scu_refuses_what_cannot_be_sent() -> None:
@@ -187,7 +224,7 @@ def test_scp_effects() -> None:
     here = Moving(lambda _: ())
     script = here.ask(request(), IDENTIFIER)
     script.expect(Receive)
-    call = script.expect(Call, here.peer.router.next_event((1, False)))
+    call = script.expect(Call, here.peer.event((1, False)))
     assert call.arguments[0].move_destination == DESTINATION
     items = iter(())
     script.expect(Pull, items)
@@ -222,7 +259,7 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
     peer = Peer(connected(offer_of(CT))[0], Handlers())
     steps: list[tuple[type, Any]] = [
         (Receive, None),
-        (Call, here.peer.router.next_event((1, False))),
+        (Call, here.peer.event((1, False))),
         (Pull, iter(())),
         (Pull, THERE),
         (Pull, 1),
@@ -239,7 +276,7 @@ def test_scp_at_the_end_of_the_association(reached: int) -> None:
         error = ValueError("HangUp never throws, but a test may")
     with pytest.raises((AssociationAborted, LocalProtocolError, ValueError)):
         script.fail_at_last(error)
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 def test_everything_is_sent_over_one_association() -> None:

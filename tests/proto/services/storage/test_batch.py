@@ -8,21 +8,35 @@ from typing import Any
 
 import pytest
 
-from dicom_proto.application import requests as calls
 from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.application.results import status_of
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRSP
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Call, Dial, HangUp, Run
-from dicom_proto.programs.peer import Peer
-from dicom_proto.services.storage import batch as shipment
-from dicom_proto.services.storage.batch import KEPT, ErrandEffect, Pause, Shipment
+from dicom_proto.programs.effects import Await, Call, Dial, Effect, HangUp, Pause, Run
+from dicom_proto.programs.streams import at_once
+from dicom_proto.programs.tasks import Tasks
+from dicom_proto.services.storage import batch
+from dicom_proto.services.storage.batch import KEPT, Batch
 from dicom_proto.services.storage.pipeline import NotStored
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.state_table import State
-from tests.proto.programs.script import CT, EXPLICIT, IMPLICIT, JPEG, Task, carry, connected, data_set, dataset_of
+from tests.proto.programs.script import (
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    ScriptedPeer,
+    Task,
+    carry,
+    connected,
+    data_set,
+    dataset_of,
+    ended,
+    recorded,
+)
 from tests.proto.rows import for_each
 from tests.proto.wire import drain
 
@@ -43,21 +57,20 @@ def image(number: int | str, sop_class: str = CT, transfer_syntax: str = EXPLICI
 class Far:
     """The other end of an association, which answers as many objects as it is told to; ``abort`` is the near one's."""
 
+    failure = None
+
     def __init__(self, offer: Any, most: int | None, refused: tuple[str, ...] = ()) -> None:
         self.near, self.far = connected(offer, refused=refused)
-        self.peer = Peer(self.near, Handlers(), self)
+        self.peer = ScriptedPeer(self.near, Handlers(), self)
         self.most = most
         self.stored: list[str] = []
         self.is_aborted = False
         if most == GONE:
             self.far.abort()
             carry(self.near, self.far)
-            self.peer.router.pump()
+            self.peer.turn()
 
-    def abort(self) -> None:
-        self.is_aborted = True
-
-    def run(self, program: Any) -> Any:
+    def submit(self, program: Any, on_end: Callable[[Any], None]) -> None:
         task = Task(self.peer, program)
         while not task.is_done:
             task.advance()
@@ -65,9 +78,13 @@ class Far:
             for event in drain(self.far):
                 if isinstance(event, RequestReceived):
                     self._answer(event)
-        if task.error is not None:
-            raise task.error
-        return task.value
+        on_end(ended(program, task.value, task.error))
+
+    def part(self) -> Any:
+        return at_once(lambda: None)
+
+    def abort_soon(self) -> None:
+        self.is_aborted = True
 
     def _answer(self, event: RequestReceived) -> None:
         if self.far.state is not State.Sta6:
@@ -81,7 +98,7 @@ class Far:
 
 
 class Voyage:
-    """A shipment, driven; ``fates`` are what becomes of the associations, one after the other: an error, or how many
+    """A batch, driven; ``fates`` are what becomes of the associations, one after the other: an error, or how many
     objects it takes until it is lost, and ``None`` for all."""
 
     def __init__(
@@ -94,34 +111,37 @@ class Voyage:
     ) -> None:
         self.fates = iter(fates)
         self.refused = refused
-        self.shipment = Shipment(
+        self.batch = Batch(
             items,
             read,
-            calls.status_of,
+            status_of,
             ("host", 104),
             partial(ApplicationEntity().offer, "PEER", items=()),
             options={"tls_args": None},
             **options,
         )
-        self.effects: list[ErrandEffect] = []
+        self.effects: list[Effect] = []
         self.associations: list[Far] = []
+        self.now = 0.0
+        self.tasks = Tasks(lambda: None)
+        self.task = self.tasks.start(recorded(self.batch.run(), self.effects))
 
     def next(self) -> tuple[Any, Any] | None:
-        errand = self.shipment.next()
-        step, value = errand.send, None
-        while True:
-            try:
-                effect = step(value)
-            except StopIteration as end:
-                result: tuple[Any, Any] | None = end.value
-                return result
-            self.effects.append(effect)
-            try:
-                step, value = errand.send, self._perform(effect)
-            except Exception as error:  # noqa: BLE001 - it belongs to the errand
-                step, value = errand.throw, error
+        """The next that is finished, ``None`` after the last; no turn is taken when there is one."""
+        while not (self.batch.finished or self.task.is_done):
+            effects, deadline = self.tasks.turn(now=self.now)
+            for task, effect in effects:
+                try:
+                    self.tasks.resume(task, self._perform(effect))
+                except Exception as error:  # noqa: BLE001 - it belongs to the batch
+                    self.tasks.throw(task, error)
+            self.now = deadline or self.now
+        if self.batch.finished:
+            return self.batch.finished.popleft()
+        self.task.result()
+        return None
 
-    def _perform(self, effect: ErrandEffect) -> Any:
+    def _perform(self, effect: Effect) -> Any:
         match effect:
             case Call():
                 return effect.function(*effect.arguments)
@@ -131,11 +151,8 @@ class Voyage:
                 if isinstance(fate, Exception):
                     raise fate
                 self.associations.append(Far(effect.offer, fate, self.refused))
-                return self.associations[-1].peer
-            case Run():
-                return effect.peer.association.run(effect.program)
-            case HangUp() | Pause():
-                return None
+                return self.associations[-1]
+        raise AssertionError(effect)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         while (sent := self.next()) is not None:
@@ -170,7 +187,11 @@ def test_one_association_if_that_will_do() -> None:
     voyage = Voyage(range(3))
     assert outcome(voyage) == [(0, 0), (1, 0), (2, 0)]
     assert voyage.proposed == [[(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]]
-    assert [type(effect) for effect in voyage.effects if not isinstance(effect, Call)] == [Dial, *[Run] * 4, HangUp]
+    assert [type(effect) for effect in voyage.effects if not isinstance(effect, Call | Await)] == [
+        Dial,
+        *[Run] * 4,
+        HangUp,
+    ]
     assert voyage.of(HangUp) == [HangUp(voyage.associations[0].peer)]
     assert voyage.next() is None
 
@@ -196,7 +217,7 @@ def test_an_endless_iterable_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPat
     items = count()
     assert outcome([Voyage(map(str, items)).next()]) == [("0", 0)]
     assert next(items) == 1000
-    monkeypatch.setattr(shipment, "_MOST_OBJECTS", 3)
+    monkeypatch.setattr(batch, "_MOST_OBJECTS", 3)
     voyage = Voyage(count())
     for number in range(7):
         assert outcome([voyage.next()]) == [(number, 0)]
@@ -288,7 +309,7 @@ def test_if_nothing_is_accepted_each_is_told_so() -> None:
 
 def test_an_offer_that_cannot_be_made_is_raised() -> None:
     voyage = Voyage([1])
-    voyage.shipment._make_offer = partial(ApplicationEntity().offer, "")  # noqa: SLF001
+    voyage.batch._make_offer = partial(ApplicationEntity().offer, "")  # noqa: SLF001
     with pytest.raises(InvalidNameError):
         voyage.next()
 
@@ -364,18 +385,26 @@ def test_new_items_fill_up_what_is_sent_again() -> None:
 def test_abandoned_in_the_middle() -> None:
     voyage = Voyage(range(5))
     voyage.next()
-    voyage.shipment.abandon()
+    voyage.tasks.cancel(voyage.task)
+    voyage.tasks.turn(now=0)
+    assert voyage.task.is_done
     assert voyage.associations[0].is_aborted
     assert voyage.next() is None
-    voyage.shipment.abandon()
     assert voyage.stored == [["1.2.0"]]
 
 
 def test_abandoned_before_anything_was_sent() -> None:
     voyage = Voyage(range(5))
-    voyage.shipment.abandon()
+    voyage.tasks.cancel(voyage.task)
     assert voyage.next() is None
     assert voyage.effects == []
+
+
+def test_no_more_is_done_than_somebody_asks_for() -> None:
+    voyage = Voyage(range(5))
+    for _ in range(3):
+        assert voyage.next() is not None
+    assert [type(effect) for effect in voyage.effects].count(Run) == 3
 
 
 def test_what_progress_raises_is_raised() -> None:

@@ -123,7 +123,7 @@ def test_step_by_step() -> None:
     assert not stream.is_over
     asking = Script[Any](stream.next())
     asking.expect(Receive)
-    assert asking.end(here.peer.router.next_event((1, False))) == ENCODED
+    assert asking.end(here.peer.event((1, False))) == ENCODED
     assert stream.is_over
     assert Script(stream.next()).end() is None
     assert event.chunks() is stream
@@ -156,7 +156,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     script = here.script(here.arrived())
     script.expect(Call)
     here.carry()
-    here.peer.router.pump()
+    here.peer.turn()
     assert here.peer.router.is_full
     assert not here.acceptor.wants_read
 
@@ -210,7 +210,7 @@ def test_only_a_failure_is_answered_at_once() -> None:
     here = scene(lambda _: 0xA700)
     done, _ = arriving(here)
     assert done.is_done
-    assert not here.peer.router.is_open((1, False))
+    assert here.peer.router.find((1, False)) is None
 
 
 def test_who_asks_after_the_handler_has_returned() -> None:

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_proto.application import requests as calls
+from dicom_proto.application.results import status_of
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Await, Call
-from dicom_proto.programs.peer import Peer
 from dicom_proto.services.storage.pipeline import NotStored, Pipeline, iterate, next_item
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
@@ -30,6 +29,7 @@ from tests.proto.programs.script import (
     VERIFICATION,
     Context,
     Script,
+    ScriptedPeer,
     Task,
     carry,
     connected,
@@ -54,8 +54,8 @@ class Line:
     ) -> None:
         offer = offer_of(*(contexts or ((CT, EXPLICIT),)), window=(window, 1))
         self.near, self.far = connected(offer)
-        self.peer = Peer(self.near, Handlers())
-        self.pipeline = Pipeline(self.peer, items, read, calls.status_of, **options)
+        self.peer = ScriptedPeer(self.near, Handlers())
+        self.pipeline = Pipeline(self.peer, items, read, status_of, **options)
         self.arrived: list[CStoreRQ] = []
         self.ids: list[int] = []
 
@@ -255,7 +255,8 @@ def test_what_was_not_answered_is_not_stored() -> None:
 def test_nothing_is_read_when_there_is_no_association() -> None:
     near = Connection()
     line = Line(range(2))
-    line.pipeline = Pipeline(Peer(near, Handlers()), range(2), lambda _: pytest.fail("read"), calls.status_of)
+    line.peer = ScriptedPeer(near, Handlers())
+    line.pipeline = Pipeline(line.peer, range(2), lambda _: pytest.fail("read"), status_of)
     assert failures(line.rest()) == [(0, AssociationClosed, False), (1, AssociationClosed, False)]
 
 
@@ -269,7 +270,7 @@ def test_strict_peers_raise(has_begun: bool) -> None:
     else:
         line.far.abort()
         carry(line.near, line.far)
-        line.peer.router.pump()
+        line.peer.turn()
         task = line.next()
     with pytest.raises(AssociationFailure):
         line.result(task)
@@ -283,7 +284,7 @@ def test_nobody_wants_the_rest() -> None:
     assert line.pipeline.is_over
     line.far.send_response(CStoreRSP(message_id_being_responded_to=line.ids[1], status=0))
     carry(line.near, line.far)
-    line.peer.router.pump()
+    line.peer.turn()
     assert not line.near.invoked
     assert line.rest() == []
 
