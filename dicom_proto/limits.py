@@ -1,5 +1,7 @@
 """Every bound of the core, and every tolerance it shows to peers, each in one frozen record.
 
+Stable.
+
 A peer decides how much it sends; these numbers decide how much of it is ever kept.
 """
 

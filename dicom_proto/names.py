@@ -1,5 +1,7 @@
 """The names that travel in DICOM messages: AE titles, UIDs and presentation context IDs.
 
+Stable.
+
 What this side says is checked strictly; what the peer said is decoded without ever failing, and judged by whoever
 uses it.
 """

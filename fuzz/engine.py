@@ -2,7 +2,7 @@
 
 The input is a program (:mod:`fuzz.program`). Its header chooses the side and the bounds. Its steps let a peer
 ask, answer, release, abort and send arbitrary bytes; start programs that yield arbitrary effects; perform the effects,
-in any order, with results and exceptions of every kind, or never; cancel tasks; let time pass; and close the connection.
+in any order, with results and exceptions of every kind, or never; cancel tasks; let time pass; close the connection.
 
 * Nothing escapes from a turn, and each takes a bounded share of what there is to do.
 * When the connection has been closed and every effect is answered, every task ends, and nothing is asked for any more.
@@ -137,7 +137,7 @@ class _Elsewhere:
 
     def __init__(self) -> None:
         self.tasks = Tasks(lambda: None)
-        self.peer: Any = SimpleNamespace(association=self, end=lambda: AssociationFailure("it has ended"))
+        self.peer: Any = SimpleNamespace(association=self)
         self.failure: Exception | None = None
         self.ends = 0
         self.effects: list[tuple[Task[Any], DriverEffect]] = []
@@ -211,7 +211,7 @@ class _World:
         requestor.request(FULL_OFFER)
         self.peer.connection_made(now=0.0)
         self.engine.connection_made(now=0.0)
-        self.begin(self.association.opened())
+        self.association.opened()
         if self._is_requestor:
             self.begin(self.association.establish())
         for _ in range(12 if quickly else 0):
@@ -272,7 +272,7 @@ class _World:
         operations = {id(task) for task, _ in self.effects if task.is_operation}
         window = self.connection.performed_window
         assert len(operations) <= max(1, window), "more is performed than the window allows"
-        assert self.engine.count <= 2 * len(self.tasks) + 16 + window, "there are tasks that nobody has started"
+        assert self.engine.count <= len(self.tasks) + 16 + window, "there are tasks that nobody has started"
         assert not (self.engine.is_finished and self.effects), "finished, and something is to be done"
         octets, _ = kept(self.connection)
         assert octets < _MOST_KEPT, "too much is kept"
@@ -361,10 +361,6 @@ class _World:
         if not self.dialled:
             return
         one = self.dialled[which % len(self.dialled)]
-        if how == 7 and not one.tasks.count:
-            one.ends += 1
-            one.peer.association = None  # it has ended, and is forgotten
-            return
         effects, _ = one.tasks.turn(now=self.now)
         one.effects += effects
         while one.effects:

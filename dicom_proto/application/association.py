@@ -1,5 +1,7 @@
 """An association of an application entity: its life, from the open connection to the closed one, and what it shows.
 
+Stable.
+
 What the peer does comes in from the engine (:meth:`EntityAssociation.attend`, :meth:`EntityAssociation.take_over`),
 what users ask are programs (:mod:`dicom_proto.application.requests`), and whom to tell of what is decided here. An
 adapter adds how a program is run, and what a call returns.

@@ -1,5 +1,7 @@
 """What one application entity is, asks for and accepts (PS3.7 A.2, PS3.8 7.1): configuration, no I/O.
 
+Stable.
+
 Adapters add what needs a network: each has a class ``AE`` of its own, built on :class:`ApplicationEntity`.
 """
 

@@ -1,5 +1,7 @@
 """What users ask of the peer: each verb once, as a program that every adapter runs.
 
+Stable.
+
 The names, arguments and results are those of pynetdicom's ``Association.send_...`` methods. An adapter makes its
 methods of these: what is returned is the result of the program, or is awaited for it; of what has many results, an
 iterator. A verb takes the :class:`~dicom_proto.programs.peer.Peer` that is asked first.

@@ -1,4 +1,7 @@
-"""Results as users get them: status data sets, and the results of an operation that has many."""
+"""Results as users get them: status data sets, and the results of an operation that has many.
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable

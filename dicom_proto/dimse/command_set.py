@@ -1,5 +1,7 @@
 """Codec of the command set: group 0000 in Implicit VR Little Endian, with no data set library (PS3.7 6.3.1).
 
+May change.
+
 Two layers: :func:`decode_command_set` and :func:`encode_command_set` turn bytes into raw elements and back, and the
 :class:`ValueRepresentation` records turn the value of one element into a Python object and back. What the messages
 are made of is said in :mod:`dicom_proto.dimse.messages`.

@@ -1,5 +1,7 @@
 """The 23 DIMSE messages, as a table that reads like those of PS3.7 9.3 and 10.3.
 
+Stable.
+
 Each class is one command. Its fields are the rows of the standard's table, named after the DICOM keyword in snake
 case, in the order of their tags. A row says mandatory (M), optional (U, user option) or conditional (C), the element
 number in group 0000, the value representation and, if it is conditional, the statuses that it goes with. Encoding,

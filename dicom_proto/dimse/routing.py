@@ -1,5 +1,7 @@
 """The events of a connection, sorted by the operation that they belong to: one bounded inbox each.
 
+May change.
+
 Both sides count their message IDs on their own, and may use one again as soon as its final response is there. So an
 operation is not its message ID: it is the :class:`Inbox` that was opened for it.
 """

@@ -1,5 +1,7 @@
 """Data sets as bytes and as pydicom :class:`~pydicom.dataset.Dataset` (PS3.5), and the head of DICOM files (PS3.10).
 
+Stable.
+
 This is the one place where pydicom's data sets are encoded and decoded. All of it is bytes in, bytes out: no file is
 opened here.
 """

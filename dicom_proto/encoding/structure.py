@@ -1,5 +1,7 @@
 """How a data set lies in its bytes: what each transfer syntax does, and a walk over elements and sequences (PS3.5).
 
+May change.
+
 The walk is iterative, takes linear time, and goes no deeper than it is asked to: what lies in a value of defined length
 is passed at once. So a data set of a million items is read in a moment by whoever does not ask for them.
 """

@@ -1,4 +1,7 @@
-"""What a handler gets: the event, with the names that users of pynetdicom know."""
+"""What a handler gets: the event, with the names that users of pynetdicom know.
+
+Stable.
+"""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress

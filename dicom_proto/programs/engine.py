@@ -1,5 +1,7 @@
 """The engine of an association: bytes, time and the answers of a driver in; bytes, a deadline and effects out.
 
+Stable.
+
 It owns all that goes on on one association: the connection, the programs under way, who waits for which event, and the
 end. A driver of any I/O stack takes turns with it::
 

@@ -1,4 +1,7 @@
-"""An operation that this side invokes: request out, responses in. What every SCU program is made of."""
+"""An operation that this side invokes: request out, responses in. What every SCU program is made of.
+
+May change.
+"""
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived

@@ -1,4 +1,7 @@
-"""The peer at the other end of an association, as service programs see it."""
+"""The peer at the other end of an association, as service programs see it.
+
+Stable.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable

@@ -1,4 +1,7 @@
-"""An operation that this side performs: its data set, its handler, its responses. What every SCP program is made of."""
+"""An operation that this side performs: its data set, its handler, its responses. What every SCP program is made of.
+
+Stable.
+"""
 
 import logging
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """Programs under way: each is a task, which goes on when what it waits for is there.
 
+Stable.
+
 Who may do what, and in which thread:
 
 * ``start``, ``submit``, ``resume`` and ``throw`` only put something into a queue, and may be called by any thread.

@@ -1,4 +1,7 @@
-"""Matching of worklist style queries (PS3.4 C.2.2.2, K.2.2.1) against data sets in memory."""
+"""Matching of worklist style queries (PS3.4 C.2.2.2, K.2.2.1) against data sets in memory.
+
+May change.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,7 @@
-"""Queries (PS3.4 C.4.1, K.4.1, Q.4 and others; PS3.7 9.1.2): C-FIND."""
+"""Queries (PS3.4 C.4.1, K.4.1, Q.4 and others; PS3.7 9.1.2): C-FIND.
+
+May change.
+"""
 
 from typing import Final
 

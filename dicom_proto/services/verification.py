@@ -1,4 +1,7 @@
-"""Verification (PS3.4 Annex A, PS3.7 9.1.5): C-ECHO."""
+"""Verification (PS3.4 Annex A, PS3.7 9.1.5): C-ECHO.
+
+May change.
+"""
 
 from typing import Final
 

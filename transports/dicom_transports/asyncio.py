@@ -1,5 +1,7 @@
 """DICOM over asyncio, in the words that users of pynetdicom know, with ``await`` and ``async with``.
 
+Stable.
+
 Handlers may be plain functions and generators, which run in threads of their own, or async functions and async
 generators, which run in the loop.
 """

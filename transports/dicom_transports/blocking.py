@@ -1,5 +1,7 @@
 """DICOM over blocking sockets, in the words that users of pynetdicom know: :class:`AE`, :class:`Association`, ``evt``.
 
+Stable.
+
 Each association has a thread that sees to what the peer does while nobody calls: an acceptor's serves it; a
 requestor's answers what it is asked, notices a release, an abort or a closed connection, and keeps the timers. A call
 is driven by the thread that makes it, so that it costs no hand-over; several threads may call at once.

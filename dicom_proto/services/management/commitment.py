@@ -1,5 +1,7 @@
 """Storage Commitment Push Model (PS3.4 Annex J) on top of N-ACTION and N-EVENT-REPORT, for both sides.
 
+May change.
+
 The side that stores asks with :func:`request_commitment` and binds :meth:`Commitments.handlers`: the answer is an event
 report that comes later, on the same association or on another one, and is found again by its Transaction UID. The side
 that keeps binds :meth:`CommitmentProvider.handlers`, decides with :func:`decide` and answers with

@@ -1,5 +1,7 @@
 """Modality Performed Procedure Step (PS3.4 Annex F) on top of N-CREATE, N-SET, N-GET and N-EVENT-REPORT.
 
+May change.
+
 A step is created IN PROGRESS, may then be changed, becomes COMPLETED or DISCONTINUED, and stays what it is after that.
 :class:`PerformedProcedureSteps` keeps these rules for the side that manages steps, whose handlers are its
 :meth:`~PerformedProcedureSteps.handlers`; for the modality there are functions that build the data sets, and programs

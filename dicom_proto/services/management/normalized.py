@@ -1,5 +1,7 @@
 """The DIMSE-N services (PS3.7 10.1, Chapter 10): N-EVENT-REPORT, N-GET, N-SET, N-ACTION, N-CREATE and N-DELETE.
 
+May change.
+
 All of them have one request and one response, so one program in each role does for all; what they mean is up to the
 service classes.
 """

@@ -1,4 +1,7 @@
-"""Retrieval on the same association (PS3.4 C.4.3 and others; PS3.7 9.1.3): C-GET."""
+"""Retrieval on the same association (PS3.4 C.4.3 and others; PS3.7 9.1.3): C-GET.
+
+May change.
+"""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,7 @@
-"""Retrieval to a third application entity (PS3.4 C.4.2 and others; PS3.7 9.1.4): C-MOVE."""
+"""Retrieval to a third application entity (PS3.4 C.4.2 and others; PS3.7 9.1.4): C-MOVE.
+
+May change.
+"""
 
 import logging
 from collections.abc import Mapping

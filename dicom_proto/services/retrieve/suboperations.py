@@ -1,4 +1,7 @@
-"""What C-GET and C-MOVE have in common: their C-STORE sub-operations, counted and reported (PS3.4 C.4.2, C.4.3)."""
+"""What C-GET and C-MOVE have in common: their C-STORE sub-operations, counted and reported (PS3.4 C.4.2, C.4.3).
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable, Iterable

@@ -1,5 +1,7 @@
 """Many objects to one application entity, over as many associations, one after the other, as that takes.
 
+May change.
+
 A :class:`Batch` decides what goes with which association, which contexts are asked for, and what is sent again. It
 is not bound to an association: its programs need none (:class:`~dicom_proto.programs.tasks.Tasks`).
 """

@@ -1,4 +1,7 @@
-"""Many objects over one association: as many C-STOREs at a time as the operations window allows (PS3.7 D.3.3.3)."""
+"""Many objects over one association: as many C-STOREs at a time as the operations window allows (PS3.7 D.3.3.3).
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable, Generator

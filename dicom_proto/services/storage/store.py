@@ -1,4 +1,7 @@
-"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object."""
+"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object.
+
+May change.
+"""
 
 import logging
 from collections.abc import Iterable
