@@ -191,8 +191,8 @@ class Association(AsyncAssociation):
         self._backlog = trio.Event()
 
     # trio raises KeyboardInterrupt anywhere: in the midst of these it would make bytes leave twice, or never
-    _turn = trio.lowlevel.enable_ki_protection(AsyncAssociation._turn)
-    _arrived = trio.lowlevel.enable_ki_protection(AsyncAssociation._arrived)
+    _turn = trio.lowlevel.enable_ki_protection(AsyncAssociation._turn)  # noqa: SLF001
+    _arrived = trio.lowlevel.enable_ki_protection(AsyncAssociation._arrived)  # noqa: SLF001
 
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         if self._tasks is not None:

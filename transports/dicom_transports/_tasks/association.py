@@ -275,7 +275,7 @@ class AsyncAssociation(EntityAssociation):
         self.opened()
 
     def _stop_spawning(self) -> None:
-        """Start no more tasks; if it is cancelled, abort at once: a handler that is stuck holds up nothing but itself."""
+        """Start no more tasks; if it is cancelled, abort at once: a handler that is stuck holds up itself alone."""
         self._can_spawn = False
         if not self.is_over:
             self.give_up()
