@@ -334,22 +334,22 @@ class Engine(Tasks):
     def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
-        deadline = connection.next_deadline()
-        if self._closing_at is not None:
+        wants_close = self._has_eof or connection.wants_close
+        deadline = None if wants_close else connection.next_deadline()
+        if self._closing_at is not None and not wants_close:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
         self._deadline = deadline
-        wants_close = self._has_eof or connection.wants_close
         return Turn(
             buffers,
             self._take_effects(),
-            None if wants_close and not self._pauses else deadline,
+            deadline,
             connection.wants_read,
             self._closing_at is not None and not connection.can_send,
             wants_close and not self._is_closed,
             room <= 0,
-            share <= 0 and not self._router.is_full,
+            share <= 0 and (self._is_closed or not self._router.is_full),
         )
 
     def _take_events(self, share: int) -> int:
@@ -475,6 +475,8 @@ class Engine(Tasks):
         inbox = task.waits_for
         if isinstance(inbox, Inbox):
             inbox.receiver = None
+        if task in self._invoking:
+            self._invoking.remove(task)
         super()._stop_waiting(task)
 
     # --- the end ------------------------------------------------------------------------------------------------------

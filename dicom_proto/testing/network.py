@@ -21,7 +21,7 @@ from dicom_proto.application.verbs import called, iterated
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.effects import END, Call, DriverEffect, Program, Pull
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -133,7 +133,7 @@ class MemoryAssociation(EntityAssociation):
                     result = context.run(function, *arguments)
                 case Pull(iterator):
                     result = context.run(next, iterator, END)
-                case Dial():
+                case _:
                     result = self.network.dial(self.entity, effect.address, effect.offer, effect.options)
         except Exception as error:  # noqa: BLE001 - it is the program's
             self.engine.throw(task, error)
