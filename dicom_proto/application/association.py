@@ -18,6 +18,7 @@ from attrs import evolve
 
 from dicom_proto.application.acceptance import answer_request
 from dicom_proto.application.dispatch import perform
+from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
 from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
@@ -63,7 +64,6 @@ from dicom_proto.upper_layer.state_table import State
 __all__ = ["HANDLING", "EntityAssociation", "Reception"]
 
 T = TypeVar("T")
-FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
@@ -132,7 +132,7 @@ class EntityAssociation:
         self.local_address = self.peer_address = NOWHERE
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
-        self.suspect: Callable[[], str | None] = _nothing  # tells what is probably wrong with it
+        self.suspect: Callable[[], str | None] = suspect_nothing  # tells what is probably wrong with it
         self._on_ended = on_ended
         self._is_ending = False
         self._is_telling = False
@@ -194,7 +194,7 @@ class EntityAssociation:
     def forget(self, stream: Stream[Any]) -> None:
         """Take no more interest in results: an operation that can be cancelled is. It may be called in any thread."""
         if not (stream.is_over or self.engine.is_finished):
-            self.engine.submit(self._abandon(stream), _note_forgotten)
+            self.engine.submit(self._abandon(stream), note_forgotten)
 
     def _abandon(self, stream: Stream[Any]) -> Program[None]:
         self._streams.pop(stream, None)
@@ -357,9 +357,9 @@ class EntityAssociation:
             case _:
                 assert_never(ending)
         suspicion = self.suspect()
-        self._end_with(lambda: _explained(failure_of(ending), suspicion))
+        self._end_with(lambda: explained(failure_of(ending), suspicion))
         if not self.is_released and self.failure is None:
-            self.failure = _explained(self.cause or failure_of(ending), suspicion)
+            self.failure = explained(self.cause or failure_of(ending), suspicion)
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""
@@ -368,7 +368,7 @@ class EntityAssociation:
     def retire(self) -> None:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
         self.engine.retire(self.peer.end)
-        self.peer.association = _Retired(self.engine)
+        self.peer.association = Retired(self.engine)
         self.peer.is_handling = bool
         self._on_ended = None
         self._streams.clear()
@@ -570,42 +570,3 @@ class EntityAssociation:
         For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
-
-
-def _explained(failure: FailureT, suspicion: str | None) -> FailureT:
-    """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
-    if suspicion is not None:
-        if isinstance(failure, OSError) and failure.strerror:  # of TLS
-            failure.strerror += f": {suspicion}"
-        else:
-            failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
-    return failure
-
-
-def _nothing() -> None:
-    """Suspect nothing."""
-
-
-class _Retired:
-    """What is left of an association for programs of others that still know it."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
-        """Run a program, which ends at once."""
-        return self._engine.submit(program, on_end)
-
-    def part(self) -> Program[None]:
-        """Return a program that does nothing: it has ended."""
-        yield from ()
-
-    def abort_soon(self) -> None:
-        """Do nothing: it has ended."""
-
-
-def _note_forgotten(task: Task[None]) -> None:
-    """Results could not be cancelled: then there are none to come."""
-    if task.error is not None:
-        _log.debug("! results that nobody wants were not cancelled: %s", task.error)
-        task.finish(None, None)

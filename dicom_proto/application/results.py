@@ -23,7 +23,7 @@ from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
 
-__all__ = ["Result", "Results", "code_to_status", "forgiving", "next_result", "read_reply", "status_of"]
+__all__ = ["Result", "Results", "code_to_status", "forgive", "forgiving", "next_result", "read_reply", "status_of"]
 
 _T = TypeVar("_T")
 _Otherwise = TypeVar("_Otherwise")
@@ -116,10 +116,15 @@ def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwi
     try:
         return (yield from program)
     except AssociationFailure as error:
-        if peer.is_strict:
-            raise
-        _log.error("no response has arrived: %s", error)
+        forgive(peer, error)
         return otherwise()
+
+
+def forgive(peer: Peer, error: AssociationFailure) -> None:
+    """Log that no response has arrived, for a user who gets an empty status; raise it if the peer is strict."""
+    if peer.is_strict:
+        raise error
+    _log.error("no response has arrived: %s", error)
 
 
 def read_reply(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -> Result:

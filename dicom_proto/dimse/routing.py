@@ -66,7 +66,8 @@ class Inbox:
 
     def close(self) -> None:
         """Drop what waits, and what is yet to come; the second time it does nothing."""
-        self._router.close(self)
+        if self.is_open:
+            self._router.close(self)
 
 
 def closed(key: Key) -> LocalProtocolError:
@@ -119,15 +120,14 @@ class Router:
         return inbox
 
     def close(self, inbox: Inbox) -> None:
-        """Drop what waits in an inbox, and what is yet to come."""
-        if inbox.is_open:
-            inbox.is_open = False
-            del self._inboxes[inbox.key]
-            if inbox.receiver is not None:
-                self.left.append(inbox.receiver)
-                inbox.receiver = None
-            while inbox.events:
-                self.forget(inbox.events.popleft())
+        """Drop what waits in an inbox that is open, and what is yet to come."""
+        inbox.is_open = False
+        del self._inboxes[inbox.key]
+        if inbox.receiver is not None:
+            self.left.append(inbox.receiver)
+            inbox.receiver = None
+        while inbox.events:
+            self.forget(inbox.events.popleft())
 
     def take_left(self) -> list[Any]:
         """Return those who have waited at an inbox when it was closed: nothing will come there."""

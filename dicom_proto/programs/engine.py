@@ -143,25 +143,14 @@ class Turn:
         "wants_read",
     )
 
-    def __init__(
-        self,
-        buffers: list[Buffer],
-        effects: list[tuple[Task[Any], DriverEffect]],
-        deadline: float | None,
-        wants_read: bool,
-        ends_output: bool,
-        wants_close: bool,
-        is_cut_short: bool,
-        is_unfinished: bool,
-    ) -> None:
-        self.buffers = buffers
-        self.effects = effects
-        self.deadline = deadline
-        self.wants_read = wants_read
-        self.ends_output = ends_output
-        self.wants_close = wants_close
-        self.is_cut_short = is_cut_short
-        self.is_unfinished = is_unfinished
+    buffers: list[Buffer]
+    effects: list[tuple[Task[Any], DriverEffect]]
+    deadline: float | None
+    wants_read: bool
+    ends_output: bool
+    wants_close: bool
+    is_cut_short: bool
+    is_unfinished: bool
 
 
 class Engine(Tasks):
@@ -209,7 +198,7 @@ class Engine(Tasks):
         self._is_closed = False
         self._has_concluded = False
         self._has_told_close = False
-        self._is_retired = False
+        self._is_retired = self._is_to_abort = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -283,9 +272,14 @@ class Engine(Tasks):
             return False
         return True
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether something waits for the next turn."""
+        return bool(self._ready) or self._is_to_abort
+
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
-        self._ready.append((_ABORT, None, None, 0))
+        self._is_to_abort = True
         self.wake()
 
     # --- a turn -------------------------------------------------------------------------------------------------------
@@ -303,6 +297,9 @@ class Engine(Tasks):
         self._now = now
         if self._deadline is not None and now >= self._deadline:
             self._expire(now)
+        if self._is_to_abort:
+            self._is_to_abort = False
+            self._life.give_up()
         connection, ready = self.connection, self._ready
         buffers: list[Buffer] = []
         share = _SHARE
@@ -350,17 +347,19 @@ class Engine(Tasks):
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
         self._deadline = deadline
-        wants_close = self._has_eof or connection.wants_close
-        return Turn(
-            buffers,
-            self._take_effects(),
-            None if wants_close and not self._pauses else deadline,
-            connection.wants_read,
-            self._closing_at is not None and not connection.can_send,
-            wants_close and not self._is_closed,
-            room <= 0,
-            share <= 0 and not self._router.is_full,
-        )
+        wants_close = self._has_eof or (self._life.is_over and connection.wants_close)
+        turn = Turn()
+        turn.buffers = buffers
+        turn.effects = self._effects
+        if turn.effects:
+            self._effects = []
+        turn.deadline = None if wants_close and not self._pauses else deadline
+        turn.wants_read = connection.wants_read
+        turn.ends_output = self._closing_at is not None and not connection.can_send
+        turn.wants_close = wants_close and not self._is_closed
+        turn.is_cut_short = room <= 0
+        turn.is_unfinished = share <= 0 and not self._router.is_full
+        return turn
 
     def _take_events(self, share: int) -> int:
         """Take up to so many events; return how many more may be taken in this turn."""
@@ -426,13 +425,10 @@ class Engine(Tasks):
 
     def _go_on(self) -> None:
         task = self._ready[0][0]
-        if task is _ABORT:
-            self._ready.popleft()
-            self._life.give_up()
-        elif task.invokes and task.program is not None:
+        if task.invokes and task.program is not None:
             self._ready.popleft()
             task.invokes = False
-            if self._invoking or not self._has_window:
+            if self._invoking or not (self.connection.can_invoke or self._has_window):
                 self._invoking.append(task)
             else:
                 self._step(task, None, None)
@@ -455,9 +451,10 @@ class Engine(Tasks):
     def _perform(self, task: Task[Any], effect: Effect) -> Any:
         match effect:
             case Receive(inbox):
-                event = inbox.take()
+                event = inbox.take() if inbox.events or not inbox.is_open else None
                 if event is None:
-                    self._check_alive()
+                    if self._life.is_over:
+                        raise self._life.end()
                     if inbox.receiver is not None:
                         raise LocalProtocolError(f"somebody waits already for what comes for operation {inbox.key[0]}")
                     inbox.receiver = task
@@ -508,9 +505,6 @@ class Engine(Tasks):
                 self._stop_waiting(task)
                 self._ready.append((task, None, self._life.end(), task.generation))
         self._start_own(self._life.ended())
-
-
-_ABORT: Final[Task[Any]] = Task(None, None, invokes=False)  # type: ignore[arg-type]  # stands in the queue for itself
 
 
 def _as_they_are(buffers: list[Buffer]) -> list[Buffer]:

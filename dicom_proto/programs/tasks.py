@@ -57,6 +57,10 @@ class Task(Generic[T]):
         Whether it performs what the peer has asked for.
     effect : Call, Pull, Dial or None
         What a driver is to do for it, and has not answered.
+    value : object
+        What the program has returned.
+    error : Exception or None
+        What it has raised, as long as nobody has asked for the result.
     performer : object
         For the driver: who does that. All effects of a task are for the same one.
     is_posted : bool
@@ -64,9 +68,8 @@ class Task(Generic[T]):
     """
 
     __slots__ = (
-        "_error",
-        "_value",
         "effect",
+        "error",
         "generation",
         "invokes",
         "is_done",
@@ -76,6 +79,7 @@ class Task(Generic[T]):
         "opened",
         "performer",
         "program",
+        "value",
         "waits_for",
     )
 
@@ -90,14 +94,14 @@ class Task(Generic[T]):
         self.performer: Any = None
         self.opened: list[Any] = []  # iterators and associations
         self.waits_for: Any = None  # where the engine knows how to find it
-        self._value: Any = None
-        self._error: Exception | None = None
+        self.value: Any = None
+        self.error: Exception | None = None
 
     def result(self) -> T:
         """Return what the program has returned, or raise what it has raised; to be asked once."""
-        error, self._error = self._error, None
+        error, self.error = self.error, None
         if error is None:
-            value: T = self._value
+            value: T = self.value
             return value
         try:
             raise error
@@ -108,13 +112,8 @@ class Task(Generic[T]):
         """Take the result; for :class:`Tasks`."""
         self.is_done = True
         self.program = None
-        self._value = value
-        self._error = error
-
-    @property
-    def error(self) -> Exception | None:
-        """What the program has raised, as long as nobody has asked for its result."""
-        return self._error
+        self.value = value
+        self.error = error
 
 
 class Tasks:
@@ -362,7 +361,9 @@ class Tasks:
             task.program = _close_all(task.opened, value, error)
             self._step(task, None, None)
             return
-        task.finish(value, error)
+        task.is_done = True
+        task.program = None
+        task.value, task.error = value, error
         self._tasks.discard(task)
         if task.on_end is not None:
             task.on_end(task)

@@ -24,7 +24,7 @@ from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_transports._entity import debug_logger
-from dicom_transports._socket.sockets import Address, open_socket
+from dicom_transports._socket.sockets import Address, numeric_places, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
 from dicom_transports._tasks.performing import Performer
@@ -156,7 +156,10 @@ class _AsyncioLoop:
 
     async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
         failure: OSError | None = None
-        for family, kind, protocol, _, where in await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        places = numeric_places(address)  # a loop asks for those in a thread, which costs more than to connect
+        if places is None:
+            places = await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, where in places:
             try:
                 sock = open_socket(family, kind, protocol, bind_address)
             except OSError as error:

@@ -116,7 +116,7 @@ class Channel:
             self._tls.send(self.secure(buffers))
             return
         sources = note_sent(buffers)
-        if any(source.is_cut for source in sources):
+        if sources and any(source.is_cut for source in sources):
             self._lose_source()
         else:
             self._sources |= sources

@@ -226,8 +226,11 @@ class Association(EntityAssociation):
         self._callers -= 1
         if self._sleepers:
             self._changed.notify_all()
-        elif not self._callers and self._resting is not None and self.engine.count > 0:
-            self._resting.wake()
+        elif not self._callers and self._resting is not None:
+            if self.engine.count > 0:
+                self._resting.wake()
+            else:
+                self._tell_pollers()
 
     def _take_turn(self, performer: _Performer) -> bool:
         """Take a turn; return whether there is something to do before anything is waited for."""
@@ -243,7 +246,7 @@ class Association(EntityAssociation):
             self._assign(performer, task, effect)
         if self._sleepers:
             self._changed.notify_all()
-        if self._reading is not None or self._resting is not None:
+        if self._reading is not None or (self._resting is not None and not self._callers):
             self._tell_pollers()
         return turn.is_unfinished or bool(performer.mail)
 
@@ -420,6 +423,7 @@ class Association(EntityAssociation):
 
     def _rest(self, vigil: Vigil) -> bool:
         """Leave the association to those who call, for a moment: who calls will most likely call again."""
+        self._watched = monotonic() + _LINGER, True
         self._lock.release()
         try:
             return vigil.wait(-1, 0, _LINGER)
