@@ -33,6 +33,6 @@ def test_every_sop_class_is_listed() -> None:
 
 def test_services_have_their_programs() -> None:
     rows = {row[0]: row[1:] for row in rows_of(ServiceClasses)}
-    assert rows["Verification"] == ["1", "C-ECHO", "echo"]
+    assert rows["Verification"] == ["1", "C-ECHO", "verification"]
     assert rows["Storage Commitment"] == ["1", "N-EVENT-REPORT, N-ACTION", "normalized, commitment"]
-    assert rows["Basic Worklist Management"] == ["1", "C-FIND", "find"]
+    assert rows["Basic Worklist Management"] == ["1", "C-FIND", "query"]
