@@ -17,8 +17,8 @@ from pynetdicom.association import Association as TheirAssociation
 from pynetdicom.association import ServiceUser as TheirServiceUser
 from pynetdicom.presentation import PresentationContext as TheirContext
 
-from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.association import EntityAssociation
+from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_transports.blocking import AE, Association

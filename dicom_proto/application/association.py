@@ -219,6 +219,8 @@ class EntityAssociation:
             case RequestReceived():
                 return self._perform_operation(indication)
             case ReleaseRequested():
+                if self.peer.connection.performed:
+                    return self._confirm_release_later()
                 self._confirm_release()
                 return None
             case AssociateAccepted():
@@ -244,6 +246,12 @@ class EntityAssociation:
             if not self.is_over and not self.is_released:
                 raise
             _log.info("! %s was not answered: %s", received.request.name, error)
+
+    def _confirm_release_later(self) -> Program[None]:
+        """Answer first what the peer has asked for before: it may still be answered (PS3.8 9.2.3, AR-7)."""
+        connection = self.peer.connection
+        yield Await(lambda: not connection.performed or None)
+        self._confirm_release()
 
     def _confirm_release(self) -> None:
         if self.is_over:  # this side has just aborted it

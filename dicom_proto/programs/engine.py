@@ -397,9 +397,12 @@ class Engine(Tasks):
             _log.debug("! a %s came too late to be answered", request.request.name)
             return
         self._router.open((request.message_id, False))
-        task = self._start_own(self._life.attend(request))
-        if task is not None:
+        program = self._life.attend(request)
+        if program is not None:
+            task = Task(program, self._note_end, invokes=False)
             task.is_operation = True
+            self._tasks.add(task)
+            self._step(task, None, None)  # before what the peer has asked for next: that may be the release
 
     def _start_own(self, program: Program[None] | None) -> Task[None] | None:
         if program is None:

@@ -14,6 +14,7 @@ from dicom_proto.errors import NotEstablishedError
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports._socket.gather import IOV_MAX, GatherQueue
+from dicom_transports._threads.workers import WORKERS
 from tests.contract.adapters import Peer, Running, use
 from tests.contract.entities import serving
 from tests.contract.scenes import assert_serves, scripted
@@ -86,6 +87,7 @@ def test_server_that_gets_no_thread_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
 
     with use("blocking"), serving() as server:
         with monkeypatch.context() as patch:
+            WORKERS.stop()  # those that have nothing to do would serve it
             patch.setattr(threading.Thread, "start", refuse)
             with Peer.dial(server.address) as peer:
                 assert peer.is_at_end()

@@ -60,6 +60,10 @@ class Workers:
     def __init__(self) -> None:
         self._idle: list[Worker] = []
 
+    def __len__(self) -> int:
+        """Count those that have nothing to do."""
+        return len(self._idle)
+
     def take(self) -> Worker:
         """Return a worker, a new one if all have something to do."""
         try:
