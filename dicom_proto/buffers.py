@@ -1,4 +1,7 @@
-"""The one name for "bytes that may be looked at": what the core takes in and hands out."""
+"""The one name for "bytes that may be looked at": what the core takes in and hands out.
+
+Stable.
+"""
 
 from typing import TypeAlias
 

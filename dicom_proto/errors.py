@@ -1,5 +1,7 @@
 """Errors of the core: whose fault it was decides the type.
 
+Stable.
+
 * :class:`LocalProtocolError`: this side asked for something the protocol does not allow. It is raised at the caller and
   changes nothing.
 * :class:`RemoteProtocolError`: the peer broke the protocol. The pure codec functions raise it; the state machines never

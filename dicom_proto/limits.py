@@ -1,5 +1,7 @@
 """Every bound of the core, and every tolerance it shows to peers, each in one frozen record.
 
+Stable.
+
 A peer decides how much it sends; these numbers decide how much of it is ever kept.
 """
 
@@ -32,6 +34,15 @@ class Limits:
         Longest command set that is collected (PS3.7 6.3).
     data_set : int
         Longest data set that is collected in memory; data sets that are streamed have no limit.
+    data_set_elements : int
+        Most elements and items (count) of one data set that are made into objects, at all levels together. What a
+        sequence has is made when it is asked for: 1 KB or so for each.
+    data_set_depth : int
+        How deep (count) sequences of a data set may be nested that is decoded; those of the standard stay far below.
+    inflated_data_set : int
+        Longest data set that deflated data may become (PS3.5 A.5).
+    inflation_ratio : int
+        How many times as long as what was received (count) deflated data may become, if that is more than 64 MiB.
     operations : int
         Most operations (count) kept outstanding in each direction, whatever window was negotiated (PS3.7 D.3.3.3).
     """
@@ -43,6 +54,10 @@ class Limits:
     send_queue: int = field(default=1 << 21, validator=ge(1))
     command_set: int = field(default=1 << 16, validator=ge(256))
     data_set: int = field(default=1 << 30, validator=ge(0))
+    data_set_elements: int = field(default=1 << 21, validator=ge(1))
+    data_set_depth: int = field(default=32, validator=[ge(0), le(100)])
+    inflated_data_set: int = field(default=1 << 29, validator=ge(0))
+    inflation_ratio: int = field(default=100, validator=ge(1))
     operations: int = field(default=64, validator=[ge(1), le(0xFFFF)])
 
 

@@ -1,5 +1,7 @@
 """The names that travel in DICOM messages: AE titles, UIDs and presentation context IDs.
 
+Stable.
+
 What this side says is checked strictly; what the peer said is decoded without ever failing, and judged by whoever
 uses it.
 """
@@ -15,12 +17,15 @@ __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "IMPLICIT_VR_LITTLE_ENDIAN",
+    "LONGEST_INSTANCE_UID",
     "check_ae_title",
     "check_context_id",
+    "check_instance_uid",
     "check_uid",
     "check_version_name",
     "decode_ae_title",
     "encode_ae_title",
+    "is_instance_uid",
     "is_valid_uid",
 ]
 
@@ -31,7 +36,11 @@ IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"  # PS3.5 10.1: the defaul
 IMPLEMENTATION_CLASS_UID: Final = "2.25.123960408079470034975714026273978101305"
 IMPLEMENTATION_VERSION_NAME: Final = "DICOM_PROTO_0"
 
+LONGEST_INSTANCE_UID: Final = 1024
+"""Most characters of a UID that names an object, though PS3.5 9.1 allows 64: some devices make longer ones."""
+
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+_INSTANCE_UID = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")  # no padding, no backslash, which parts values
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")  # ISO 646 G0 without the backslash (PS3.5 6.2, VR AE)
 _CONTEXT_IDS = range(1, 256, 2)
 _VERSION_NAME = re.compile(r"[ -~]{1,16}")
@@ -62,6 +71,32 @@ def check_uid(uid: str) -> str:
     if not is_valid_uid(uid):
         raise InvalidNameError(
             f"{uid!r} is not a UID: digits and dots, at most 64 characters, no leading zero in a component"
+        )
+    return str(uid)
+
+
+def is_instance_uid(uid: object) -> bool:
+    """Tell whether something can name an object that exists, whatever its maker knew about PS3.5 9.1.
+
+    Leading zeros, letters and more than 64 characters are wrong, but the object has no other name, and who passes it on
+    must not give it one. It is printable ASCII without backslash, with no space at either end, and not longer than
+    :data:`LONGEST_INSTANCE_UID`.
+    """
+    return isinstance(uid, str) and len(uid) <= LONGEST_INSTANCE_UID and _matches(_INSTANCE_UID, uid)
+
+
+def check_instance_uid(uid: str) -> str:
+    """Return the UID of an object as a plain string, as irregular as :func:`is_instance_uid` allows.
+
+    Raises
+    ------
+    InvalidNameError
+        If it is anything else; the message does not repeat it.
+    """
+    if not is_instance_uid(uid):
+        raise InvalidNameError(
+            f"it cannot be the UID of an object: 1 to {LONGEST_INSTANCE_UID} printable ASCII characters, no backslash,"
+            " no space at an end"
         )
     return str(uid)
 

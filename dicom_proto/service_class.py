@@ -1,4 +1,7 @@
-"""The service classes of PS3.4, by name, for whoever must say which service a SOP class or a status code belongs to."""
+"""The service classes of PS3.4, by name, for whoever must say which service a SOP class or a status code belongs to.
+
+Stable.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,5 +1,7 @@
 """SOP classes by keyword and by service class (PS3.4, PS3.6 Annex A), and the transfer syntaxes to offer with them.
 
+Stable.
+
 Every SOP class, meta SOP class and well-known SOP instance is an attribute of this module under its keyword::
 
     from dicom_proto.sop_class import CTImageStorage, DisplaySystemInstance, ModalityWorklistInformationFind

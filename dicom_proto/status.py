@@ -1,5 +1,7 @@
 """DIMSE status codes (PS3.7 Annex C): their category, their meaning, and which of them a service may send.
 
+Stable.
+
 A status is a plain integer of 16 bits everywhere in this package, because a peer may send any; this module only tells
 what the standard says about it.
 """

@@ -23,6 +23,7 @@ HARNESSES: Final = (
     "tap",
     "routing",
     "datasets",
+    "engine",
 )
 CORPUS: Final = Path(__file__).parent / "corpus"
 

@@ -85,7 +85,7 @@ def _fuzz(name: str, options: Namespace) -> bool:
         dictionary.writelines('"' + "".join(f"\\x{byte:02x}" for byte in token) + '"\n' for token in TOKENS)
         dictionary.flush()
         command = [
-            *(sys.executable, "-m", "fuzz.engine", name),
+            *(sys.executable, "-m", "fuzz.libfuzzer", name),
             *(
                 f"-seed={options.seed}",
                 f"-max_total_time={options.seconds}",

@@ -2,18 +2,16 @@
 
 The input is a byte that says what the rest is: a data set in one of several transfer syntaxes, or a file.
 
-* Nothing but ``DataSetError`` is raised for a data set of a peer, and nothing but ``LocalProtocolError`` for what
-  cannot be sent, or for a file that is none; the former says little, however long the input is.
+* Nothing but ``DataSetError`` is raised for a data set of a peer, read to its last item, and there is no warning. It
+  says little, however long the input is. Nothing but ``LocalProtocolError`` is raised for what cannot be sent, or for a
+  file that is none.
 * What is decoded can be encoded or is refused; what was encoded decodes, and is encoded to the same bytes again.
 * A few elements are read of each data set that can be decoded.
 * What the head of a file says does not depend on how much of the file is read at a time.
 """
 
-import logging
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from random import Random
 from struct import pack
 from typing import Final
@@ -30,6 +28,7 @@ from dicom_proto.encoding.datasets import (
     read_text,
 )
 from dicom_proto.errors import DataSetError, LocalProtocolError
+from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from fuzz.mutate import mutate_bytes
 from fuzz.pdu import check_error
 from fuzz.samples import CT, EXPLICIT, IMPLICIT
@@ -45,7 +44,7 @@ _BOUNDED: Final = 0x40  # with small bounds
 _FILE: Final = 0x80
 
 _MOST: Final = 1 << 20
-_BOUNDS: Final = {"max_length": 256, "max_depth": 2, "max_elements": 20}
+_BOUNDS: Final = Limits(inflated_data_set=256, data_set_depth=2, data_set_elements=20)
 _TEXTS: Final = (0x00080016, 0x00080018, 0x0020000D)
 _LONGEST_TEXT: Final = 1024
 
@@ -77,32 +76,17 @@ _TOKENS: Final = (
 def check(data: bytes) -> None:
     """Decode a data set, encode what came of it, and decode that; or read the head of a file."""
     flags, data = data[:1] or b"\0", data[1:]
-    with _silence():
-        if flags[0] & _FILE:
-            _check_file(data)
-        else:
-            _check_data_set(flags[0], data)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Let pydicom say nothing of what is odd in a data set: almost everything is here."""
-    log = logging.getLogger("pydicom")
-    before = log.disabled
-    log.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.disabled = before
+    if flags[0] & _FILE:
+        _check_file(data)
+    else:
+        _check_data_set(flags[0], data)
 
 
 def _check_data_set(flags: int, data: bytes) -> None:
     transfer_syntax = _SYNTAXES[flags % 0x20 % len(_SYNTAXES)]
     if transfer_syntax == _DEFLATED and not flags & _AS_IT_IS:
         data = _deflated(data)
-    found = _decode(data, transfer_syntax, **(_BOUNDS if flags & _BOUNDED else {}))
+    found = _decode(data, transfer_syntax, _BOUNDS if flags & _BOUNDED else DEFAULT_LIMITS)
     texts = _read_text(data, transfer_syntax)
     if found is None:
         return
@@ -117,12 +101,24 @@ def _deflated(data: bytes) -> bytes:
     return deflater.compress(data) + deflater.flush()
 
 
-def _decode(data: bytes, transfer_syntax: str, **bounds: int) -> Dataset | None:
+def _decode(data: bytes, transfer_syntax: str, limits: Limits) -> Dataset | None:
     try:
-        return decode(data, transfer_syntax, **bounds)
+        _read(decode(data, transfer_syntax, limits=limits))
+    except DataSetError as error:
+        check_error(error)
+    try:
+        return decode(data, transfer_syntax, limits=limits)
     except DataSetError as error:
         check_error(error)
         return None
+
+
+def _read(found: Dataset) -> None:
+    """Read all values, and all items."""
+    for element in found:
+        if element.VR == "SQ":
+            for item in element.value:
+                _read(item)
 
 
 def _read_text(data: bytes, transfer_syntax: str) -> dict[int, str] | None:

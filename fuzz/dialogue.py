@@ -18,7 +18,7 @@ from attrs import define, field
 
 from dicom_proto.dimse.connection import STREAMED_BY_DEFAULT, Connection
 from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.messages import MESSAGES, CCancelRQ, Message
+from dicom_proto.dimse.messages import MESSAGES, CCancelRQ, Message, Request
 from dicom_proto.dimse.outgoing import STREAMED, Outgoing
 from dicom_proto.errors import AbortReason, LimitExceededError, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS
@@ -225,11 +225,16 @@ class _Dialogue:
 
     def _begin(self, end: _End, other: _End, message: Message, has_data: bool) -> None:
         sent = other.sent.popleft()
-        while isinstance(sent.message, CCancelRQ) and sent.message != message:
-            sent = other.sent.popleft()  # it came too late, and nobody was told
+        while sent.message != message and self._may_be_lost(other, sent.message):
+            sent = other.sent.popleft()
         assert sent.message == message, f"{sent.message} was sent, and {message} has arrived"
         assert has_data is (sent.data is not None), "a data set is announced that was not sent, or the reverse"
         end.arriving, end.arrived = sent, bytearray()
+
+    @staticmethod
+    def _may_be_lost(sender: _End, message: Message) -> bool:
+        """Tell whether nobody is told of a message: a cancel that came too late, a request that could not begin."""
+        return isinstance(message, CCancelRQ) or (sender.hung_up and isinstance(message, Request))
 
     def _check_debts(self) -> None:
         """See that what one end waits for is known to the other, once everything has arrived."""

@@ -1,13 +1,15 @@
 """Harness: a ``Router`` between a connection and users who ask for its events in any order.
 
 The input is a program (:mod:`fuzz.program`). Its header chooses the bounds of the router. Its steps let a peer invoke,
-answer, cancel, release, abort and send arbitrary bytes; let this side invoke and answer; and let users open, ask for
-and close any operation at any time.
+answer, cancel, release, abort and send arbitrary bytes; let this side invoke and answer; and let users open, ask for,
+wait for and close any operation at any time. Events are pulled and filed as the engine does it.
 
-* Every event of an operation that is open comes to whoever asks for that operation, once, in order, and to no other.
-* No more events and data wait than the bounds say, and nothing is pulled from the connection beyond them, or behind the
-  end. ``is_full`` tells the truth, and is over when all that waits has been asked for or dropped.
-* Who gets nothing has to wait: for the peer, for others, or for ever, because the association has ended.
+* Every event of an operation whose inbox is open comes to whoever asks there, once, in order, and to no other; to who
+  waits for it at once.
+* An inbox that is opened under the message ID of another closes that one: who asks there is told so, and who has waited
+  there is named.
+* No more events and data wait than the bounds say. ``is_full`` tells the truth, and is over when all that waits has
+  been asked for or dropped.
 """
 
 from collections import deque
@@ -15,11 +17,13 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
+from attrs import define, field
+
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Key, Router
+from dicom_proto.dimse.events import ConnectionEvent, DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.routing import Inbox, Key, Router
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.upper_layer.events import AssociateAccepted, AssociateRequested, ReleaseRequested
+from dicom_proto.upper_layer.failures import Ending
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from fuzz.association import TIMEOUTS
 from fuzz.connection import WORDS, a_request, a_response, piece
@@ -47,13 +51,13 @@ LANGUAGE: Final = Language(
     Operation("invoke", 5),  # which, example, context, size, whether its events are kept
     Operation("answer", 4),  # which of those performed, example, status, size
     Operation("confirm"),
-    # What is asked of the router; an operation is chosen among those that there have been, and one that has not.
-    Operation("next", 1),
+    # What is asked of the router; an inbox is chosen among those that there have been, and one that was never open.
     Operation("take", 1),
-    Operation("next-summons"),
-    Operation("take-summons"),
-    Operation("pump"),
-    Operation("open", 1),
+    Operation("wait", 1),
+    Operation("pull"),  # one event
+    Operation("close-all"),
+    Operation("pump"),  # all events that there is room for
+    Operation("open", 1),  # another inbox, under the same key
     Operation("close", 1),
     words=WORDS,
 )
@@ -63,26 +67,20 @@ def check(data: bytes) -> None:
     """Run a program."""
     header, steps = LANGUAGE.read(data)
     program = _Program(header[0])
-    for step in until(lambda: program.router.ending is not None, steps):
+    for step in until(lambda: program.ending is not None, steps):
         program.perform(step)
         program.check()
     program.end()
 
 
-class _Told(Connection):
-    """A connection that remembers what it has told."""
+@define
+class _Expected:
+    """What an inbox should have."""
 
-    def __init__(self) -> None:
-        super().__init__(timeouts=TIMEOUTS[1])
-        self.told: list[ConnectionEvent] = []
-        self.is_silent = False  # there was nothing to tell when it was asked last
-
-    def next_event(self) -> ConnectionEvent | None:
-        event = super().next_event()
-        self.is_silent = event is None
-        if event is not None:
-            self.told.append(event)
-        return event
+    inbox: Inbox
+    is_open: bool = True
+    waiting: deque[Any] = field(factory=deque)
+    receiver: object = None
 
 
 class _Program:
@@ -91,13 +89,14 @@ class _Program:
     def __init__(self, bounds: int) -> None:
         self._bound = _BOUNDS[bounds % len(_BOUNDS)]
         self._data_bound = _DATA_BOUNDS[bounds // len(_BOUNDS) % len(_DATA_BOUNDS)]
-        self.peer, self.here = Connection(timeouts=TIMEOUTS[1]), _Told()
+        self.peer, self.here = Connection(timeouts=TIMEOUTS[1]), Connection(timeouts=TIMEOUTS[1])
         self.on_the_way = bytearray()
-        self.router = Router(self.here, bound=self._bound, data_bound=self._data_bound)
-        self.inboxes: dict[Key, deque[Any]] = {}
-        self.summons: deque[Any] = deque()
-        self.keys: list[Key] = [(0, True)]  # all that there have been
-        self._ending: Any = None
+        self.router = Router(bound=self._bound, data_bound=self._data_bound)
+        self.inboxes: list[_Expected] = []  # all that there have been
+        self.left: list[object] = []
+        self.ending: ConnectionEvent | None = None
+        self.open((0, True))
+        self.close(self.inboxes[0])
         self._associate()
 
     def _associate(self) -> None:
@@ -105,7 +104,7 @@ class _Program:
         for machine in (self.peer, self.here):
             machine.connection_made(now=0.0)
         self.carry(0)
-        self.ask(self.router.next_summons, None, self.summons)
+        self.pump(_ROUNDS)
         answer = answer_to(FULL_OFFER, 0)
         assert isinstance(answer, AAssociateAC)
         self.here.accept(answer)
@@ -136,88 +135,109 @@ class _Program:
 
     # --- what the router should do ------------------------------------------------------------------------------------
 
-    def key(self, number: int) -> Key:
-        """Choose an operation."""
-        return self.keys[number % len(self.keys)]
-
-    def ask(self, call: Callable[..., Any], key: Key | None, inbox: deque[Any] | None) -> None:
-        """Ask for the next event of an operation, or for a summons."""
-        if inbox is None:
-            try:
-                call(key)
-            except LocalProtocolError:
+    def pump(self, most: int) -> None:
+        """Pull so many events at most, and file them, as an engine does."""
+        for _ in range(most):
+            if self.ending is not None or self.router.is_full:
                 return
-            raise AssertionError("somebody asks for what has been closed")
-        event = call() if key is None else call(key)
-        self.learn()
-        expected = inbox.popleft() if inbox else None
-        assert event is expected, f"{expected} waits, and {event} is given out"
-        if event is None and call.__name__.startswith("next"):
-            self._check_idle()
+            event = self.here.next_event()
+            match event:
+                case None:
+                    return
+                case ResponseReceived():
+                    self._file(event, (event.message_id, True))
+                case DataChunk():
+                    self._file(event, (event.message_id, event.invoked))
+                case RequestReceived():
+                    self.open((event.message_id, False))
+                case _ if isinstance(event, Ending):
+                    self.ending = event
 
-    def _check_idle(self) -> None:
-        assert self.is_full or self._ending is not None or self.here.is_silent, "there is more, and nobody gets it"
+    def _file(self, event: ResponseReceived | DataChunk, key: Key) -> None:
+        receiver = self.router.file(event)
+        expected = self.find(key)
+        if expected is None:
+            assert receiver is None, "somebody gets what nobody has opened"
+        elif expected.receiver is not None:
+            assert receiver is expected.receiver, "another one gets it"
+            expected.receiver = None
+        else:
+            assert receiver is None, "nobody has waited for it"
+            expected.waiting.append(event)
+
+    def find(self, key: Key) -> _Expected | None:
+        """Return what is open under a key."""
+        return next((one for one in self.inboxes if one.is_open and one.inbox.key == key), None)
+
+    def choose(self, number: int) -> _Expected:
+        """Choose an inbox."""
+        return self.inboxes[number % len(self.inboxes)]
+
+    def open(self, key: Key) -> None:
+        """Open an inbox; one that is open under that key is closed."""
+        former = self.find(key)
+        if former is not None:
+            self._forget(former)
+        self.inboxes.append(_Expected(self.router.open(key)))
+
+    def close(self, expected: _Expected) -> None:
+        """Close an inbox, which may be closed already."""
+        self._forget(expected)
+        expected.inbox.close()
+
+    def _forget(self, expected: _Expected) -> None:
+        expected.is_open = False
+        expected.waiting.clear()
+        if expected.receiver is not None:
+            self.left.append(expected.receiver)
+            expected.receiver = None
+
+    def take(self, expected: _Expected) -> bool:
+        """Ask for the next event; return whether there was one."""
+        try:
+            event = expected.inbox.take()
+        except LocalProtocolError:
+            assert not expected.is_open, "an inbox is closed that is not"
+            return False
+        assert expected.is_open, "somebody asks for what has been closed"
+        wanted = expected.waiting.popleft() if expected.waiting else None
+        assert event is wanted, f"{wanted} waits, and {event} is given out"
+        return event is not None
+
+    def wait(self, expected: _Expected) -> None:
+        """Ask for the next event, and wait for it."""
+        if not self.take(expected) and expected.is_open:
+            expected.receiver = expected.inbox.receiver = object()
 
     @property
     def is_full(self) -> bool:
         """Whether no more can wait."""
-        waiting = [event for inbox in (self.summons, *self.inboxes.values()) for event in inbox]
+        waiting = [event for expected in self.inboxes for event in expected.waiting]
         octets = sum(len(event.data) for event in waiting if isinstance(event, DataChunk))
         return len(waiting) >= self._bound or octets >= self._data_bound
 
-    def learn(self) -> None:
-        """Sort what the router has pulled meanwhile."""
-        told, self.here.told = self.here.told, []
-        for event in told:
-            assert not self.is_full, "more is pulled than may wait"
-            assert self._ending is None, "something is pulled behind the end"
-            match event:
-                case ResponseReceived():
-                    self._file((event.message_id, True), event)
-                case DataChunk():
-                    self._file((event.message_id, event.invoked), event)
-                case CancelReceived():
-                    pass
-                case RequestReceived():
-                    self.begin((event.message_id, False))
-                    self.inboxes[event.message_id, False] = deque()
-                    self.summons.append(event)
-                case AssociateRequested() | AssociateAccepted() | ReleaseRequested():
-                    self.summons.append(event)
-                case _:
-                    self._ending = event
-
-    def begin(self, key: Key) -> None:
-        """Remember an operation, to be chosen."""
-        if key not in self.keys:
-            self.keys.append(key)
-
-    def _file(self, key: Key, event: Any) -> None:
-        if key in self.inboxes:
-            self.inboxes[key].append(event)
-
     def check(self) -> None:
         """See that the router shows what it should."""
-        self.learn()
         assert self.router.is_full is self.is_full, "is_full does not tell the truth"
-        assert self.router.ending is self._ending, "another end"
-        for key in self.keys:
-            assert self.router.is_open(key) is (key in self.inboxes), "an operation is open that is not, or the reverse"
+        for expected in self.inboxes:
+            inbox = expected.inbox
+            assert inbox.is_open is expected.is_open, "an inbox is open that is not, or the reverse"
+            assert inbox.receiver is expected.receiver, "another one waits"
+            assert (self.router.find(inbox.key) is inbox) is expected.is_open, "another inbox is found"
+        left, self.left = self.left, []
+        assert self.router.take_left() == left, "who has waited in vain is not named"
 
     def end(self) -> None:
         """End it: who gives up all that waits gets to the end."""
         _hang_up(self, b"", b"")
         for _ in range(_ROUNDS):
-            self.router.pump()
+            self.pump(_ROUNDS)
             self.check()
-            self._check_idle()
-            for key in tuple(self.inboxes):
-                _close(self, key)
-            while self.summons:
-                self.ask(self.router.take_summons, None, self.summons)
+            for expected in self.inboxes:
+                self.close(expected)
             self.check()
             assert not self.router.is_full, "full, and nothing waits"
-            if self._ending is not None:
+            if self.ending is not None:
                 return
         raise AssertionError("the end never comes")
 
@@ -254,30 +274,13 @@ def _hang_up(program: _Program, _: bytes, __: bytes) -> None:
 
 def _invoke(program: _Program, arguments: bytes, _: bytes) -> None:
     key = (_send(program.here, arguments[:4] + b"\0"), True)
-    program.begin(key)
     if arguments[4]:
-        _open(program, key)
+        program.open(key)
 
 
-def _open(program: _Program, key: Key) -> None:
-    if key not in program.inboxes:
-        program.router.open(key)
-        program.inboxes[key] = deque()
-
-
-def _close(program: _Program, key: Key) -> None:
-    program.router.close(key)
-    program.inboxes.pop(key, None)
-
-
-def _next(program: _Program, arguments: bytes, _: bytes) -> None:
-    key = program.key(arguments[0])
-    program.ask(program.router.next_event, key, program.inboxes.get(key))
-
-
-def _take(program: _Program, arguments: bytes, _: bytes) -> None:
-    key = program.key(arguments[0])
-    program.ask(program.router.take, key, program.inboxes.get(key))
+def _close_all(program: _Program, _: bytes, __: bytes) -> None:
+    for expected in program.inboxes:
+        program.close(expected)
 
 
 _ACTS: Final[dict[str, Callable[[_Program, bytes, bytes], object]]] = {
@@ -292,13 +295,13 @@ _ACTS: Final[dict[str, Callable[[_Program, bytes, bytes], object]]] = {
     "invoke": _invoke,
     "answer": lambda program, args, _: _answer(program.here, args),
     "confirm": lambda program, _, __: program.here.confirm_release(),
-    "next": _next,
-    "take": _take,
-    "next-summons": lambda program, _, __: program.ask(program.router.next_summons, None, program.summons),
-    "take-summons": lambda program, _, __: program.ask(program.router.take_summons, None, program.summons),
-    "pump": lambda program, _, __: program.router.pump(),
-    "open": lambda program, args, _: _open(program, program.key(args[0])),
-    "close": lambda program, args, _: _close(program, program.key(args[0])),
+    "take": lambda program, args, _: program.take(program.choose(args[0])),
+    "wait": lambda program, args, _: program.wait(program.choose(args[0])),
+    "pull": lambda program, _, __: program.pump(1),
+    "close-all": _close_all,
+    "pump": lambda program, _, __: program.pump(_ROUNDS),
+    "open": lambda program, args, _: program.open(program.choose(args[0]).inbox.key),
+    "close": lambda program, args, _: program.close(program.choose(args[0])),
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from dicom_proto.dimse.command_set import AE, AT, LO, UI, US, ValueRepresentation
+from dicom_proto.dimse.command_set import AE, AT, INSTANCE_UI, LO, UI, US, ValueRepresentation
 from dicom_proto.dimse.messages import MESSAGES, DataSet, Message, Response, encode_message
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import Tolerance
@@ -112,6 +112,7 @@ _VALUES: Final[dict[ValueRepresentation, Any]] = {
     AT: (0x0020000D, 0x00100020),
     LO: "no such object",
     UI: CT,
+    INSTANCE_UI: CT,
     US: 1,
 }
 

@@ -11,7 +11,7 @@ import pytest
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.upper_layer.items import OperationsWindow
 from dicom_proto.upper_layer.state_table import State
-from fuzz import CORPUS, HARNESSES, association, connection, dialogue, load, routing
+from fuzz import CORPUS, HARNESSES, association, connection, dialogue, engine, load, routing
 from fuzz.__main__ import main
 from fuzz.keep import choose, steps_through
 
@@ -20,6 +20,7 @@ LANGUAGES = {
     "connection": connection.LANGUAGE,
     "dialogue": dialogue.LANGUAGE,
     "routing": routing.LANGUAGE,
+    "engine": engine.LANGUAGE,
 }
 
 
@@ -140,16 +141,42 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
         "dicom_proto.upper_layer.tap.PDUTap.feed",
         lambda original: lambda tap, data: original(tap, data[1:]),
     ),
-    "what has been taken still counts": ("routing", "dicom_proto.dimse.routing.Router._forget", lambda _: do_nothing),
+    "what has been taken still counts": (
+        "routing",
+        "dicom_proto.dimse.routing.Router.forget",
+        lambda _: lambda _router, event: event,
+    ),
     "what belongs to one goes to another": (
         "routing",
-        "dicom_proto.dimse.routing.Router._file",
-        lambda original: lambda router, key, event: original(router, (key[0] ^ 3, key[1]), event),
+        "dicom_proto.dimse.routing.Router.find",
+        lambda original: lambda router, key: original(router, (key[0] ^ 3, key[1])),
     ),
     "more is pulled than may wait": (
         "routing",
         "dicom_proto.dimse.routing.Router.is_full",
         lambda _: property(lambda _router: False),
+    ),
+    "who waits in vain is forgotten": (
+        "routing",
+        "dicom_proto.dimse.routing.Router.take_left",
+        lambda _: lambda _r: [],
+    ),
+    "the end is not told to those who wait": (
+        "engine",
+        "dicom_proto.programs.engine.Engine._conclude",
+        lambda _: do_nothing,
+    ),
+    "what is left open stays open": (
+        "engine",
+        "dicom_proto.programs.tasks._close_all",
+        lambda original: lambda opened, value, error: opened.clear() or original([], value, error),
+    ),
+    "deadlines pass unseen": ("engine", "dicom_proto.programs.engine.Engine._expire", lambda _: do_nothing),
+    "pauses never end": ("engine", "dicom_proto.programs.tasks.Tasks._wake_sleepers", lambda _: do_nothing),
+    "what the peer's requests do wrong escapes": (
+        "engine",
+        "dicom_proto.programs.engine.Engine._note_end",
+        lambda _: lambda _core, task: task.result(),
     ),
     "a data set that is cut short raises KeyError": (
         "datasets",
@@ -173,7 +200,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
 def test_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, target, broken = FAULTS[fault]
     monkeypatch.setattr(target, broken(resolve_name(target)))
-    with pytest.raises((AssertionError, DicomProtoError, KeyError)):
+    with pytest.raises((AssertionError, DicomProtoError, KeyError, ValueError)):
         replay(name)
 
 

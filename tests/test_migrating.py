@@ -18,7 +18,7 @@ from pynetdicom.association import ServiceUser as TheirServiceUser
 from pynetdicom.presentation import PresentationContext as TheirContext
 
 from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.application.face import AssociationFace
+from dicom_proto.application.association import EntityAssociation
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_transports.blocking import AE, Association
@@ -32,7 +32,7 @@ INSTANCES: dict[Any, Any] = {  # whose attributes count as well
     ApplicationEntity: AE("SCU"),
     AE: AE("SCU"),
     Association: ASSOCIATION,
-    AssociationFace: ASSOCIATION,
+    EntityAssociation: ASSOCIATION,
 }
 
 

@@ -1,4 +1,7 @@
-"""The answer to an association request (PS3.7 Annex D): what the policy decides, and what it asks handlers for."""
+"""The answer to an association request (PS3.7 Annex D): what the policy decides, and what it asks handlers for.
+
+May change.
+"""
 
 import logging
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """An association of an application entity: its life, from the open connection to the closed one, and what it shows.
 
+Stable.
+
 What the peer does comes in from the engine (:meth:`EntityAssociation.attend`, :meth:`EntityAssociation.take_over`),
 what users ask are programs (:mod:`dicom_proto.application.requests`), and whom to tell of what is decided here. An
 adapter adds how a program is run, and what a call returns.
@@ -16,6 +18,7 @@ from attrs import evolve
 
 from dicom_proto.application.acceptance import answer_request
 from dicom_proto.application.dispatch import perform
+from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
 from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
@@ -61,7 +64,6 @@ from dicom_proto.upper_layer.state_table import State
 __all__ = ["HANDLING", "EntityAssociation", "Reception"]
 
 T = TypeVar("T")
-FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
@@ -120,6 +122,7 @@ class EntityAssociation:
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
         self.peer.is_handling = self.is_handling
+        self.peer.limits, self.peer.rules = entity.limits, entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
@@ -129,7 +132,7 @@ class EntityAssociation:
         self.local_address = self.peer_address = NOWHERE
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
-        self.suspicion: str | None = None  # what is probably wrong with it
+        self.suspect: Callable[[], str | None] = suspect_nothing  # tells what is probably wrong with it
         self._on_ended = on_ended
         self._is_ending = False
         self._is_telling = False
@@ -191,7 +194,7 @@ class EntityAssociation:
     def forget(self, stream: Stream[Any]) -> None:
         """Take no more interest in results: an operation that can be cancelled is. It may be called in any thread."""
         if not (stream.is_over or self.engine.is_finished):
-            self.engine.submit(self._abandon(stream), _note_forgotten)
+            self.engine.submit(self._abandon(stream), note_forgotten)
 
     def _abandon(self, stream: Stream[Any]) -> Program[None]:
         self._streams.pop(stream, None)
@@ -210,19 +213,27 @@ class EntityAssociation:
         """Tell whether it is over by now."""
         return self.is_over
 
-    def attend(self, indication: Indication) -> Program[None]:
-        """Do what the peer asks for."""
+    def attend(self, indication: Indication) -> Program[None] | None:
+        """Do what the peer asks for; return the program for what takes its time, if there is some."""
         match indication:
             case RequestReceived():
-                yield from self._perform_operation(indication)
+                return self._perform_operation(indication)
             case ReleaseRequested():
                 self._confirm_release()
+                return None
             case AssociateAccepted():
-                yield from self._tell_beginning()
+                return self._begin()
             case AssociateRequested():
-                yield from self._answer(indication.offer)
+                return self._answer(indication.offer)
             case _:
                 assert_never(indication)
+
+    def _begin(self) -> Program[None] | None:
+        """Go on when the association is established: its handlers come first, if there are some."""
+        if self.has_to_tell(EVT_ACCEPTED, EVT_ESTABLISHED):
+            return self._tell_beginning()
+        self._has_begun = True
+        return None
 
     def _perform_operation(self, received: RequestReceived) -> Program[None]:
         try:
@@ -235,6 +246,8 @@ class EntityAssociation:
             _log.info("! %s was not answered: %s", received.request.name, error)
 
     def _confirm_release(self) -> None:
+        if self.is_over:  # this side has just aborted it
+            return
         connection = self.peer.connection
         is_asked = connection.state is State.Sta8  # otherwise both have asked: it is over when both have confirmed
         if connection.state in _CONFIRMS:
@@ -245,7 +258,8 @@ class EntityAssociation:
 
     def _answer(self, offer: AAssociateRQ) -> Program[None]:
         connection, reception = self.peer.connection, self._reception
-        yield from self.notify(EVT_REQUESTED)
+        if self.has_to_tell(EVT_REQUESTED):
+            yield from self.notify(EVT_REQUESTED)
         if self._is_telling:  # somebody else, who has not come to it yet: a handler may want to abort
             yield Await(lambda: not self._is_telling or None)
         if self.is_over:
@@ -264,7 +278,9 @@ class EntityAssociation:
             self._end_with(partial(AssociationClosed, "this side has rejected the association"))
         else:
             connection.accept(answer)
-            yield from self._tell_beginning()
+            telling = self._begin()
+            if telling is not None:
+                yield from telling
 
     def _tell_beginning(self) -> Program[None]:
         yield from self.notify(EVT_ACCEPTED)
@@ -340,18 +356,10 @@ class EntityAssociation:
                 self.is_aborted = was_requested and not (self.is_released or self.is_rejected)
             case _:
                 assert_never(ending)
-        self._end_with(partial(failure_of, ending))
+        suspicion = self.suspect()
+        self._end_with(lambda: explained(failure_of(ending), suspicion))
         if not self.is_released and self.failure is None:
-            self.failure = self.explain(self.cause or failure_of(ending))
-
-    def explain(self, failure: FailureT) -> FailureT:
-        """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
-        if self.suspicion is not None:
-            if isinstance(failure, OSError) and failure.strerror:  # of TLS
-                failure.strerror += f": {self.suspicion}"
-            else:
-                failure.args = (f"{failure}: {self.suspicion}", *failure.args[1:])
-        return failure
+            self.failure = explained(self.cause or failure_of(ending), suspicion)
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""
@@ -360,31 +368,44 @@ class EntityAssociation:
     def retire(self) -> None:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
         self.engine.retire(self.peer.end)
-        self.peer.association = None
+        self.peer.association = Retired(self.engine)
         self.peer.is_handling = bool
         self._on_ended = None
         self._streams.clear()
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def opened(self) -> Program[None]:
-        """Tell that the connection is open."""
-        return self.notify(EVT_CONN_OPEN, address=self.peer_address)
+    def opened(self) -> None:
+        """Tell that the connection is open, in the next turn."""
+        if self.has_to_tell(EVT_CONN_OPEN):
+            self.engine.start(self.notify(EVT_CONN_OPEN, address=self.peer_address))
 
-    def ended(self) -> Program[None]:
+    def ended(self) -> Program[None] | None:
         """Tell how it ended."""
         self._is_ending = True
-        if self.is_rejected:
-            yield from self.notify(EVT_REJECTED)
-        elif self.is_aborted:
-            yield from self.notify(EVT_ABORTED)
-        elif self.is_released:
-            yield from self.notify(EVT_RELEASED)
+        for kind, is_so in (
+            (EVT_REJECTED, self.is_rejected),
+            (EVT_ABORTED, self.is_aborted),
+            (EVT_RELEASED, self.is_released),
+        ):
+            if is_so and self.has_to_tell(kind):
+                return self._tell_end(kind)
+            if is_so:
+                break
         self._note_told()
+        return None
 
-    def closed(self) -> Program[None]:
+    def _tell_end(self, kind: EventKind) -> Program[None]:
+        yield from self.notify(kind)  # behind what is sent of it
+
+    def closed(self) -> Program[None] | None:
         """Tell that the connection has been closed."""
-        return self.notify(EVT_CONN_CLOSE, address=self.peer_address)
+        return self.notify(EVT_CONN_CLOSE, address=self.peer_address) if self.has_to_tell(EVT_CONN_CLOSE) else None
+
+    def has_to_tell(self, *kinds: EventKind) -> bool:
+        """Tell whether there are handlers to be called, of these events or of what has passed before."""
+        bindings = self.peer.handlers.bindings
+        return bool(self.notifier.pending) or any(bindings(kind) for kind in kinds)
 
     def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
         """Tell of an event, after all that has passed before it."""
@@ -549,10 +570,3 @@ class EntityAssociation:
         For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
-
-
-def _note_forgotten(task: Task[None]) -> None:
-    """Results could not be cancelled: then there are none to come."""
-    if task.error is not None:
-        _log.debug("! results that nobody wants were not cancelled: %s", task.error)
-        task.finish(None, None)

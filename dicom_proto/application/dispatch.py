@@ -1,4 +1,7 @@
-"""Which program performs a request of the peer: the table of services, and what becomes of requests that none fits."""
+"""Which program performs a request of the peer: the table of services, and what becomes of requests that none fits.
+
+May change.
+"""
 
 import logging
 from collections.abc import Mapping

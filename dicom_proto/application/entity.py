@@ -1,5 +1,7 @@
 """What one application entity is, asks for and accepts (PS3.7 A.2, PS3.8 7.1): configuration, no I/O.
 
+Stable.
+
 Adapters add what needs a network: each has a class ``AE`` of its own, built on :class:`ApplicationEntity`.
 """
 
@@ -11,6 +13,7 @@ from attrs import define, evolve, field
 from attrs.converters import optional
 from attrs.validators import optional as optional_validator
 
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import InvalidSettingError, NoContextError, NothingRequestedError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.names import (
@@ -97,6 +100,8 @@ class ApplicationEntity:
         Take the first transfer syntax of a requestor that is supported, not the first supported one that is proposed.
     missing_roles : bool
         Accept contexts for which a requestor should have proposed roles and has not (PS3.7 D.3.3.4).
+    encoding_rules : EncodingRules
+        What becomes of data sets that cannot be sent as they are: text outside their character set, long values.
     limits : Limits
         Bounds on what an association keeps.
     tolerance : Tolerance
@@ -132,6 +137,7 @@ class ApplicationEntity:
     requestor_order: bool = field(default=False, validator=FLAG, init=False)
     missing_roles: bool = field(default=True, validator=FLAG, init=False)
     limits: Limits = field(default=DEFAULT_LIMITS, validator=_is_a(Limits), init=False)
+    encoding_rules: EncodingRules = field(default=DEFAULT_RULES, validator=_is_a(EncodingRules), init=False)
     tolerance: Tolerance = field(default=DEFAULT_TOLERANCE, validator=_is_a(Tolerance), init=False)
     _requested: list[PresentationContext] = field(factory=list, init=False)
     _supported: dict[str, PresentationContext] = field(factory=dict, init=False)

@@ -1,5 +1,7 @@
 """The notification events that show what passes over a connection: bytes, PDUs, primitives, messages, transitions.
 
+May change.
+
 An adapter makes a :class:`Notifier` for each association, lets it see what is received and sent, and calls the
 handlers of what :meth:`Notifier.take` hands out wherever it can afford to run them. As long as nothing is bound to
 these events, nothing is looked at.

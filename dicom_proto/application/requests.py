@@ -1,5 +1,7 @@
 """What users ask of the peer: each verb once, as a program that every adapter runs.
 
+Stable.
+
 The names, arguments and results are those of pynetdicom's ``Association.send_...`` methods. An adapter makes its
 methods of these: what is returned is the result of the program, or is awaited for it; of what has many results, an
 iterator. A verb takes the :class:`~dicom_proto.programs.peer.Peer` that is asked first.
@@ -12,12 +14,13 @@ makes that an :class:`~dicom_proto.upper_layer.failures.AssociationFailure`. A m
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from dicom_proto.application.results import Result, Results, forgiving, read_reply, status_of
+from dicom_proto.application.results import Result, Results, forgive, forgiving, read_reply, status_of
 from dicom_proto.dimse.messages import (
     NActionRQ,
     NCreateRQ,
@@ -42,6 +45,7 @@ from dicom_proto.services.storage.pipeline import Pipeline
 from dicom_proto.services.storage.store import Storable, fit_object, store_object_scu
 from dicom_proto.services.verification import echo_scu
 from dicom_proto.sop_class import dimse_services, meta_members, service_class_of
+from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.state_table import State
 
 __all__ = [
@@ -61,24 +65,31 @@ __all__ = [
 ]
 
 _log = logging.getLogger("dicom_proto.services")
+_STA6: Final = State.Sta6  # looking up a member of an Enum in its class is slow before Python 3.12
 
 
 def _check_established(peer: Peer) -> None:
-    if peer.connection.state is not State.Sta6:
+    if peer.connection.state is not _STA6:
         raise NotEstablishedError(f"the association is not established: {peer.end()}")
 
 
-def _status(peer: Peer, program: Program[Reply]) -> Program[Dataset]:
-    """Run a program that invokes an operation, and return the status of its response."""
-    _check_established(peer)
-    reply = yield from forgiving(peer, program, lambda: None)
-    return Dataset() if reply is None else status_of(reply.response)
+def _status(peer: Peer, invoke: Callable[[], Program[Reply]]) -> Program[Dataset]:
+    """Run the program of an operation that is invoked, and return the status of its response."""
+    if peer.connection.state is not _STA6:
+        _check_established(peer)
+    try:
+        reply = yield from invoke()
+    except AssociationFailure as error:
+        forgive(peer, error)
+        return Dataset()
+    return status_of(reply.response)
 
 
 def _result(peer: Peer, program: Program[Reply]) -> Program[Result]:
     """Run a program that invokes an operation, and return the status and the data set of its response."""
     _check_established(peer)
-    return read_reply((yield from forgiving(peer, program, lambda: None)), if_damaged=PROCESSING_FAILURE)
+    reply = yield from forgiving(peer, program, lambda: None)
+    return read_reply(reply, if_damaged=PROCESSING_FAILURE, limits=peer.limits)
 
 
 # --- DIMSE-C ----------------------------------------------------------------------------------------------------------
@@ -86,7 +97,7 @@ def _result(peer: Peer, program: Program[Reply]) -> Program[Result]:
 
 def send_c_echo(peer: Peer, msg_id: int | None = None) -> Program[Dataset]:
     """Send a C-ECHO request; return its status."""
-    return _status(peer, echo_scu(peer, message_id=msg_id))
+    return _status(peer, partial(echo_scu, peer, message_id=msg_id))
 
 
 def send_c_store(
@@ -134,7 +145,8 @@ def _store(
     stored = yield from fit_object(peer, given, decompress=decompress)
     if waits and not peer.connection.can_invoke:  # others have invoked something while it was converted
         yield Await(lambda: peer.connection.can_invoke or peer.router.is_full or None)
-    program = store_object_scu(
+    program = partial(
+        store_object_scu,
         peer,
         stored,
         message_id=msg_id,
@@ -346,7 +358,7 @@ def send_n_delete(
 ) -> Program[Dataset]:
     """Send an N-DELETE request; return its status."""
     request = NDeleteRQ(message_id=msg_id, requested_sop_class_uid=class_uid, requested_sop_instance_uid=instance_uid)
-    return _status(peer, _normalized(peer, request, None, class_uid, meta_uid))
+    return _status(peer, partial(_normalized, peer, request, None, class_uid, meta_uid))
 
 
 def _normalized(

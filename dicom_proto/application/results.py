@@ -1,4 +1,7 @@
-"""Results as users get them: status data sets, and the results of an operation that has many."""
+"""Results as users get them: status data sets, and the results of an operation that has many.
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable
@@ -13,13 +16,14 @@ from pydicom.tag import BaseTag
 from dicom_proto.dimse.messages import MESSAGES, Response
 from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
+from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 from dicom_proto.upper_layer.failures import AssociationFailure
 
-__all__ = ["Result", "Results", "code_to_status", "forgiving", "next_result", "read_reply", "status_of"]
+__all__ = ["Result", "Results", "code_to_status", "forgive", "forgiving", "next_result", "read_reply", "status_of"]
 
 _T = TypeVar("_T")
 _Otherwise = TypeVar("_Otherwise")
@@ -112,13 +116,18 @@ def forgiving(peer: Peer, program: Program[_T], otherwise: Callable[[], _Otherwi
     try:
         return (yield from program)
     except AssociationFailure as error:
-        if peer.is_strict:
-            raise
-        _log.error("no response has arrived: %s", error)
+        forgive(peer, error)
         return otherwise()
 
 
-def read_reply(reply: Reply | None, *, if_damaged: int | None) -> Result:
+def forgive(peer: Peer, error: AssociationFailure) -> None:
+    """Log that no response has arrived, for a user who gets an empty status; raise it if the peer is strict."""
+    if peer.is_strict:
+        raise error
+    _log.error("no response has arrived: %s", error)
+
+
+def read_reply(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -> Result:
     """Return status and data set of a reply.
 
     A data set that cannot be decoded is ``None``; that is logged, and ``if_damaged`` becomes the status.
@@ -129,7 +138,7 @@ def read_reply(reply: Reply | None, *, if_damaged: int | None) -> Result:
     if reply.data is None:
         return status, None
     try:
-        return status, decode(reply.data, reply.context.transfer_syntax)
+        return status, decode(reply.data, reply.context.transfer_syntax, limits=limits)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
         _log.error("the data set of a %s cannot be decoded: %s", reply.response.name, error)
         if if_damaged is not None:
@@ -144,7 +153,8 @@ def next_result(invoking: Invoking) -> Program[Result | None]:
     """
     if invoking.is_over:
         return None
-    return read_reply((yield from forgiving(invoking.peer, invoking.reply(), invoking.close)), if_damaged=None)
+    reply = yield from forgiving(invoking.peer, invoking.reply(), invoking.close)
+    return read_reply(reply, if_damaged=None, limits=invoking.peer.limits)
 
 
 class Results(Stream[Result]):

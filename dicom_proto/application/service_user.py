@@ -1,4 +1,7 @@
-"""The two sides of an association, each as it has presented itself: what handlers look at to know whom they serve."""
+"""The two sides of an association, each as it has presented itself: what handlers look at to know whom they serve.
+
+May change.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType

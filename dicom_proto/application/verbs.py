@@ -1,5 +1,7 @@
 """How an adapter's methods are made of the verbs: called, awaited, or iterated over.
 
+Stable.
+
 The method has the verb's own signature and documentation, for type checkers, ``help`` and editors alike; only the
 :class:`~dicom_proto.programs.peer.Peer` that is asked first is the association's own.
 """
@@ -8,11 +10,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from dicom_proto.application import requests
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 
-__all__ = ["awaited", "called", "iterated", "iterated_async"]
+__all__ = ["AwaitedVerbs", "CalledVerbs", "awaited", "called", "iterated", "iterated_async"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,3 +83,42 @@ def iterated_async(
 
     update_wrapper(method, verb)
     return method
+
+
+class CalledVerbs:
+    """All verbs as methods that return what they do, for a driver whose ``run`` and ``iterate`` return it.
+
+    Beside :class:`~dicom_proto.application.association.EntityAssociation`; for who embeds the core.
+    """
+
+    send_c_echo = called(requests.send_c_echo)
+    send_c_store = called(requests.send_c_store)
+    send_c_stores = iterated(requests.send_c_stores, invokes=False)
+    send_c_find = iterated(requests.send_c_find)
+    send_c_get = iterated(requests.send_c_get)
+    send_c_move = iterated(requests.send_c_move)
+    send_c_cancel = called(requests.send_c_cancel, invokes=False)
+    send_n_event_report = called(requests.send_n_event_report)
+    send_n_get = called(requests.send_n_get)
+    send_n_set = called(requests.send_n_set)
+    send_n_action = called(requests.send_n_action)
+    send_n_create = called(requests.send_n_create)
+    send_n_delete = called(requests.send_n_delete)
+
+
+class AwaitedVerbs:
+    """All verbs as methods that are awaited, for a driver whose ``run`` and ``iterate`` are."""
+
+    send_c_echo = awaited(requests.send_c_echo)
+    send_c_store = awaited(requests.send_c_store)
+    send_c_stores = iterated_async(requests.send_c_stores, invokes=False)
+    send_c_find = iterated_async(requests.send_c_find)
+    send_c_get = iterated_async(requests.send_c_get)
+    send_c_move = iterated_async(requests.send_c_move)
+    send_c_cancel = awaited(requests.send_c_cancel, invokes=False)
+    send_n_event_report = awaited(requests.send_n_event_report)
+    send_n_get = awaited(requests.send_n_get)
+    send_n_set = awaited(requests.send_n_set)
+    send_n_action = awaited(requests.send_n_action)
+    send_n_create = awaited(requests.send_n_create)
+    send_n_delete = awaited(requests.send_n_delete)

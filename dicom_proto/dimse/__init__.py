@@ -1,5 +1,7 @@
 """DIMSE (PS3.7): the 23 messages, and the connection that carries them, without I/O.
 
+Stable.
+
 What most users need is here, the messages apart, which are in :mod:`dicom_proto.dimse.messages`.
 """
 

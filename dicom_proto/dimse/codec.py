@@ -1,5 +1,7 @@
 """Codec of the DIMSE messages: what their declarations say as a command set, and back (PS3.7 6.3.1, 9.3, 10.3).
 
+May change.
+
 A command comes again and again with nothing new but its message ID, and the UID of the SOP Instance if it names one.
 What stands around those is remembered, within bounds, in both directions.
 """

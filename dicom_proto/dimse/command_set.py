@@ -1,5 +1,7 @@
 """Codec of the command set: group 0000 in Implicit VR Little Endian, with no data set library (PS3.7 6.3.1).
 
+May change.
+
 Two layers: :func:`decode_command_set` and :func:`encode_command_set` turn bytes into raw elements and back, and the
 :class:`ValueRepresentation` records turn the value of one element into a Python object and back. What the messages
 are made of is said in :mod:`dicom_proto.dimse.messages`.
@@ -17,11 +19,12 @@ from attrs import frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from dicom_proto.names import check_ae_title, check_uid
+from dicom_proto.names import check_ae_title, check_instance_uid, check_uid
 
 __all__ = [
     "AE",
     "AT",
+    "INSTANCE_UI",
     "LO",
     "PACK_US",
     "UI",
@@ -164,6 +167,11 @@ def _encode_uid(value: str) -> bytes:
     return raw + b"\0" if len(raw) & 1 else raw
 
 
+def _encode_instance_ui(value: str) -> bytes:
+    raw = check_instance_uid(value).encode("ascii")
+    return raw + b"\0" if len(raw) & 1 else raw
+
+
 def _decode_ui(raw: bytes) -> str:
     return raw.decode("latin-1").rstrip("\0 ")
 
@@ -224,5 +232,6 @@ def _decode_at(raw: bytes) -> tuple[int, ...]:
 AE: Final = ValueRepresentation("AE", _encode_ae, _decode_text)
 AT: Final = ValueRepresentation("AT", _encode_at, _decode_at)  # a tuple of tags: all in group 0000 are VM 1-n
 LO: Final = ValueRepresentation("LO", _encode_lo, _decode_text)
+INSTANCE_UI: Final = ValueRepresentation("UI", _encode_instance_ui, _decode_ui)  # names an object that is there
 UI: Final = ValueRepresentation("UI", _encode_ui, _decode_ui)
 US: Final = ValueRepresentation("US", _encode_us, _decode_us)

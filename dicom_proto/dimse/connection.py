@@ -1,5 +1,7 @@
 """DIMSE on one connection (PS3.7): an association whose data are messages.
 
+Stable.
+
 :class:`Connection` has the same four kinds of method as ``Association`` and is driven in the same way. It gives out
 message IDs, matches responses to requests, keeps both operations windows, passes data sets on as they arrive, and
 supervises the wait for responses.

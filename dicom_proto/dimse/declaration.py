@@ -1,5 +1,7 @@
 """What the DIMSE messages are declared with: elements, their usage and conditions, and the base classes.
 
+May change.
+
 :mod:`dicom_proto.dimse.messages` is the table; this module is its vocabulary.
 """
 

@@ -1,5 +1,7 @@
 """What a ``Connection`` tells its user: DIMSE indications and confirmations (PS3.7 7.5).
 
+Stable.
+
 The union :data:`ConnectionEvent` is closed: it is that of the upper layer with messages and data in the place of
 fragments. ``invoked`` tells which side began an operation, because both count their message IDs on their own: true
 for one that this side invoked, false for one that it performs.

@@ -1,5 +1,7 @@
 """What messages do to operations: the inside of :class:`~dicom_proto.dimse.connection.Connection`, which adds the face.
 
+May change.
+
 A message is read on one of two ways that come to the same. Nearly every command and data set is a P-DATA-TF of its own
 that lies whole in a received block, and is read straight from there. Whatever is not goes through the states of the
 reader, piece by piece; that way is the judge of everything that is odd.

@@ -1,4 +1,7 @@
-"""Messages on their way in: fragments joined to commands; data sets passed on, collected or dropped (PS3.8 Annex E)."""
+"""Messages on their way in: fragments joined to commands; data sets passed on, collected or dropped (PS3.8 Annex E).
+
+May change.
+"""
 
 from enum import Enum, auto
 from typing import Final

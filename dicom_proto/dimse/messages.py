@@ -1,5 +1,7 @@
 """The 23 DIMSE messages, as a table that reads like those of PS3.7 9.3 and 10.3.
 
+Stable.
+
 Each class is one command. Its fields are the rows of the standard's table, named after the DICOM keyword in snake
 case, in the order of their tags. A row says mandatory (M), optional (U, user option) or conditional (C), the element
 number in group 0000, the value representation and, if it is conditional, the statuses that it goes with. Encoding,
@@ -23,7 +25,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dicom_proto.dimse.codec import decode_message, encode_message
-from dicom_proto.dimse.command_set import AE, AT, LO, UI, US
+from dicom_proto.dimse.command_set import AE, AT, INSTANCE_UI, LO, UI, US
 from dicom_proto.dimse.declaration import (
     CANCEL,
     FAILURE,
@@ -146,7 +148,7 @@ class CStoreRSP(CompositeResponse):
 
     command_field = 0x8001
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
 
 
 @dimse_message
@@ -159,7 +161,7 @@ class CStoreRQ(Request):
 
     affected_sop_class_uid: str = mandatory(0x0002, UI)
     priority: int = mandatory(0x0700, PRIORITY, default=Priority.MEDIUM)
-    affected_sop_instance_uid: str = mandatory(0x1000, UI)
+    affected_sop_instance_uid: str = mandatory(0x1000, INSTANCE_UI)
     move_originator_application_entity_title: str | None = optional(0x1030, AE)
     move_originator_message_id: int | None = optional(0x1031, US)
 
@@ -263,7 +265,7 @@ class NEventReportRSP(NormalizedResponse):
     data_set = DataSet.OPTIONAL
     data_set_condition = _REPLY
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
     event_type_id: int | None = conditional(
         0x1002, US, Condition(only_with=PERFORMED | codes(0x0113, 0x0114, 0x0115), required_with_data_set=True)
     )
@@ -278,7 +280,7 @@ class NEventReportRQ(Request):
     data_set = DataSet.OPTIONAL
 
     affected_sop_class_uid: str = mandatory(0x0002, UI)
-    affected_sop_instance_uid: str = mandatory(0x1000, UI)
+    affected_sop_instance_uid: str = mandatory(0x1000, INSTANCE_UI)
     event_type_id: int = mandatory(0x1002, US)
 
 
@@ -290,7 +292,7 @@ class NGetRSP(NormalizedResponse):
     data_set = DataSet.OPTIONAL
     data_set_condition = Condition(only_with=PERFORMED, required_with=SUCCESS)
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
     attribute_identifier_list: tuple[int, ...] | None = conditional(0x1005, AT, _OFFENDING_ATTRIBUTES)
 
 
@@ -302,7 +304,7 @@ class NGetRQ(Request):
     response = NGetRSP
 
     requested_sop_class_uid: str = mandatory(0x0003, UI)
-    requested_sop_instance_uid: str = mandatory(0x1001, UI)
+    requested_sop_instance_uid: str = mandatory(0x1001, INSTANCE_UI)
     attribute_identifier_list: tuple[int, ...] | None = optional(0x1005, AT)
 
 
@@ -314,7 +316,7 @@ class NSetRSP(NormalizedResponse):
     data_set = DataSet.OPTIONAL
     data_set_condition = _ATTRIBUTE_LIST
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
     attribute_identifier_list: tuple[int, ...] | None = conditional(0x1005, AT, _OFFENDING_ATTRIBUTES)
 
 
@@ -327,7 +329,7 @@ class NSetRQ(Request):
     data_set = DataSet.ALWAYS
 
     requested_sop_class_uid: str = mandatory(0x0003, UI)
-    requested_sop_instance_uid: str = mandatory(0x1001, UI)
+    requested_sop_instance_uid: str = mandatory(0x1001, INSTANCE_UI)
 
 
 @dimse_message
@@ -338,7 +340,7 @@ class NActionRSP(NormalizedResponse):
     data_set = DataSet.OPTIONAL
     data_set_condition = _REPLY
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
     action_type_id: int | None = conditional(
         0x1008,
         US,
@@ -355,7 +357,7 @@ class NActionRQ(Request):
     data_set = DataSet.OPTIONAL
 
     requested_sop_class_uid: str = mandatory(0x0003, UI)
-    requested_sop_instance_uid: str = mandatory(0x1001, UI)
+    requested_sop_instance_uid: str = mandatory(0x1001, INSTANCE_UI)
     action_type_id: int = mandatory(0x1008, US)
 
 
@@ -372,7 +374,7 @@ class NCreateRSP(NormalizedResponse):
     data_set_condition = _ATTRIBUTE_LIST
 
     affected_sop_instance_uid: str | None = conditional(
-        0x1000, UI, Condition(only_with=PERFORMED | codes(0x0110, 0x0111, 0x0117))
+        0x1000, INSTANCE_UI, Condition(only_with=PERFORMED | codes(0x0110, 0x0111, 0x0117))
     )
     attribute_identifier_list: tuple[int, ...] | None = conditional(0x1005, AT, _OFFENDING_ATTRIBUTES)
 
@@ -395,7 +397,7 @@ class NDeleteRSP(NormalizedResponse):
 
     command_field = 0x8150
 
-    affected_sop_instance_uid: str | None = optional(0x1000, UI)
+    affected_sop_instance_uid: str | None = optional(0x1000, INSTANCE_UI)
 
 
 @dimse_message
@@ -406,7 +408,7 @@ class NDeleteRQ(Request):
     response = NDeleteRSP
 
     requested_sop_class_uid: str = mandatory(0x0003, UI)
-    requested_sop_instance_uid: str = mandatory(0x1001, UI)
+    requested_sop_instance_uid: str = mandatory(0x1001, INSTANCE_UI)
 
 
 MESSAGES: Final[Mapping[int, type[Message]]] = MappingProxyType(REGISTRY)  # by command field

@@ -1,4 +1,7 @@
-"""The operations that are outstanding on one association, in each direction (PS3.7 7.5, 9.1, D.3.3.3)."""
+"""The operations that are outstanding on one association, in each direction (PS3.7 7.5, 9.1, D.3.3.3).
+
+May change.
+"""
 
 from attrs import define
 

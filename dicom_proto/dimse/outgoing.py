@@ -1,5 +1,7 @@
 """Messages on their way out: whole ones, and those whose data set is written piece by piece.
 
+Stable.
+
 One message at a time: its command, then its data set, and nothing of another message between (PS3.8 Annex E). What
 comes while a data set is being written waits behind it.
 """

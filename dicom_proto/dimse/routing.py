@@ -1,5 +1,7 @@
 """The events of a connection, sorted by the operation that they belong to: one bounded inbox each.
 
+May change.
+
 Both sides count their message IDs on their own, and may use one again as soon as its final response is there. So an
 operation is not its message ID: it is the :class:`Inbox` that was opened for it.
 """
@@ -11,7 +13,7 @@ from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceive
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.upper_layer.events import AssociateAccepted, AssociateRequested, ReleaseRequested
 
-__all__ = ["Inbox", "Indication", "Key", "OperationEvent", "Router"]
+__all__ = ["Inbox", "Indication", "Key", "OperationEvent", "Router", "closed"]
 
 Key: TypeAlias = tuple[int, bool]
 """An operation that goes on now: its message ID, and whether this side invoked it."""
@@ -35,7 +37,8 @@ class Inbox:
     is_open : bool
         Whether its events are kept; it never becomes true again.
     receiver : object or None
-        Who waits for the next event, which is handed over by :meth:`Router.file` instead of being kept.
+        Who waits for the next event, which is handed over by :meth:`Router.file` instead of being kept. If the inbox
+        is closed meanwhile, :meth:`Router.take_left` names them.
     """
 
     __slots__ = ("_router", "events", "is_open", "key", "receiver")
@@ -58,12 +61,18 @@ class Inbox:
         if self.events:
             return self._router.forget(self.events.popleft())
         if not self.is_open:
-            raise LocalProtocolError(f"nobody waits for operation {self.key[0]} any more: it has been closed")
+            raise closed(self.key)
         return None
 
     def close(self) -> None:
         """Drop what waits, and what is yet to come; the second time it does nothing."""
-        self._router.close(self)
+        if self.is_open:
+            self._router.close(self)
+
+
+def closed(key: Key) -> LocalProtocolError:
+    """Return the exception for who waits for what nobody keeps any more."""
+    return LocalProtocolError(f"nobody waits for operation {key[0]} any more: it has been closed")
 
 
 class Router:
@@ -78,8 +87,8 @@ class Router:
 
     Attributes
     ----------
-    abandoned : list
-        Who has waited for an event of an inbox that was closed then: nothing will come, and nobody has told them.
+    left : list
+        Those who have waited at an inbox when it was closed: see :meth:`take_left`.
     """
 
     def __init__(self, *, bound: int = 256, data_bound: int = _MOST_BYTES) -> None:
@@ -88,7 +97,7 @@ class Router:
         self._waiting = 0
         self._data_waiting = 0
         self._inboxes: dict[Key, Inbox] = {}
-        self.abandoned: list[Any] = []
+        self.left: list[Any] = []
 
     @property
     def is_full(self) -> bool:
@@ -111,15 +120,19 @@ class Router:
         return inbox
 
     def close(self, inbox: Inbox) -> None:
-        """Drop what waits in an inbox, and what is yet to come."""
-        if inbox.is_open:
-            inbox.is_open = False
-            del self._inboxes[inbox.key]
-            if inbox.receiver is not None:
-                self.abandoned.append(inbox.receiver)
-                inbox.receiver = None
-            while inbox.events:
-                self.forget(inbox.events.popleft())
+        """Drop what waits in an inbox that is open, and what is yet to come."""
+        inbox.is_open = False
+        del self._inboxes[inbox.key]
+        if inbox.receiver is not None:
+            self.left.append(inbox.receiver)
+            inbox.receiver = None
+        while inbox.events:
+            self.forget(inbox.events.popleft())
+
+    def take_left(self) -> list[Any]:
+        """Return those who have waited at an inbox when it was closed: nothing will come there."""
+        left, self.left = self.left, []
+        return left
 
     def file(self, event: OperationEvent) -> Any:
         """File an event of an operation; if somebody waits for it, return who, and leave it to the caller."""

@@ -1,5 +1,7 @@
 """The waits for responses: one for each operation that the peer has been asked for, on a clock that can stand still.
 
+May change.
+
 Only bytes of the response that is awaited begin a wait anew. What the peer says otherwise does not, however much it is;
 and while the peer cannot go on, because it waits for this side, its wait is interrupted and keeps what is left of it:
 

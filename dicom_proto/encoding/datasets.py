@@ -1,62 +1,58 @@
 """Data sets as bytes and as pydicom :class:`~pydicom.dataset.Dataset` (PS3.5), and the head of DICOM files (PS3.10).
 
-This is the one place where pydicom encodes and decodes. All of it is bytes in, bytes out: no file is opened here.
+Stable.
+
+This is the one place where pydicom's data sets are encoded and decoded. All of it is bytes in, bytes out: no file is
+opened here.
 """
 
-import re
+import logging
 import struct
-import zlib
-from collections.abc import Collection
-from copy import copy
+from collections.abc import Collection, Iterable
 from functools import lru_cache
-from io import BytesIO
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from attrs import frozen
-from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import keyword_for_tag
-from pydicom.dataelem import DataElement, RawDataElement
+from attrs import evolve, frozen
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import correct_ambiguous_vr, write_data_element
-from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_proto.buffers import Buffer
+from dicom_proto.encoding.character_sets import UTF_8, CharacterSets
+from dicom_proto.encoding.inflating import deflate, inflate, inflate_head
+from dicom_proto.encoding.received import Budget, Origin, receive
+from dicom_proto.encoding.representations import named
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED, UNDEFINED, Structure, Syntax, TruncatedError, value_end
+from dicom_proto.encoding.writing import CharacterSetError, LongValueError, stated_sets, write
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
-from dicom_proto.limits import DEFAULT_LIMITS
-from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, check_uid, check_version_name
+from dicom_proto.limits import DEFAULT_LIMITS, Limits
+from dicom_proto.names import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    check_instance_uid,
+    check_uid,
+    check_version_name,
+)
 
 __all__ = [
-    "MAX_DEPTH",
-    "MAX_ELEMENTS",
+    "CharacterSetError",
+    "EncodingRules",
     "FileMeta",
+    "LongValueError",
     "NeedBytes",
+    "character_set_of",
     "decode",
     "encode",
+    "encode_on",
     "file_preamble_and_meta",
     "read_file_meta",
     "read_text",
 ]
 
-MAX_DEPTH: Final = 32
-"""How deep sequences may be nested in a data set that is decoded; those of the standard stay far below."""
-
-MAX_ELEMENTS: Final = 1 << 20
-"""How many elements, items and fragments a data set may have that is decoded: pydicom needs up to 2 KB for each."""
+_log = logging.getLogger("dicom_proto.encoding")
 
 
-def decode(
-    data: Buffer,
-    transfer_syntax: str,
-    *,
-    max_length: int = DEFAULT_LIMITS.data_set,
-    max_depth: int = MAX_DEPTH,
-    max_elements: int = MAX_ELEMENTS,
-) -> Dataset:
+def decode(data: Buffer, transfer_syntax: str, *, limits: Limits = DEFAULT_LIMITS) -> Dataset:
     """Decode a data set that a peer sent.
 
     Parameters
@@ -64,19 +60,19 @@ def decode(
     data : bytes, bytearray or memoryview
         The whole data set as it was received.
     transfer_syntax : str
-        The UID of the transfer syntax of its presentation context.
-    max_length : int
-        Longest data set, in bytes, that deflated data may become.
-    max_depth : int
-        Deepest nesting of sequences.
-    max_elements : int
-        Most data elements, items and fragments, at all levels together.
+        The UID of the transfer syntax of its presentation context. A data set that has VRs where there should be none,
+        or none where there should be, is taken for what it is, with a warning in the log.
+    limits : Limits
+        How long deflated data may become, how deep sequences may be nested, and how many elements and items there may
+        be of those that somebody asks for.
 
     Returns
     -------
     pydicom.dataset.Dataset
-        The data set. Its lengths and sequences are sound. pydicom decodes a value when it is asked for, so one that
-        breaks the rules of its VR shows only then, as an error or a warning of pydicom.
+        The data set. The lengths of its elements are sound. What is in a sequence is looked at when it is asked for,
+        item by item: one that is none, or that goes past a bound, raises a ``DataSetError`` then. A value that breaks
+        the rules of its VR is kept: bytes that are no whole numbers or tags as UN, text that is no number as text. That
+        is said to the log, by its tag.
 
     Raises
     ------
@@ -86,14 +82,19 @@ def decode(
         If the transfer syntax is not known.
     """
     syntax = Syntax.of(transfer_syntax)
-    raw = _inflate(data, max_length) if syntax.deflated else bytes(data)
-    structure = Structure(raw, little=syntax.little)
-    structure.check(implicit=syntax.implicit, max_depth=max_depth, max_elements=max_elements)
-    try:
-        # As if inside a sequence: then pydicom takes up an explicit data set without VRs as the check does, silently.
-        return read_dataset(BytesIO(raw), syntax.implicit, syntax.little, at_top_level=False)
-    except Exception as error:
-        raise DataSetError(f"the data set cannot be decoded: {error}") from error
+    if syntax.deflated:
+        raw = inflate(data, max_length=limits.inflated_data_set, max_ratio=limits.inflation_ratio)
+    else:
+        raw = bytes(data)
+    implicit = Structure(raw, little=syntax.little).is_implicit(0, stated=syntax.implicit)
+    if implicit != syntax.implicit:
+        found = "without" if implicit else "with"
+        _log.warning("a data set in %s came %s value representations, and is read so", syntax.name, found)
+    most = limits.data_set_elements
+    origin = Origin(
+        implicit=implicit, little=syntax.little, depth=limits.data_set_depth, budget=Budget(most=most, left=most)
+    )
+    return receive(raw, origin)
 
 
 def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict[int, str]:
@@ -123,48 +124,47 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
     """
     syntax = Syntax.of(transfer_syntax)
     if syntax.deflated:
-        data = _inflate_head(data)
+        data, _ = inflate_head(data, _LONGEST_HEAD)
     structure = Structure(data, little=syntax.little)
-    elements = structure.walk(implicit=syntax.implicit, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
+    implicit = structure.is_implicit(0, stated=syntax.implicit)
     last = max(tags, default=0)
     found: dict[int, str] = {}
-    for tag, start, length in elements:
-        if tag in tags:
-            if length > _LONGEST_TEXT:
-                raise DataSetError(f"{_named(BaseTag(tag))} has {length} bytes")
-            found[tag] = _text(bytes(data[start : value_end(start, start, length, len(data))]))
-        if tag >= last:
+    depth = DEFAULT_LIMITS.data_set_depth
+    for element in structure.elements(0, len(data), implicit=implicit, max_depth=depth):
+        if element.tag in tags:
+            if element.length > _LONGEST_TEXT:
+                raise DataSetError(f"{named(element.tag)} has {element.length} bytes")
+            found[element.tag] = _text(bytes(data[element.start : element.end]))
+        if element.tag >= last:
             break
     return found
 
 
-def _inflate_head(data: Buffer) -> bytes:
-    """Inflate the beginning of a data set, for what precedes its bulk."""
+def character_set_of(data: Buffer | None, transfer_syntax: str) -> tuple[str, ...]:
+    """Return the Specific Character Set that an encoded data set states; empty if it states none, or is none.
+
+    An SCP answers in that of the request's identifier where it can: ``encode(answer, ..., wanted=...)``.
+    """
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[:_LONGEST_HEAD], _LONGEST_HEAD)
-    except zlib.error as error:
-        raise DataSetError(f"the deflated data set cannot be inflated: {error}") from error
+        stated = read_text(data or b"", transfer_syntax, (_CHARACTER_SET,)).get(_CHARACTER_SET, "")
+    except (DataSetError, LocalProtocolError):
+        return ()
+    return CharacterSets.of(stated).terms
 
 
-def _inflate(data: Buffer, max_length: int) -> bytes:
-    """Inflate a data set (PS3.5 A.5); what follows the deflated data is padding."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        raw = inflater.decompress(data, max_length + 1)
-    except zlib.error as error:
-        raise DataSetError(f"the deflated data set cannot be inflated: {error}") from error
-    if len(raw) > max_length:
-        raise DataSetError(f"the deflated data set becomes longer than {max_length} bytes")
-    if not inflater.eof:
-        raise DataSetError("the deflated data set is not complete")
-    return raw
-
-
-def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
+def encode(
+    dataset: Dataset,
+    transfer_syntax: str,
+    *,
+    rules: EncodingRules = DEFAULT_RULES,
+    wanted: tuple[str, ...] = (),
+) -> bytes:
     """Encode a data set for a peer.
 
-    Elements of groups 0000 and 0002 and group lengths are left out, and values of odd length are padded. Anything else
-    that was decoded in the same encoding, and neither read nor changed since, goes out byte for byte as it came in.
+    Elements of groups 0000 and 0002 and group lengths are left out, values and fragments of odd length are padded
+    (PS3.5 6.2, A.4), numbers and words change their byte order, and a VR that the dictionary leaves open is settled by
+    the elements around it (PS3.5 A.1, A.2). Anything else that was decoded, and has not been changed since, goes out
+    byte for byte as it came in.
 
     Parameters
     ----------
@@ -172,6 +172,11 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
         The data set.
     transfer_syntax : str
         The UID of the transfer syntax. Pixel Data is never compressed or decompressed.
+    rules : EncodingRules
+        What becomes of text that the data set's character set does not have, and of values that are too long.
+    wanted : tuple of str
+        Values of Specific Character Set that the receiver would like: what can be said in them is sent in them,
+        everything else in what the data set states.
 
     Returns
     -------
@@ -180,141 +185,66 @@ def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
 
     Raises
     ------
+    CharacterSetError
+        If it has text that its Specific Character Set does not have, or, without one, the default repertoire.
+    LongValueError
+        If it has a value that is too long for explicit VR, and the rules do not let it go as UN.
     LocalProtocolError
-        If the transfer syntax is not known, or an element cannot be encoded in it; the message says which.
+        If the transfer syntax is not known, or an element cannot be encoded in it. All of them say which element, and
+        never what its value is.
     """
     syntax = Syntax.of(transfer_syntax)
-    try:
-        own = dataset[0x00030000:]  # shares its elements and leaves the caller's data set as it is
-        _fit_byte_order(own, syntax)
-        _fit_pixel_data(own, syntax)
-        encoded = _encode(own, syntax, default_encoding, "")
-    except LocalProtocolError:
-        raise
-    except Exception as error:
-        raise LocalProtocolError(f"the data set cannot be encoded as {syntax.name}: {error}") from error
-    if not syntax.deflated:
-        return encoded
-    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    deflated = deflater.compress(encoded) + deflater.flush()
-    return deflated + bytes(len(deflated) % 2)
+    encoded = _encode_in(dataset, syntax, rules, CharacterSets.of("\\".join(wanted)) if wanted else None)
+    return deflate(encoded) if syntax.deflated else encoded
 
 
-def _fit_byte_order(dataset: Dataset, syntax: Syntax) -> None:
-    """Refuse to change the byte order of values that pydicom keeps as they were read."""
-    if dataset.original_encoding[1] in {None, syntax.little}:
-        return
-    for element in dataset.iterall():
-        if (element.VR in {"OD", "OF", "OL", "OV", "OW", "UN"} or " or " in element.VR) and element.value:
-            raise LocalProtocolError(
-                f"{_named(element.tag)} was read in the other byte order and cannot be encoded as {syntax.name}"
-            )
-
-
-def _fit_pixel_data(dataset: Dataset, syntax: Syntax) -> None:
-    """Give Pixel Data the undefined length that it has if, and only if, it is encapsulated (PS3.5 A.4)."""
-    if 0x7FE00010 not in dataset:
-        return
-    encapsulated = _is_undefined(dataset.get_item(0x7FE00010))
-    if encapsulated == syntax.encapsulated:
-        return
-    if encapsulated:
-        raise LocalProtocolError(f"Pixel Data is compressed and cannot be encoded as {syntax.name}")
-    element = copy(dataset[0x7FE00010])
-    element.is_undefined_length = True
-    dataset[0x7FE00010] = element
-
-
-def _encode(dataset: Dataset, syntax: Syntax, parent_charset: str | list[str], path: str) -> bytes:
-    """Encode the elements of a data set or an item.
-
-    pydicom's own function for this puts a whole stack trace into the message about an element that fails, and once more
-    for each sequence around it.
-    """
-    charset = dataset.get("SpecificCharacterSet", parent_charset)
-    as_read = dataset.original_encoding == (syntax.implicit, syntax.little) and (
-        convert_encodings(dataset.original_character_set) == convert_encodings(charset)
-    )
-    if not as_read:
-        correct_ambiguous_vr(dataset, syntax.little)
-    out = DicomBytesIO()
-    out.is_implicit_VR, out.is_little_endian = syntax.implicit, syntax.little
-    for tag in sorted(dataset.keys()):
-        if tag.element == 0:  # a group length is retired (PS3.5 7.2)
-            continue
+def _encode_in(dataset: Dataset, syntax: Syntax, rules: EncodingRules, wanted: CharacterSets | None) -> bytes:
+    if wanted is not None and wanted.is_known and wanted != stated_sets(dataset):
         try:
-            element = _writable(dataset, tag, syntax, as_read=as_read)
-            if _has_fragments(element):
-                _check_fragments(element, syntax, path, as_read=as_read)
-            if element.VR == "SQ" and not element.is_raw:
-                write_data_element(out, _encode_sequence(element, syntax, charset, path))
-            else:
-                write_data_element(out, element, charset)
-        except LocalProtocolError:
+            return write(dataset, syntax, rules, wanted)
+        except CharacterSetError:
+            _log.debug("a data set cannot be said in the character set that is wanted")
+    try:
+        return write(dataset, syntax, rules)
+    except CharacterSetError:
+        if not rules.state_utf_8:
             raise
-        except Exception as error:
-            raise LocalProtocolError(f"{path}{_named(tag)} cannot be encoded as {syntax.name}: {error}") from error
-    return out.getvalue()
+    return write(dataset, syntax, rules, UTF_8)
 
 
-def _encode_sequence(element: DataElement, syntax: Syntax, charset: str | list[str], path: str) -> RawDataElement:
-    """Encode the items of a sequence (PS3.5 7.5) and return it as an element whose value is encoded already."""
-    header = struct.Struct("<HHL" if syntax.little else ">HHL")
-    parts = []
-    for number, item in enumerate(element.value, 1):
-        encoded = _encode(item, syntax, charset, f"{path}{_named(element.tag)} item {number}: ")
-        undefined = getattr(item, "is_undefined_length_sequence_item", False)
-        parts += [header.pack(0xFFFE, 0xE000, UNDEFINED if undefined else len(encoded)), encoded]
-        if undefined:
-            parts.append(header.pack(0xFFFE, 0xE00D, 0))
-    value = b"".join(parts)
-    length = UNDEFINED if _is_undefined(element) else len(value)
-    return RawDataElement(element.tag, "SQ", length, value, 0, syntax.implicit, syntax.little)
+class _HasTransferSyntax(Protocol):
+    @property
+    def transfer_syntax(self) -> str: ...
 
 
-_VR: Final = re.compile("[A-Z]{2}")
+_C = TypeVar("_C", bound=_HasTransferSyntax)
 
 
-def _writable(dataset: Dataset, tag: BaseTag, syntax: Syntax, *, as_read: bool) -> DataElement:
-    """Return an element as pydicom can write it: raw if that will do, and of even length (PS3.5 7.1.1)."""
-    element = dataset.get_item(tag)
-    if element.is_raw and element.VR and not _VR.fullmatch(element.VR):  # nobody can tell how long its length field is
-        raise LocalProtocolError(f"{_named(tag)} has a value representation that is none: it cannot be encoded")
-    odd = not _is_undefined(element) and isinstance(element.value, bytes) and len(element.value) % 2
-    if element.is_raw and (odd or not (as_read and (element.VR or syntax.implicit))):
-        element = dataset[tag]
-    if odd and isinstance(element.value, bytes):  # pydicom pads text, but not all bytes
-        element = copy(element)
-        element.value = element.value.ljust(len(element.value) + len(element.value) % 2, b"\0")
-    if element.VR == "UN" and _is_undefined(element) and not element.value:
-        # So pydicom reads an empty sequence that has no VR in the data and no entry in the dictionary (PS3.5 6.2.2).
-        return DataElement(tag, "SQ", [], is_undefined_length=True)
-    return element
+def encode_on(dataset: Dataset, contexts: Iterable[_C], *, rules: EncodingRules = DEFAULT_RULES) -> tuple[_C, bytes]:
+    """Encode a data set for the first of some presentation contexts, or for one that has room for long values.
+
+    A value of more than 65534 bytes goes out on a context for implicit VR if there is one, otherwise by the rules.
+
+    Parameters
+    ----------
+    dataset : pydicom.dataset.Dataset
+        The data set.
+    contexts : iterable of AcceptedContext
+        One or more.
+    rules : EncodingRules
+        As for :func:`encode`, which says what is raised.
+    """
+    first, *others = contexts
+    roomy = next((other for other in others if Syntax.of(other.transfer_syntax).implicit), None)
+    if roomy is None or Syntax.of(first.transfer_syntax).implicit:
+        return first, encode(dataset, first.transfer_syntax, rules=rules)
+    try:
+        return first, encode(dataset, first.transfer_syntax, rules=evolve(rules, long_values="refuse"))
+    except LongValueError:
+        return roomy, encode(dataset, roomy.transfer_syntax, rules=rules)
 
 
-def _check_fragments(element: DataElement | RawDataElement, syntax: Syntax, path: str, *, as_read: bool) -> None:
-    """Refuse a value of undefined length that is no sequence where there can be none."""
-    name = f"{path}{_named(element.tag)}"
-    if not (syntax.encapsulated or as_read):
-        raise LocalProtocolError(f"{name} is compressed and cannot be encoded as {syntax.name}")
-    # Other VRs have a length of 16 bits (PS3.5 7.1.2), and whoever reads UN takes it for a sequence (PS3.5 6.2.2).
-    if not syntax.implicit and (element.VR == "UN" or element.VR not in EXPLICIT_VR_LENGTH_32):
-        raise LocalProtocolError(f"{name} has an undefined length, which {element.VR} cannot have")
-
-
-def _has_fragments(element: DataElement | RawDataElement) -> bool:
-    """Tell whether a value is encapsulated; only that of Pixel Data ever should be (PS3.5 A.4)."""
-    return element.VR != "SQ" and _is_undefined(element)
-
-
-def _is_undefined(element: DataElement | RawDataElement) -> bool:
-    return element.length == UNDEFINED if isinstance(element, RawDataElement) else element.is_undefined_length
-
-
-def _named(tag: BaseTag) -> str:
-    return f"{tag} {keyword_for_tag(tag)}".rstrip()
-
-
+_CHARACTER_SET: Final = 0x00080005
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONGEST_HEAD: Final = 1 << 20
@@ -339,7 +269,7 @@ def file_preamble_and_meta(
     Parameters
     ----------
     sop_class_uid, sop_instance_uid : str
-        UIDs of what is stored. Those of a peer may be longer than PS3.5 9.1 allows, but have only digits and dots.
+        UIDs of what is stored, as irregular as :func:`~dicom_proto.names.is_instance_uid` allows, without a slash.
     transfer_syntax : str
         The UID of the transfer syntax in which the data set follows.
     source_ae_title, sending_ae_title, receiving_ae_title : str
@@ -357,8 +287,8 @@ def file_preamble_and_meta(
     elements = b"".join(
         (
             struct.pack("<HH2s2xL", 0x0002, 0x0001, b"OB", 2) + b"\0\1",
-            _meta_element(0x0002, b"UI", _stored_uid(sop_class_uid)),
-            _meta_element(0x0003, b"UI", _stored_uid(sop_instance_uid)),
+            _meta_element(0x0002, b"UI", _name_in_file(sop_class_uid)),
+            _meta_element(0x0003, b"UI", _name_in_file(sop_instance_uid)),
             _meta_element(0x0010, b"UI", check_uid(transfer_syntax)),
             _meta_element(0x0012, b"UI", check_uid(implementation_class_uid)),
             _meta_element(0x0013, b"SH", check_version_name(implementation_version_name)),
@@ -369,13 +299,10 @@ def file_preamble_and_meta(
     return bytes(128) + b"DICM" + group_length + elements
 
 
-_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]{1,1024}").fullmatch
-
-
-def _stored_uid(uid: str) -> str:
-    if not _DIGITS_AND_DOTS(uid):
-        raise InvalidNameError(f"{uid!r} is not a UID: it may only have digits and dots")
-    return uid
+def _name_in_file(uid: str) -> str:
+    if "/" in uid:  # nobody shall ever make a path of it
+        raise InvalidNameError("a UID with a slash does not get into a file")
+    return check_instance_uid(uid)
 
 
 @lru_cache(maxsize=256)  # all but one of a file are those of many others
@@ -497,7 +424,7 @@ def _text(value: bytes) -> str:
 
 def _guess_syntax(prefix: Buffer, at: int) -> str:
     """Return the uncompressed transfer syntax that the first element of a data set looks like."""
-    if Structure(prefix, little=True).is_implicit(at):
+    if Structure(prefix, little=True).is_implicit(at, stated=False):
         return ImplicitVRLittleEndian
     group = bytes(prefix[at : at + 2])
     # The first group of a data set is a small number, usually 0008.
@@ -512,14 +439,12 @@ def _first_uids(prefix: Buffer, at: int, transfer_syntax: str, *, complete: bool
         return {}
     data = prefix
     if syntax.deflated:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            data, at = inflater.decompress(prefix[at:], _LONGEST_HEAD), 0
-        except zlib.error as error:
-            raise LocalProtocolError(f"the deflated data set cannot be inflated: {error}") from error
-        complete = inflater.eof
+            (data, complete), at = inflate_head(prefix[at:], _LONGEST_HEAD), 0
+        except DataSetError as error:
+            raise LocalProtocolError(str(error)) from None
     structure = Structure(data, little=syntax.little)
-    implicit = syntax.implicit or structure.is_implicit(at)
+    implicit = structure.is_implicit(at, stated=syntax.implicit)
     found: dict[int, str] = {}
     last = 0x0007FFFF
     while last < _SOP_INSTANCE and not (complete and at == len(data)):

@@ -1,15 +1,15 @@
 """How a data set lies in its bytes: what each transfer syntax does, and a walk over elements and sequences (PS3.5).
 
-pydicom reads what it finds: it takes a value that ends early for complete, follows sequences as deep as they go, and
-searches again and again for a delimiter that is missing. So what a peer sent is walked over before pydicom sees it. The
-walk is iterative, takes linear time, and accepts only what pydicom then reads in the same way.
+May change.
+
+The walk is iterative, takes linear time, and goes no deeper than it is asked to: what lies in a value of defined length
+is passed at once. So a data set of a million items is read in a moment by whoever does not ask for them.
 """
 
 import struct
 from collections.abc import Iterator
-from enum import Enum, auto
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from attrs import frozen
 from pydicom.config import IGNORE
@@ -21,14 +21,22 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import DataSetError, LocalProtocolError
 
-__all__ = ["DEFLATED", "UNDEFINED", "Structure", "Syntax", "TruncatedError", "value_end"]
+__all__ = [
+    "DEFLATED",
+    "UNDEFINED",
+    "Element",
+    "Item",
+    "Structure",
+    "Syntax",
+    "TruncatedError",
+    "dictionary_vr",
+    "value_end",
+]
 
 UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS: Final = frozenset(vr.encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)  # whose length has 32 bits
-_PLAIN_VRS: Final = {  # which have no items inside, and whether they are such
-    vr.encode("ascii"): vr in EXPLICIT_VR_LENGTH_32 for vr in VR if len(vr) == 2 and vr not in {VR.SQ, VR.UN}
-}
+_VRS: Final = {vr.encode("ascii"): (str(vr), vr in EXPLICIT_VR_LENGTH_32) for vr in VR if len(vr) == 2}
 _STANDARD: Final = "1.2.840.10008."  # no other root is DICOM's own
 
 # The second and third are JPIP Referenced Deflate, which pydicom does not know to be deflated (PS3.5 A.7, A.10).
@@ -83,24 +91,39 @@ class TruncatedError(DataSetError):
         self.needed = needed
 
 
-class _Kind(Enum):
-    DATA_SET = auto()  # the whole one, or an item
-    SEQUENCE = auto()  # has items inside
-    FRAGMENTS = auto()  # has fragments of pixel data inside, which look like items (PS3.5 A.4)
+class Element(NamedTuple):
+    """Where an element of a data set lies.
+
+    Parameters
+    ----------
+    tag : int
+        The tag.
+    vr : str
+        Its VR, empty if it is not in the data.
+    length : int
+        What its length field says: perhaps ``UNDEFINED``.
+    start, end : int
+        Its value, without the delimiter that follows one of undefined length.
+    """
+
+    tag: int
+    vr: str
+    length: int
+    start: int
+    end: int
 
 
-@frozen(kw_only=True)
-class _Frame:
-    """Something with others inside."""
+class Item(NamedTuple):
+    """Where an item of a sequence, or a fragment of pixel data, lies; see :class:`Element`."""
 
-    kind: _Kind
-    end: int  # where it must have ended
-    implicit: bool
-    delimited: bool = False  # its own length is undefined
+    length: int
+    start: int
+    end: int
 
 
 @lru_cache(maxsize=4096)
-def _dictionary_vr(tag: int) -> str | None:
+def dictionary_vr(tag: int) -> str | None:
+    """Return what the data dictionary says of a tag (PS3.6): perhaps several with "or" between them."""
     try:
         return dictionary_VR(tag)
     except KeyError:
@@ -111,7 +134,11 @@ _LITTLE, _BIG = ([struct.Struct(order + form).unpack_from for form in ("HHL", "H
 
 
 class Structure:
-    """Walks over an encoded data set without looking at its values (PS3.5 7.1, 7.5, A.4)."""
+    """Walks over an encoded data set without looking at its values (PS3.5 7.1, 7.5, A.4).
+
+    Whatever is inside of a value is passed in one step if its length is defined. If it is not, its delimiter has to be
+    looked for, and what lies before that passed item by item.
+    """
 
     __slots__ = ("_data", "_explicit", "_header", "_little", "_long", "_short")
 
@@ -120,135 +147,187 @@ class Structure:
         self._little = little
         self._header, self._explicit, self._long, self._short = _LITTLE if little else _BIG
 
-    def element(self, at: int, end: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
+    def element(self, at: int, end: int, *, implicit: bool) -> tuple[int, str, int, int]:
         """Return tag, VR, where the value starts, and its length; the VR is empty if it is not in the data.
 
         What should be explicit and has no VR is taken for implicit, as some writers mix them.
         """
         if at + 8 > end:
             raise TruncatedError(at, at + 8)
-        group, number, length = self._header(self._data, at)
-        tag = group << 16 | number
-        vr = bytes(self._data[at + 4 : at + 6])
-        if implicit or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
-            return tag, b"", at + 8, length
-        if vr not in _LONG_VRS:
-            return tag, vr, at + 8, self._short(self._data, at + 6)[0]
-        if at + 12 > end:
-            raise TruncatedError(at, at + 12)
-        return tag, vr, at + 12, self._long(self._data, at + 8)[0]
+        if implicit:
+            group, number, length = self._header(self._data, at)
+            return group << 16 | number, "", at + 8, length
+        group, number, vr, length = self._explicit(self._data, at)
+        name, is_long = _VRS.get(vr, ("", False))
+        if is_long:
+            if at + 12 > end:
+                raise TruncatedError(at, at + 12)
+            return group << 16 | number, name, at + 12, self._long(self._data, at + 8)[0]
+        if not name and (group == 0xFFFE or not b"AA" <= vr <= b"ZZ"):
+            return group << 16 | number, "", at + 8, self._long(self._data, at + 4)[0]
+        return group << 16 | number, name or vr.decode("latin-1"), at + 8, length
 
-    def is_implicit(self, at: int) -> bool:
-        """Tell whether the first element of what should be explicit has no VR: then none of them has (PS3.5 6.2.2)."""
-        vr = self._data[at + 4 : at + 6]
-        return len(vr) == 2 and not all(0x41 <= letter <= 0x5A for letter in vr)
+    def is_implicit(self, at: int, *, stated: bool) -> bool:
+        """Tell whether a data set or item has no VRs, which its first element shows (PS3.5 6.2.2).
 
-    def check(self, *, implicit: bool, max_depth: int, max_elements: int) -> None:
-        """Raise :class:`DataSetError` unless all of the data is one data set, within the bounds."""
-        for _ in self.walk(implicit=implicit, max_depth=max_depth, max_elements=max_elements, at_once=True):
-            pass
-
-    def walk(
-        self, *, implicit: bool, max_depth: int, max_elements: int, at_once: bool = False
-    ) -> Iterator[tuple[int, int, int]]:
-        """Yield tag, start of the value and its length of each element at the top level; otherwise as :meth:`check`.
-
-        What can be passed ``at_once`` is not yielded.
+        What should be explicit and has none is implicit. What should be implicit and has VRs is explicit: two letters
+        that are a VR would be part of a length that hardly any first element has, and behind the value that an explicit
+        reading finds there is the next element, with a larger tag and a VR.
         """
-        whole_implicit = implicit or self.is_implicit(0)
-        frames = [_Frame(kind=_Kind.DATA_SET, end=len(self._data), implicit=whole_implicit)]
-        at = count = 0
-        while frames:
-            frame = frames[-1]
-            if at_once and frame.kind is _Kind.DATA_SET:
-                at, passed = (self._pass_implicit if frame.implicit else self._pass_explicit)(at, frame.end)
-                count = _counted(count + passed, max_elements)
-            if at == frame.end and not frame.delimited:
-                frames.pop()
-                continue
-            tag, vr, start, length = self.element(at, frame.end, implicit=frame.implicit)
-            in_data_set, undefined = frame.kind is _Kind.DATA_SET, length == UNDEFINED
-            if frame.delimited and length == 0 and tag == (_ITEM_END if in_data_set else _SEQUENCE_END):
-                frames.pop()
-                at = start
-                continue
-            if len(frames) == 1:
-                yield tag, start, length
-            fits = tag >> 16 != 0xFFFE if in_data_set else tag == _ITEM
-            if not fits or (undefined and frame.kind is _Kind.FRAGMENTS):
-                raise DataSetError(f"{BaseTag(tag)} at byte {at} is out of place")
-            end = frame.end if undefined else value_end(at, start, length, frame.end)
-            inner = self._kind_inside(frame, tag, vr, start, undefined=undefined)
-            if inner is None:
-                at = end
-            else:
-                inner_implicit = frame.implicit or (inner is _Kind.DATA_SET and self.is_implicit(start))
-                frames.append(_Frame(kind=inner, end=end, implicit=inner_implicit, delimited=undefined))
-                at = start
-            if inner is _Kind.SEQUENCE and len(frames) // 2 > max_depth:  # sequences and items take turns
-                raise DataSetError(f"sequences are nested deeper than {max_depth}")
-            count = _counted(count + 1, max_elements)
-
-    def _pass_implicit(self, at: int, end: int) -> tuple[int, int]:
-        """Pass elements whose values are plain bytes; return where the first other thing starts, and how many."""
-        data, header, vr_of = self._data, self._header, _dictionary_vr
-        count = 0
-        last = end - 8
-        while at <= last:
-            group, number, length = header(data, at)
-            following = at + 8 + length
-            if following > end or length == UNDEFINED or group == 0xFFFE:
-                break
-            if vr_of(group << 16 | number) == "SQ":
-                break
-            at = following
-            count += 1
-        return at, count
-
-    def _pass_explicit(self, at: int, end: int) -> tuple[int, int]:
-        """Do the same where each element has a VR."""
-        data, header, is_long_vr = self._data, self._explicit, _PLAIN_VRS.get
-        count = 0
-        last = end - 12
-        while at <= last:
-            group, _, vr, length = header(data, at)
-            start = at + 8
-            is_long = is_long_vr(vr)
-            if is_long:
-                (length,) = self._long(data, start)
-                start += 4
-            following = start + length
-            if is_long is None or following > end or length == UNDEFINED or group == 0xFFFE:
-                break
-            at = following
-            count += 1
-        return at, count
-
-    def _kind_inside(self, frame: _Frame, tag: int, vr: bytes, start: int, *, undefined: bool) -> _Kind | None:
-        """Return what an element, item or fragment holds; None if that is plain bytes."""
-        if frame.kind is _Kind.SEQUENCE:
-            return _Kind.DATA_SET
-        if frame.kind is _Kind.DATA_SET and self._is_sequence(tag, vr, start, undefined=undefined):
-            return _Kind.SEQUENCE
-        return _Kind.FRAGMENTS if undefined else None
-
-    def _is_sequence(self, tag: int, vr: bytes, start: int, *, undefined: bool) -> bool:
-        """Tell whether pydicom takes a value for a sequence; it does so as PS3.5 6.2.2 and 7.5 say."""
-        if vr == b"UN" and undefined:
+        vr = bytes(self._data[at + 4 : at + 6])
+        if not stated:
+            return len(vr) == 2 and not all(0x41 <= letter <= 0x5A for letter in vr)
+        end = len(self._data)
+        if vr not in _VRS:
             return True
-        if vr and (vr != b"UN" or not self._little):
-            return vr == b"SQ"
-        known = _dictionary_vr(tag)
-        if known is None and undefined:
-            return self.element(start, len(self._data), implicit=True)[0] == _ITEM
-        return known == "SQ"
+        try:
+            tag, _, start, length = self.element(at, end, implicit=False)
+            following = end if length == UNDEFINED else value_end(at, start, length, end)
+            if following == end:
+                return False
+            other, name, _, _ = self.element(following, end, implicit=False)
+        except TruncatedError:
+            return True
+        return other <= tag or not (name.encode("latin-1") in _VRS or other >> 16 == 0xFFFE)
+
+    def elements(self, at: int, end: int, *, implicit: bool, max_depth: int) -> Iterator[Element]:
+        """Yield the elements of a data set or of an item, whose end is known.
+
+        Raises
+        ------
+        DataSetError
+            When it comes to one that is out of place, does not end where it has to, or is too deep.
+        """
+        data, header, explicit, long = self._data, self._header, self._explicit, self._long
+        find, last = _VRS.get, end - (8 if implicit else 12)
+        while at < end:
+            if at <= last and implicit:
+                group, number, length = header(data, at)
+                vr, start = "", at + 8
+            elif at <= last and (known := find((found := explicit(data, at))[2])):
+                group, number, _, length = found
+                vr, start = known[0], at + 8
+                if known[1]:
+                    (length,), start = long(data, start), at + 12
+            else:
+                tag, vr, start, length = self.element(at, end, implicit=implicit)
+                group, number = tag >> 16, tag & 0xFFFF
+            tag = group << 16 | number
+            if group == 0xFFFE:
+                raise _out_of_place(tag, at)
+            if length == UNDEFINED:
+                value = self.delimiter(tag, vr, start, end, implicit=implicit, max_depth=max_depth)
+                yield Element(tag, vr, length, start, value)
+                at = value + 8
+            else:
+                at, beginning = start + length, at
+                if at > end:
+                    raise TruncatedError(beginning, at)
+                yield Element(tag, vr, length, start, at)
+
+    def items(self, start: int, end: int, *, implicit: bool, max_depth: int) -> Iterator[Item]:
+        """Yield the items of a sequence, or the fragments of a value, whose end is known; raises as :meth:`elements`.
+
+        A depth below 0 stands for fragments, which have none inside.
+        """
+        while start < end:
+            tag, _, value, length = self.element(start, end, implicit=True)
+            if tag != _ITEM or (length == UNDEFINED and max_depth < 0):
+                raise _out_of_place(tag, start)
+            if length == UNDEFINED:
+                inner = self.is_implicit(value, stated=implicit)
+                delimiter = self._skip([(_IN_ITEM, inner)], value, end, max_depth)
+                yield Item(length, value, delimiter)
+                start = delimiter + 8
+            else:
+                start = value_end(start, value, length, end)
+                yield Item(length, value, start)
+
+    def delimiter(self, tag: int, vr: str, start: int, end: int, *, implicit: bool, max_depth: int) -> int:
+        """Return where the delimiter of a value of undefined length is."""
+        if vr == "UN" and not self._little:  # UN is little endian everywhere (PS3.5 6.2.2)
+            return Structure(self._data, little=True).delimiter(tag, vr, start, end, implicit=True, max_depth=max_depth)
+        if not self.has_items(tag, vr, start, end):
+            return self._skip([(_IN_FRAGMENTS, implicit)], start, end, max_depth)
+        _check_depth(1, max_depth)
+        return self._skip([(_IN_SEQUENCE, implicit)], start, end, max_depth)
+
+    def has_items(self, tag: int, vr: str, start: int, end: int) -> bool:
+        """Tell whether a value of undefined length is a sequence (PS3.5 6.2.2, 7.5); otherwise it has fragments."""
+        if vr:
+            return vr in {"SQ", "UN"}
+        known = dictionary_vr(tag)
+        if known is not None:
+            return known == "SQ"
+        return self.element(start, end, implicit=True)[0] == _ITEM
+
+    def _skip(self, stack: list[tuple[int, bool]], at: int, end: int, max_depth: int) -> int:
+        """Return where that is delimited which the only entry of a stack stands for: what it is, whether implicit."""
+        while stack:
+            if stack[-1][0] == _IN_ITEM:
+                at = self._skip_elements(stack, at, end, max_depth)
+            else:
+                at = self._skip_items(stack, at, end)
+        return at - 8
+
+    def _skip_items(self, stack: list[tuple[int, bool]], at: int, end: int) -> int:
+        """Pass items up to one of undefined length, which goes on the stack, or behind the end of them."""
+        data, header = self._data, self._header
+        kind, implicit = stack[-1]
+        while True:
+            if at + 8 > end:
+                raise TruncatedError(at, at + 8)
+            group, number, length = header(data, at)
+            if group != 0xFFFE or number != 0xE000:
+                break
+            if length == UNDEFINED:
+                if kind == _IN_FRAGMENTS:
+                    raise _out_of_place(_ITEM, at)
+                stack.append((_IN_ITEM, self.is_implicit(at + 8, stated=implicit)))
+                return at + 8
+            at += 8 + length
+        tag = group << 16 | number
+        if tag != _SEQUENCE_END or length:
+            raise _out_of_place(tag, at)
+        stack.pop()
+        return at + 8
+
+    def _skip_elements(self, stack: list[tuple[int, bool]], at: int, end: int, max_depth: int) -> int:
+        """Pass elements up to one of undefined length, which goes on the stack, or behind the end of them."""
+        _, implicit = stack[-1]
+        while True:
+            tag, vr, start, length = self.element(at, end, implicit=implicit)
+            if tag >> 16 == 0xFFFE:
+                break
+            if length != UNDEFINED:
+                at = value_end(at, start, length, end)
+                continue
+            depth = len(stack) // 2
+            if vr == "UN" and not self._little:
+                at = self.delimiter(tag, vr, start, end, implicit=True, max_depth=max_depth - depth) + 8
+                continue
+            if self.has_items(tag, vr, start, end):
+                _check_depth(depth + 1, max_depth)
+                stack.append((_IN_SEQUENCE, implicit))
+            else:
+                stack.append((_IN_FRAGMENTS, implicit))
+            return start
+        if tag != _ITEM_END or length:
+            raise _out_of_place(tag, at)
+        stack.pop()
+        return at + 8
 
 
-def _counted(count: int, most: int) -> int:
-    """Return the count; raise :class:`DataSetError` if it is past the bound."""
-    if count > most:
-        raise DataSetError(f"the data set has more than {most} elements, items and fragments")
-    return count
+def _check_depth(depth: int, most: int) -> None:
+    if depth > most:
+        raise DataSetError("sequences are nested deeper than is allowed")
+
+
+_IN_SEQUENCE, _IN_FRAGMENTS, _IN_ITEM = range(3)
+
+
+def _out_of_place(tag: int, at: int) -> DataSetError:
+    return DataSetError(f"{BaseTag(tag)} at byte {at} is out of place")
 
 
 def value_end(at: int, start: int, length: int, end: int) -> int:

@@ -1,1 +1,4 @@
-"""What users bind to events: the kinds (``EVT_...``), what a handler gets, sinks, and the registry of them."""
+"""What users bind to events: the kinds (``EVT_...``), what a handler gets, sinks, and the registry of them.
+
+May change.
+"""

@@ -1,15 +1,18 @@
-"""What a handler gets: the event, with the names that users of pynetdicom know."""
+"""What a handler gets: the event, with the names that users of pynetdicom know.
+
+Stable.
+"""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any, Final, TypeVar
 
-from pydicom import dcmread
 from pydicom.config import IGNORE
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_proto.buffers import Buffer, Pieces
 from dicom_proto.dimse.messages import (
@@ -27,8 +30,9 @@ from dicom_proto.dimse.messages import (
     Request,
 )
 from dicom_proto.encoding.datasets import decode, file_preamble_and_meta
-from dicom_proto.errors import LocalProtocolError
+from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.kinds import EventKind
+from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.offers.contexts import PresentationContextTuple
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
@@ -37,6 +41,7 @@ __all__ = ["Event", "MessageView", "RequestEvent"]
 
 _R = TypeVar("_R", bound=Request)
 
+_PREAMBLE: Final = 132  # bytes, "DICM" included (PS3.10 7.1)
 # What the data set of a request is called (PS3.7 9.1, 10.1).
 _DATA_SETS: Final[Mapping[str, str]] = {
     "C-STORE-RQ": "DataSet",
@@ -145,6 +150,8 @@ class RequestEvent(Event):
         Tells whether the peer has cancelled the operation.
     get_source : callable
         Returns the AE title of who asks.
+    limits : Limits
+        What a data set is decoded within.
 
     Attributes
     ----------
@@ -162,6 +169,7 @@ class RequestEvent(Event):
         context: AcceptedContext,
         is_cancelled: Callable[[], bool],
         get_source: Callable[[], str] = str,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         super().__init__(kind, assoc)
         self.message = request
@@ -170,6 +178,7 @@ class RequestEvent(Event):
         self._data = data
         self._is_cancelled = is_cancelled
         self._get_source = get_source
+        self._limits = limits
         self._decoded: Dataset | None = None
         self.pieces: Callable[[], Any] | None = None
 
@@ -209,7 +218,8 @@ class RequestEvent(Event):
         """
         dataset = self._data_set("dataset", CStoreRQ)
         if not hasattr(dataset, "file_meta"):
-            dataset.file_meta = self.file_meta
+            with suppress(InvalidNameError):  # the data set is what was asked for
+                dataset.file_meta = self.file_meta
         return dataset
 
     @property
@@ -259,8 +269,11 @@ class RequestEvent(Event):
 
     @property
     def file_meta(self) -> FileMetaDataset:
-        """File Meta Information for the data set of a C-STORE request (PS3.10 7.1)."""
-        return dcmread(BytesIO(self.file_head())).file_meta
+        """File Meta Information for the data set of a C-STORE request (PS3.10 7.1); raises as :meth:`file_head`."""
+        meta = FileMetaDataset()
+        for element in decode(self.file_head()[_PREAMBLE:], ExplicitVRLittleEndian):
+            meta.add(element)
+        return meta
 
     def chunks(self) -> Any:
         """Iterate over the data set of a C-STORE request as it arrives, in views that are read-only.
@@ -303,7 +316,7 @@ class RequestEvent(Event):
         Raises
         ------
         InvalidNameError
-            If a UID of the request has other characters than digits and dots.
+            If a UID of the request cannot name an object in a file: it is empty, not printable, or has a slash.
         """
         request = self._message("file_meta", CStoreRQ)
         return file_preamble_and_meta(
@@ -323,7 +336,7 @@ class RequestEvent(Event):
         if not isinstance(self.message, kinds):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
-            self._decoded = decode(self._kept(what), self._accepted.transfer_syntax)
+            self._decoded = decode(self._kept(what), self._accepted.transfer_syntax, limits=self._limits)
         return self._decoded
 
     def _kept(self, what: str) -> bytes:

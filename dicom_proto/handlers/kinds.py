@@ -1,5 +1,7 @@
 """The events that users bind handlers to, under the names that users of pynetdicom know: the namespace ``evt``.
 
+Stable.
+
 A notification event may have any number of handlers, whose results do not matter; an intervention event has one, and
 its result is the service's answer.
 """

@@ -1,4 +1,7 @@
-"""The registry of the handlers that are bound to events, checked when they are bound."""
+"""The registry of the handlers that are bound to events, checked when they are bound.
+
+Stable.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence

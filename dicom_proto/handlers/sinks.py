@@ -1,5 +1,7 @@
 """Sinks: where the data set of a C-STORE request goes as it arrives, so that its size costs no memory.
 
+May change.
+
 A sink is bound like a handler, ``(evt.EVT_C_STORE, sink)``. For each object it is asked to open a :class:`Receiving`,
 which gets the pieces of the data set one after the other and, at the end, says what the peer is answered. The peer is
 not read from faster than the pieces are taken.

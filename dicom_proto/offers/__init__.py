@@ -1,1 +1,4 @@
-"""What users write down before an association: presentation contexts and negotiation items (PS3.7 Annex D)."""
+"""What users write down before an association: presentation contexts and negotiation items (PS3.7 Annex D).
+
+May change.
+"""

@@ -1,4 +1,7 @@
-"""Presentation contexts as users write them down, and ready-made lists of them, under the names pynetdicom uses."""
+"""Presentation contexts as users write them down, and ready-made lists of them, under the names pynetdicom uses.
+
+Stable.
+"""
 
 import re
 from collections.abc import Iterable

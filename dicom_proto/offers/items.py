@@ -1,5 +1,7 @@
 """What a requestor negotiates besides presentation contexts, under the names that users of pynetdicom know.
 
+Stable.
+
 These items are filled in bit by bit: a value that cannot be right is refused when it is set, what is still missing when
 an association is requested. ``None`` is what has not been set. The records of :mod:`dicom_proto.upper_layer.items` will
 do as well.

@@ -1,1 +1,4 @@
-"""What a service program is, and what it runs on: effects, the engine, operations invoked and performed."""
+"""What a service program is, and what it runs on: effects, the engine, operations invoked and performed.
+
+May change.
+"""

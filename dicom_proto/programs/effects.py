@@ -1,5 +1,7 @@
 """What a service program cannot do by itself and asks for: the effects, a closed union.
 
+Stable.
+
 A program is a generator. It works on the core's objects directly, and yields an effect wherever it has to wait or to
 call what the user wrote. The :class:`~dicom_proto.programs.engine.Engine` runs programs: it performs most effects
 itself, and leaves three of them to the driver of its I/O stack (:data:`DriverEffect`), because only a driver can call

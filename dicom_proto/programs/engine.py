@@ -1,5 +1,7 @@
 """The engine of an association: bytes, time and the answers of a driver in; bytes, a deadline and effects out.
 
+Stable.
+
 It owns all that goes on on one association: the connection, the programs under way, who waits for which event, and the
 end. A driver of any I/O stack takes turns with it::
 
@@ -32,7 +34,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.routing import Inbox, Indication, Router
+from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
@@ -81,8 +83,8 @@ class Life(Protocol):
 
     is_over: bool
 
-    def attend(self, indication: Indication) -> Program[None]:
-        """Do what the peer asks for."""
+    def attend(self, indication: Indication) -> Program[None] | None:
+        """Do what the peer asks for; return the program for what takes its time, if there is some."""
 
     def take_over(self, ending: Ending) -> None:
         """Remember how the association ended."""
@@ -100,11 +102,11 @@ class Life(Protocol):
     def has_news(self) -> bool:
         """Whether there is something to tell, and nobody is telling already."""
 
-    def ended(self) -> Program[None]:
-        """Tell how it ended."""
+    def ended(self) -> Program[None] | None:
+        """Tell how it ended; return the program that calls handlers, if there are some."""
 
-    def closed(self) -> Program[None]:
-        """Tell that the connection has been closed."""
+    def closed(self) -> Program[None] | None:
+        """Tell that the connection has been closed, likewise."""
 
 
 class Turn:
@@ -141,25 +143,14 @@ class Turn:
         "wants_read",
     )
 
-    def __init__(
-        self,
-        buffers: list[Buffer],
-        effects: list[tuple[Task[Any], DriverEffect]],
-        deadline: float | None,
-        wants_read: bool,
-        ends_output: bool,
-        wants_close: bool,
-        is_cut_short: bool,
-        is_unfinished: bool,
-    ) -> None:
-        self.buffers = buffers
-        self.effects = effects
-        self.deadline = deadline
-        self.wants_read = wants_read
-        self.ends_output = ends_output
-        self.wants_close = wants_close
-        self.is_cut_short = is_cut_short
-        self.is_unfinished = is_unfinished
+    buffers: list[Buffer]
+    effects: list[tuple[Task[Any], DriverEffect]]
+    deadline: float | None
+    wants_read: bool
+    ends_output: bool
+    wants_close: bool
+    is_cut_short: bool
+    is_unfinished: bool
 
 
 class Engine(Tasks):
@@ -207,7 +198,7 @@ class Engine(Tasks):
         self._is_closed = False
         self._has_concluded = False
         self._has_told_close = False
-        self._is_retired = False
+        self._is_retired = self._is_to_abort = False
 
     # --- what the world does to it ------------------------------------------------------------------------------------
 
@@ -249,9 +240,9 @@ class Engine(Tasks):
         Programs may still be started, and end at once; ``end`` makes the exception for those that wait. Those that are
         submitted need no turn for that: nobody would take one.
         """
-        self.wake = _nothing
         self._life = cast(Any, _Gone(end))
         self._is_retired = True
+        self.wake = _nothing
         for task in tuple(self._tasks):  # another thread may have submitted one when the last turn was over
             if task.is_posted:
                 self._end_at_once(task)
@@ -281,9 +272,14 @@ class Engine(Tasks):
             return False
         return True
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether something waits for the next turn."""
+        return bool(self._ready) or self._is_to_abort
+
     def abort(self) -> None:
         """Abort the association, in the next turn at the latest; may be called in any thread."""
-        self._ready.append((_ABORT, None, None))
+        self._is_to_abort = True
         self.wake()
 
     # --- a turn -------------------------------------------------------------------------------------------------------
@@ -301,6 +297,9 @@ class Engine(Tasks):
         self._now = now
         if self._deadline is not None and now >= self._deadline:
             self._expire(now)
+        if self._is_to_abort:
+            self._is_to_abort = False
+            self._life.give_up()
         connection, ready = self.connection, self._ready
         buffers: list[Buffer] = []
         share = _SHARE
@@ -308,15 +307,13 @@ class Engine(Tasks):
             share = self._take_events(share)
             while ready:
                 self._go_on()
-            if (self._watching or self._invoking or self._router.abandoned) and self._look():
+            if self._router.left:
+                self._let_go()
+                continue
+            if (self._watching or self._invoking) and self._look():
                 continue  # one may have done what another waits for
-            if self._witness.pending and self._life.has_news:
-                self._start_own(self._life.tell())
-            if self._life.is_over and not self._has_concluded:
-                self._conclude()
-            if self._is_closed and self._has_concluded and not self._has_told_close:
-                self._has_told_close = True
-                self._start_own(self._life.closed())
+            if self._witness.pending or self._life.is_over:
+                self._tell()
             more = connection.data_to_send(max(0, room), now=now)
             if more:
                 room -= sum(map(len, more))
@@ -331,26 +328,38 @@ class Engine(Tasks):
                 break
         return self._state(buffers, share, room)
 
+    def _tell(self) -> None:
+        """See to it that handlers are told of what has passed, and of the end."""
+        if self._witness.pending and self._life.has_news:
+            self._start_own(self._life.tell())
+        if self._life.is_over and not self._has_concluded:
+            self._conclude()
+        if self._is_closed and self._has_concluded and not self._has_told_close:
+            self._has_told_close = True
+            self._start_own(self._life.closed())
+
     def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
-        wants_close = self._has_eof or connection.wants_close
+        wants_close = self._has_eof or (self._life.is_over and connection.wants_close)
         deadline = None if wants_close else connection.next_deadline()
         if self._closing_at is not None and not wants_close:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
         self._deadline = deadline
-        return Turn(
-            buffers,
-            self._take_effects(),
-            deadline,
-            connection.wants_read,
-            self._closing_at is not None and not connection.can_send,
-            wants_close and not self._is_closed,
-            room <= 0,
-            share <= 0 and (self._is_closed or not self._router.is_full),
-        )
+        turn = Turn()
+        turn.buffers = buffers
+        turn.effects = self._effects
+        if turn.effects:
+            self._effects = []
+        turn.deadline = deadline
+        turn.wants_read = connection.wants_read
+        turn.ends_output = self._closing_at is not None and not connection.can_send
+        turn.wants_close = wants_close and not self._is_closed
+        turn.is_cut_short = room <= 0
+        turn.is_unfinished = share <= 0 and (self._is_closed or not self._router.is_full)
+        return turn
 
     def _take_events(self, share: int) -> int:
         """Take up to so many events; return how many more may be taken in this turn."""
@@ -388,12 +397,16 @@ class Engine(Tasks):
             _log.debug("! a %s came too late to be answered", request.request.name)
             return
         self._router.open((request.message_id, False))
-        self._start_own(self._life.attend(request)).is_operation = True
+        task = self._start_own(self._life.attend(request))
+        if task is not None:
+            task.is_operation = True
 
-    def _start_own(self, program: Program[None]) -> Task[None]:
+    def _start_own(self, program: Program[None] | None) -> Task[None] | None:
+        if program is None:
+            return None
         task = Task(program, self._note_end, invokes=False)
         self._tasks.add(task)
-        self._ready.append((task, None, None))
+        self._ready.append((task, None, None, 0))
         return task
 
     def _note_end(self, task: Task[None]) -> None:
@@ -411,14 +424,11 @@ class Engine(Tasks):
     # --- tasks that wait ----------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        task, _, _ = self._ready[0]
-        if task is _ABORT:
-            self._ready.popleft()
-            self._life.give_up()
-        elif task.invokes and task.program is not None:
+        task = self._ready[0][0]
+        if task.invokes and task.program is not None:
             self._ready.popleft()
             task.invokes = False
-            if self._invoking or not self._has_window:
+            if self._invoking or not (self.connection.can_invoke or self._has_window):
                 self._invoking.append(task)
             else:
                 self._step(task, None, None)
@@ -432,7 +442,7 @@ class Engine(Tasks):
 
     def _look(self) -> bool:
         """Look once at what is waited for and no event tells; return whether anything went on."""
-        has_moved = self._tell_abandoned() if self._router.abandoned else False
+        has_moved = False
         while self._invoking and self._has_window:
             self._step(self._invoking.popleft(), None, None)
             has_moved = True
@@ -441,9 +451,10 @@ class Engine(Tasks):
     def _perform(self, task: Task[Any], effect: Effect) -> Any:
         match effect:
             case Receive(inbox):
-                event = inbox.take()
+                event = inbox.take() if inbox.events or not inbox.is_open else None
                 if event is None:
-                    self._check_alive()
+                    if self._life.is_over:
+                        raise self._life.end()
                     if inbox.receiver is not None:
                         raise LocalProtocolError(f"somebody waits already for what comes for operation {inbox.key[0]}")
                     inbox.receiver = task
@@ -458,18 +469,15 @@ class Engine(Tasks):
             case _:
                 return super()._perform(task, effect)
 
-    def _tell_abandoned(self) -> bool:
-        """Tell those who have waited for an event that their operation is none any more."""
-        abandoned, self._router.abandoned = self._router.abandoned, []
-        for task in abandoned:
-            inbox, task.waits_for = task.waits_for, None
-            error = LocalProtocolError(f"nobody waits for operation {inbox.key[0]} any more: it has been closed")
-            self._ready.append((task, None, error))
-        return True
-
     def _check_alive(self) -> None:
         if self._life.is_over:
             raise self._life.end()
+
+    def _let_go(self) -> None:
+        """Tell those who wait at an inbox that was closed; its message ID may stand for another operation by now."""
+        for task in self._router.take_left():
+            inbox, task.waits_for = task.waits_for, None
+            self._ready.append((task, None, closed(inbox.key), task.generation))
 
     def _stop_waiting(self, task: Task[Any]) -> None:
         inbox = task.waits_for
@@ -497,11 +505,8 @@ class Engine(Tasks):
         for task in tuple(self._tasks):
             if isinstance(task.waits_for, Inbox):
                 self._stop_waiting(task)
-                self._ready.append((task, None, self._life.end()))
+                self._ready.append((task, None, self._life.end(), task.generation))
         self._start_own(self._life.ended())
-
-
-_ABORT: Final[Task[Any]] = Task(None, None, invokes=False)  # type: ignore[arg-type]  # stands in the queue for itself
 
 
 def _as_they_are(buffers: list[Buffer]) -> list[Buffer]:

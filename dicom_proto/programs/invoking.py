@@ -1,6 +1,7 @@
-"""An operation that this side invokes: request out, responses in. What every SCU program is made of."""
+"""An operation that this side invokes: request out, responses in. What every SCU program is made of.
 
-from attrs import frozen
+May change.
+"""
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
@@ -13,13 +14,15 @@ from dicom_proto.upper_layer.negotiation import AcceptedContext
 __all__ = ["Invoking", "Reply", "invoke"]
 
 
-@frozen
 class Reply:
     """A response, and its data set as it was received: encoded in the transfer syntax of the context."""
 
-    response: Response
-    data: Buffer | None
-    context: AcceptedContext
+    __slots__ = ("context", "data", "response")
+
+    def __init__(self, response: Response, data: Buffer | None, context: AcceptedContext) -> None:
+        self.response = response
+        self.data = data
+        self.context = context
 
     @property
     def category(self) -> Category:
@@ -53,7 +56,7 @@ class Invoking:
         self.inbox = peer.send(request, context_id=context.context_id, data=data)
         self.message_id = self.inbox.key[0]
         self.is_over = False
-        self._receive = Receive(self.inbox)
+        self.receive = Receive(self.inbox)
         self._operation = peer.connection.invoked[self.message_id]
 
     def next_reply(self) -> Program[Reply | None]:
@@ -64,17 +67,20 @@ class Invoking:
 
     def reply(self) -> Program[Reply]:
         """Wait for a response that is known to come."""
-        received: ResponseReceived = yield self._receive
-        pieces: list[Buffer] = []
-        is_complete = not received.has_data
-        while not is_complete:
-            chunk: DataChunk = yield self._receive
-            pieces.append(chunk.data)
-            is_complete = chunk.last
-        reply = Reply(received.response, b"".join(pieces) if received.has_data else None, self.context)
+        received: ResponseReceived = yield self.receive
+        reply = Reply(received.response, (yield from self.data()) if received.has_data else None, self.context)
         if reply.category != Category.PENDING:
             self.close()
         return reply
+
+    def data(self) -> Program[bytes]:
+        """Wait for the whole of the data set that comes with a response."""
+        pieces: list[Buffer] = []
+        while True:
+            chunk: DataChunk = yield self.receive
+            pieces.append(chunk.data)
+            if chunk.last:
+                return b"".join(pieces)
 
     def cancel(self) -> None:
         """Ask the peer to end the operation (C-CANCEL); its final response still comes. After the end it does nothing.
@@ -97,6 +103,7 @@ def invoke(peer: Peer, request: Request, context: AcceptedContext, data: Buffer 
     """Invoke an operation that has one response, and wait for it."""
     invoking = Invoking(peer, request, context, data)
     try:
-        return (yield from invoking.reply())
+        received: ResponseReceived = yield invoking.receive
+        return Reply(received.response, (yield from invoking.data()) if received.has_data else None, context)
     finally:
         invoking.close()

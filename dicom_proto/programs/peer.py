@@ -1,4 +1,7 @@
-"""The peer at the other end of an association, as service programs see it."""
+"""The peer at the other end of an association, as service programs see it.
+
+Stable.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -7,9 +10,10 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
 from dicom_proto.dimse.routing import Inbox, Router
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.limits import DEFAULT_LIMITS
+from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -83,6 +87,10 @@ class Peer:
     is_strict : bool
         Whether what a user calls raises an ``AssociationFailure`` if the association ends before the response, instead
         of returning an empty status.
+    limits : Limits
+        What data sets are decoded within.
+    rules : EncodingRules
+        How data sets are encoded.
     """
 
     def __init__(
@@ -104,6 +112,8 @@ class Peer:
         self.is_strict = False
         self.is_handling: Callable[[], bool] = _never
         self.end: Callable[[], AssociationFailure] = _no_association
+        self.limits: Limits = DEFAULT_LIMITS
+        self.rules: EncodingRules = DEFAULT_RULES
         self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
 
     @property

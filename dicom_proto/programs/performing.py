@@ -1,4 +1,7 @@
-"""An operation that this side performs: its data set, its handler, its responses. What every SCP program is made of."""
+"""An operation that this side performs: its data set, its handler, its responses. What every SCP program is made of.
+
+Stable.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.buffers import Buffer, Pieces
-from dicom_proto.dimse.command_set import UI
+from dicom_proto.dimse.command_set import INSTANCE_UI, UI
 from dicom_proto.dimse.declaration import Element
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, Request, Response
@@ -19,7 +22,7 @@ from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.names import is_valid_uid
+from dicom_proto.names import is_instance_uid, is_valid_uid
 from dicom_proto.programs.effects import Call, Program, Pull, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.sop_class import service_class_of
@@ -150,6 +153,7 @@ class Performing:
             context=self.context,
             is_cancelled=self._get_cancelled,
             get_source=self._get_source,
+            limits=self.peer.limits,
         )
 
     def _get_cancelled(self) -> bool:
@@ -223,8 +227,15 @@ class Performing:
             _log.warning("status %04XH is none that the standard has for %s", status, self.request.name)
         return Answer(int(status), fields)
 
-    def encode(self, value: object) -> bytes | None:
+    def encode(self, value: object, wanted: tuple[str, ...] = ()) -> bytes | None:
         """Encode a data set that a handler gave, a Dataset or bytes that are encoded already.
+
+        Parameters
+        ----------
+        value : Dataset or buffer
+            The data set.
+        wanted : tuple of str
+            The Specific Character Set that the peer would like its text to be in.
 
         Returns
         -------
@@ -233,7 +244,7 @@ class Performing:
         """
         try:
             if isinstance(value, Dataset):
-                encoded = encode(value, self.context.transfer_syntax)
+                encoded = encode(value, self.context.transfer_syntax, rules=self.peer.rules, wanted=wanted)
             elif isinstance(value, bytes | bytearray | memoryview):
                 encoded = bytes(value)
             else:
@@ -298,7 +309,7 @@ class Performing:
         repeated = {}
         for element, name in _REPEATED[type(self.request)]:
             value = getattr(self.request, name)
-            if value is not None and _allows(element, status) and (element.vr is not UI or is_valid_uid(value)):
+            if value is not None and _allows(element, status) and _may_be_repeated(element, value):
                 repeated[element.attribute] = value
         return repeated
 
@@ -345,6 +356,12 @@ def _known_answer(status: int, abstract_syntax: str, request: str) -> Answer | N
 
 def _allows(element: Element, status: int, *, has_data: bool = False) -> bool:
     return element.condition is None or element.condition.allows(True, status=status, has_data_set=has_data)
+
+
+def _may_be_repeated(element: Element, value: Any) -> bool:
+    if element.vr is INSTANCE_UI:
+        return is_instance_uid(value)
+    return element.vr is not UI or is_valid_uid(value)
 
 
 def _may_have_data(kind: type[Response], status: int) -> bool:

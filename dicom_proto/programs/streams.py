@@ -1,4 +1,7 @@
-"""Results that come one after the other, and are asked for one by one."""
+"""Results that come one after the other, and are asked for one by one.
+
+May change.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Programs under way: each is a task, which goes on when what it waits for is there.
 
+Stable.
+
 Who may do what, and in which thread:
 
 * ``start``, ``submit``, ``resume`` and ``throw`` only put something into a queue, and may be called by any thread.
@@ -55,6 +57,10 @@ class Task(Generic[T]):
         Whether it performs what the peer has asked for.
     effect : Call, Pull, Dial or None
         What a driver is to do for it, and has not answered.
+    value : object
+        What the program has returned.
+    error : Exception or None
+        What it has raised, as long as nobody has asked for the result.
     performer : object
         For the driver: who does that. All effects of a task are for the same one.
     is_posted : bool
@@ -62,9 +68,9 @@ class Task(Generic[T]):
     """
 
     __slots__ = (
-        "_error",
-        "_value",
         "effect",
+        "error",
+        "generation",
         "invokes",
         "is_done",
         "is_operation",
@@ -73,6 +79,7 @@ class Task(Generic[T]):
         "opened",
         "performer",
         "program",
+        "value",
         "waits_for",
     )
 
@@ -83,17 +90,19 @@ class Task(Generic[T]):
         self.is_operation = self.is_posted = False
         self.is_done = False
         self.effect: DriverEffect | None = None
+        self.generation = 0  # counts on when it is cancelled: what was to be answered before is not asked any more
         self.performer: Any = None
         self.opened: list[Any] = []  # iterators and associations
         self.waits_for: Any = None  # where the engine knows how to find it
-        self._value: Any = None
-        self._error: Exception | None = None
+        self.value: Any = None
+        self.error: Exception | None = None
 
     def result(self) -> T:
         """Return what the program has returned, or raise what it has raised; to be asked once."""
-        error, self._error = self._error, None
+        error, self.error = self.error, None
         if error is None:
-            return cast(T, self._value)
+            value: T = self.value
+            return value
         try:
             raise error
         finally:
@@ -103,13 +112,8 @@ class Task(Generic[T]):
         """Take the result; for :class:`Tasks`."""
         self.is_done = True
         self.program = None
-        self._value = value
-        self._error = error
-
-    @property
-    def error(self) -> Exception | None:
-        """What the program has raised, as long as nobody has asked for its result."""
-        return self._error
+        self.value = value
+        self.error = error
 
 
 class Tasks:
@@ -123,7 +127,7 @@ class Tasks:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.wake = wake
-        self._ready: deque[tuple[Task[Any], Any, Exception | None]] = deque()
+        self._ready: deque[tuple[Task[Any], Any, Exception | None, int]] = deque()
         self._effects: list[tuple[Task[Any], DriverEffect]] = []
         self._tasks: set[Task[Any]] = set()
         self._pauses: list[tuple[float, int, Task[Any]]] = []
@@ -167,7 +171,7 @@ class Tasks:
             raise LocalProtocolError(f"{_MOST} programs are under way on one association: wait for some of them")
         task = Task(program, on_end, invokes)
         self._tasks.add(task)
-        self._ready.append((task, None, None))
+        self._ready.append((task, None, None, 0))
         return task
 
     def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
@@ -181,15 +185,15 @@ class Tasks:
 
     def resume(self, task: Task[Any], value: Any = None) -> None:
         """Answer the effect of a task; of a ``Dial``, with the association. One that is done already is left alone."""
-        self._ready.append((task, value, None))
+        self._ready.append((task, value, None, task.generation))
 
     def throw(self, task: Task[Any], error: Exception) -> None:
         """Answer the effect of a task with an exception. One that is done already is left alone."""
-        self._ready.append((task, None, error))
+        self._ready.append((task, None, error, task.generation))
 
     def answer(self, task: Task[Any], value: Any, error: Exception | None) -> None:
         """Answer with whichever came of it."""
-        self._ready.append((task, value, error))
+        self._ready.append((task, value, error, task.generation))
 
     def cancel(self, task: Task[Any]) -> None:
         """End a task whose effect is not being performed any more: its program is closed, and what it left open."""
@@ -198,6 +202,7 @@ class Tasks:
             return
         self._stop_waiting(task)
         task.effect = None
+        task.generation += 1
         try:
             program.close()
         except Exception as error:  # noqa: BLE001 - of a finally clause
@@ -224,12 +229,15 @@ class Tasks:
 
     def _wake_sleepers(self) -> None:
         while self._pauses and self._pauses[0][0] <= self._now:
-            self._ready.append((heappop(self._pauses)[2], None, None))
+            task = heappop(self._pauses)[2]
+            self._ready.append((task, None, None, task.generation))
 
     def _go_on(self) -> None:
         """Let the next task go on that can."""
-        task, value, error = self._ready.popleft()
-        if task.program is None:
+        task, value, error, generation = self._ready.popleft()
+        if task.program is None or generation != task.generation:  # it has ended, or was cancelled meanwhile
+            if isinstance(value, RunsPrograms):
+                value.abort_soon()  # nobody will use what was dialled
             return
         effect = task.effect
         if effect is not None:
@@ -276,17 +284,13 @@ class Tasks:
                 task.effect = effect
                 self._effects.append((task, effect))
             case Run():
-                owner: RunsPrograms | None = effect.peer.association
-                if owner is None:  # it has retired
-                    raise effect.peer.end()
-                owner.submit(effect.program, partial(self._take_over, task))
+                owner: RunsPrograms = effect.peer.association
+                owner.submit(effect.program, partial(self._take_over, task, task.generation))
             case HangUp():
                 owner = effect.peer.association
-                if owner is None:
-                    return True
                 if owner in task.opened:
                     task.opened.remove(owner)
-                owner.submit(owner.part(), partial(self._hung_up, task))
+                owner.submit(owner.part(), partial(self._hung_up, task, task.generation))
             case Await(condition):
                 value = condition()
                 if value is None:  # what came before the end still counts
@@ -328,18 +332,18 @@ class Tasks:
         self._step(task, value, error)
         return True
 
-    def _take_over(self, task: Task[Any], other: Task[Any]) -> None:
+    def _take_over(self, task: Task[Any], generation: int, other: Task[Any]) -> None:
         """Hand the result of a task of another engine to the one that has waited for it; in whatever thread."""
         error = other.error
         if error is None:
-            self.resume(task, other.result())
+            self._ready.append((task, other.result(), None, generation))
         else:
             other.finish(None, None)
-            self.throw(task, error)
+            self._ready.append((task, None, error, generation))
         self.wake()
 
-    def _hung_up(self, task: Task[Any], _other: Task[Any]) -> None:
-        self.resume(task)
+    def _hung_up(self, task: Task[Any], generation: int, _other: Task[Any]) -> None:
+        self._ready.append((task, None, None, generation))
         self.wake()
 
     def _stop_waiting(self, task: Task[Any]) -> None:
@@ -352,20 +356,22 @@ class Tasks:
 
     def _end(self, task: Task[Any], value: Any, error: Exception | None) -> None:
         if task.opened:
-            opened, task.opened = task.opened, []
-            task.program = _close_all(opened, value, error)
+            task.program = _close_all(task.opened, value, error)
             self._step(task, None, None)
             return
-        task.finish(value, error)
+        task.is_done = True
+        task.program = None
+        task.value, task.error = value, error
         self._tasks.discard(task)
         if task.on_end is not None:
             task.on_end(task)
 
 
 def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Program[Any]:
-    """Close what a program has left open, then end as the program has."""
+    """Close what a program has left open, then end as the program has; what is not reached stays in the list."""
     try:
-        for item in reversed(opened):
+        while opened:
+            item = opened.pop()
             aclose = getattr(item, "aclose", None)
             close = aclose or getattr(item, "close", None)
             if isinstance(item, RunsPrograms):

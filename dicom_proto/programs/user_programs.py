@@ -1,5 +1,7 @@
 """Service programs of the user's own, and the SOP classes that they are for: private ones, or any of PS3.4.
 
+Stable.
+
 An SCP program performs what the peer asks for on a presentation context of its SOP classes, instead of the program
 that :mod:`dicom_proto.application.dispatch` has for the message. An SCU program is what a user runs on an association.
 Both are generator functions that yield effects (:mod:`dicom_proto.programs.effects`), so that each of them runs over

@@ -1,11 +1,14 @@
-"""Queries (PS3.4 C.4.1, K.4.1, Q.4 and others; PS3.7 9.1.2): C-FIND."""
+"""Queries (PS3.4 C.4.1, K.4.1, Q.4 and others; PS3.7 9.1.2): C-FIND.
+
+May change.
+"""
 
 from typing import Final
 
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CFindRQ, Priority
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import character_set_of, encode_on
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.programs.effects import END, Drain, Program
 from dicom_proto.programs.invoking import Invoking
@@ -31,18 +34,22 @@ def find_scu(
     LocalProtocolError
         If no presentation context for the query model was accepted, or the identifier cannot be encoded.
     """
-    context = peer.context(query_model)
+    peer.context(query_model)  # or there is none
+    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
     request = CFindRQ(message_id=message_id, affected_sop_class_uid=query_model, priority=priority)
-    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+    return Invoking(peer, request, context, encoded)
 
 
 def find_scp(performing: Performing) -> Program[None]:
     """Answer with what the handler of ``EVT_C_FIND`` yields: ``(status, identifier)`` for each match.
 
     A Pending status goes on; any other, or the end of the handler, which is Success, is final. The identifier is a
-    Dataset or its encoded bytes. A cancelled query ends with FE00H before the handler is asked again.
+    Dataset or its encoded bytes; the text of a Dataset goes in the character set of the request where that has all of
+    it, otherwise in the Dataset's own (PS3.4 C.4.1.1.3.2), and if neither has it the answer is C312H. A cancelled query
+    ends with FE00H before the handler is asked again.
     """
     data = yield from performing.receive_data()
+    wanted = character_set_of(data, performing.context.transfer_syntax)
     matches = yield from performing.call_generator(EVT_C_FIND, data, failed=HANDLER_FAILED)
     if isinstance(matches, Answer):
         performing.respond(matches)
@@ -57,7 +64,7 @@ def find_scp(performing: Performing) -> Program[None]:
         if answer.category != Category.PENDING:
             performing.respond(answer)
             return
-        encoded = performing.encode(identifier)
+        encoded = performing.encode(identifier, wanted)
         if encoded is None:
             performing.respond(_NOT_ENCODED)
             return

@@ -1,4 +1,7 @@
-"""Verification (PS3.4 Annex A, PS3.7 9.1.5): C-ECHO."""
+"""Verification (PS3.4 Annex A, PS3.7 9.1.5): C-ECHO.
+
+May change.
+"""
 
 from typing import Final
 
@@ -24,7 +27,7 @@ def echo_scu(peer: Peer, *, message_id: int | None = None) -> Program[Reply]:
         If no presentation context for Verification was accepted.
     """
     request = CEchoRQ(message_id=message_id, affected_sop_class_uid=VERIFICATION)
-    return (yield from invoke(peer, request, peer.context(VERIFICATION)))
+    return invoke(peer, request, peer.context(VERIFICATION))
 
 
 def echo_scp(performing: Performing) -> Program[None]:

@@ -1,5 +1,7 @@
 """A network in memory, with simulated time: application entities that talk to each other without a socket.
 
+Stable.
+
 It is a driver as any other, and the shortest one: one thread, nothing ever waits. Time is a number that goes on when
 nothing else can happen, to the next deadline of anybody::
 
@@ -9,16 +11,15 @@ nothing else can happen, to the next deadline of anybody::
         status = association.send_c_store(dataset)
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from dicom_proto.application import requests
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
 from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.application.verbs import called, iterated
-from dicom_proto.buffers import Buffer
+from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Call, DriverEffect, Program, Pull
@@ -33,7 +34,7 @@ T = TypeVar("T")
 Address = tuple[str, int]
 
 
-class MemoryAssociation(EntityAssociation):
+class MemoryAssociation(EntityAssociation, CalledVerbs):
     """One end of an association in a :class:`Network`; what it is asked for returns when the other end has answered."""
 
     def __init__(
@@ -42,8 +43,9 @@ class MemoryAssociation(EntityAssociation):
         super().__init__(entity, Handlers(handlers), reception)
         self.network = network
         self.other: MemoryAssociation | None = None  # at the far end; None if the line is cut
-        self.on_the_way: list[Buffer] = []  # to this end
+        self.on_the_way: deque[tuple[float, bytes]] = deque()  # to this end, with times of arrival; the last is empty
         self.is_closed = self._was_opened = self._has_retired = False
+        self.wants_read = True
         self.deadline: float | None = None
 
     def __enter__(self) -> Self:
@@ -54,6 +56,8 @@ class MemoryAssociation(EntityAssociation):
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self.release() if kind is None else self.abort()
+
+    # --- what users call ----------------------------------------------------------------------------------------------
 
     def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program, with all that it takes on this network, and return its result."""
@@ -68,9 +72,10 @@ class MemoryAssociation(EntityAssociation):
 
     def iterate(self, begin: Program[Stream[T]], *, invokes: bool = False) -> Iterator[T]:
         """Return the results of the stream that a program begins."""
-        return self._results(self.run(begin, invokes=invokes))
+        return self._results(begin, invokes)
 
-    def _results(self, stream: Stream[T]) -> Iterator[T]:
+    def _results(self, begin: Program[Stream[T]], invokes: bool) -> Iterator[T]:
+        stream = self.run(begin, invokes=invokes)
         following: Callable[[], Program[T | None]] = partial(self.next_result, stream)
         try:
             while (result := self.run(following())) is not None:
@@ -89,7 +94,7 @@ class MemoryAssociation(EntityAssociation):
         """Begin with an open connection."""
         self.other, self._was_opened = other, True
         self.engine.connection_made(now=self.network.now)
-        self.engine.start(self.opened())
+        self.opened()
 
     def retire(self) -> None:
         """Let go of what holds itself: all is over."""
@@ -105,23 +110,44 @@ class MemoryAssociation(EntityAssociation):
 
     def turn(self) -> bool:
         """Take a turn; return whether anything has happened."""
-        now = self.network.now
-        arrived, self.on_the_way = self.on_the_way, []
-        for block in arrived:
-            self.engine.receive_data(block, now=now)
-        turn = self.engine.turn(now=now)
-        if self.other is not None and not self.other.is_closed:
-            self.other.on_the_way += [bytes(buffer) for buffer in turn.buffers]
+        now, other = self.network.now, self.other
+        has_arrived = self._receive(now)
+        turn = self.engine.turn(now=now, room=self.network.room - sum(len(data) for _, data in self._sent()))
+        for buffer in turn.buffers:
+            self._send(bytes(buffer))
         if turn.wants_close and not self.is_closed:
             self.is_closed = True
             self.engine.connection_closed(now=now)
-            if self.other is not None and not self.other.is_closed:
-                self.other.turn()  # what was sent before still arrives
-                self.other.engine.receive_eof(now=now)
+            if other is not None:
+                self._send(b"")
         for task, effect in turn.effects:
             self._perform(task, effect)
-        self.deadline = turn.deadline
-        return bool(arrived or turn.buffers or turn.effects or turn.is_unfinished or turn.wants_close)
+        self.deadline, self.wants_read = turn.deadline, turn.wants_read
+        return bool(has_arrived or turn.buffers or turn.effects or turn.is_unfinished or turn.wants_close)
+
+    def next_time(self) -> float | None:
+        """Return when something happens here if nobody does anything before."""
+        arrival = self.on_the_way[0][0] if self.on_the_way and self.wants_read and not self.is_closed else None
+        return min((time for time in (arrival, self.deadline) if time is not None), default=None)
+
+    def _sent(self) -> Iterable[tuple[float, bytes]]:
+        return () if self.other is None else self.other.on_the_way
+
+    def _send(self, data: bytes) -> None:
+        if self.other is not None and not self.other.is_closed:
+            self.other.on_the_way.append((self.network.now + self.network.delay, data))
+
+    def _receive(self, now: float) -> bool:
+        """Take what has arrived by now."""
+        blocks = self.on_the_way
+        before = len(blocks)
+        while blocks and blocks[0][0] <= now and self.engine.connection.wants_read and not self.is_closed:
+            data = blocks.popleft()[1]
+            if data:
+                self.engine.receive_data(data, now=now)
+            else:
+                self.engine.receive_eof(now=now)
+        return len(blocks) < before
 
     def _perform(self, task: Task[Any], effect: DriverEffect) -> None:
         context = copy_context()
@@ -140,23 +166,18 @@ class MemoryAssociation(EntityAssociation):
         else:
             self.engine.resume(task, result)
 
-    send_c_echo = called(requests.send_c_echo)
-    send_c_store = called(requests.send_c_store)
-    send_c_stores = iterated(requests.send_c_stores, invokes=False)
-    send_c_find = iterated(requests.send_c_find)
-    send_c_get = iterated(requests.send_c_get)
-    send_c_move = iterated(requests.send_c_move)
-    send_c_cancel = called(requests.send_c_cancel, invokes=False)
-    send_n_event_report = called(requests.send_n_event_report)
-    send_n_get = called(requests.send_n_get)
-    send_n_set = called(requests.send_n_set)
-    send_n_action = called(requests.send_n_action)
-    send_n_create = called(requests.send_n_create)
-    send_n_delete = called(requests.send_n_delete)
+    # --- end of the driver --------------------------------------------------------------------------------------------
 
 
 class Network:
     """Application entities that reach each other, and the time.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that bytes take to arrive.
+    room : int
+        How many bytes may be on the way in one direction of an association before no more are handed out.
 
     Attributes
     ----------
@@ -166,7 +187,9 @@ class Network:
         Both ends of all that are under way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, delay: float = 0.0, room: int = 1 << 18) -> None:
+        self.delay = delay
+        self.room = room
         self.now = 0.0
         self.associations: list[MemoryAssociation] = []
         self._listeners: dict[Address, tuple[ApplicationEntity, tuple[Any, ...], Policy]] = {}
@@ -174,6 +197,12 @@ class Network:
     def listen(self, address: Address, entity: ApplicationEntity, handlers: Iterable[Any] = ()) -> None:
         """Serve associations at an address."""
         self._listeners[address] = entity, tuple(handlers), entity.policy()
+
+    def make_association(
+        self, entity: ApplicationEntity, handlers: Iterable[Any], reception: Reception | None = None
+    ) -> MemoryAssociation:
+        """Make one end of an association; for those who bring a class of their own."""
+        return MemoryAssociation(self, entity, handlers, reception)
 
     def associate(
         self,
@@ -191,14 +220,14 @@ class Network:
         self, entity: ApplicationEntity, address: Address, offer: AAssociateRQ, options: Mapping[str, Any]
     ) -> MemoryAssociation:
         """Request an association with a request that is made already."""
-        here = MemoryAssociation(self, entity, options.get("evt_handlers") or ())
+        here = self.make_association(entity, options.get("evt_handlers") or ())
         here.peer.connection.request(offer)
         listener = self._listeners.get(address)
         if listener is None:
             here.failure = ConnectionRefusedError(f"nobody listens at {address[0]} port {address[1]}")
             here.is_aborted = True
             return here
-        there = MemoryAssociation(self, *listener)
+        there = self.make_association(*listener)
         self.associations += [here, there]
         here.peer_address = there.local_address = address
         there.peer_address = here.local_address = ("memory", len(self.associations))
@@ -236,8 +265,8 @@ class Network:
 
     def pass_time(self) -> bool:
         """Let time pass until the next deadline; return whether there is one."""
-        deadlines = [one.deadline for one in self.associations if one.deadline is not None]
-        if not deadlines:
+        times = [time for one in self.associations if (time := one.next_time()) is not None]
+        if not times:
             return False
-        self.now = max(self.now, min(deadlines))
+        self.now = max(self.now, min(times))
         return True

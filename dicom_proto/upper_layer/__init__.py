@@ -1,5 +1,7 @@
 """The upper layer of an association (PS3.8): PDUs, negotiation and the state machine, without I/O.
 
+Stable.
+
 What most users need is here; the modules below have the rest.
 """
 

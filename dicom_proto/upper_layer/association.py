@@ -1,5 +1,7 @@
 """The upper layer of one connection: the state machine of PS3.8 9.2 without any I/O.
 
+Stable.
+
 Four kinds of method, never mixed:
 
 * what the world does to it (these carry ``now``): :meth:`Association.connection_made`,

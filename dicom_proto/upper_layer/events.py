@@ -1,5 +1,7 @@
 """What the upper layer tells its user: the indications and confirmations of PS3.8 7, as records.
 
+Stable.
+
 The union :data:`UpperLayerEvent` is closed. A ``match`` over it ends in ``typing.assert_never``, so that a type
 checker finds the case that was forgotten.
 """

@@ -1,5 +1,7 @@
 """What SOP class extended and common extended negotiation say, without their bytes (PS3.7 D.3.3.5, D.3.3.6, PS3.4).
 
+Stable.
+
 A requestor offers the ``encode()`` of a record. An acceptor answers with the ``answer()`` of the record that says what
 it can do; as a storage SCP with its ``encode()``. What was answered is read with ``decode()``. Bytes that are missing
 count as 0, those behind the known ones are ignored.

@@ -1,4 +1,7 @@
-"""How an association ended, as exceptions: for users who would rather be interrupted than look at events."""
+"""How an association ended, as exceptions: for users who would rather be interrupted than look at events.
+
+Stable.
+"""
 
 from typing import TypeAlias, assert_never
 

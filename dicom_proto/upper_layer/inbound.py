@@ -1,5 +1,7 @@
 """Incremental reader of PDUs and PDVs: received blocks in; headers, whole small bodies and views of data sets out.
 
+May change.
+
 The reader keeps the blocks it was given and copies only what is small: headers, and the bodies of PDUs that are not
 P-DATA-TF, which are bounded. What a P-DATA-TF carries is handed out as views of the blocks, as far as it has arrived,
 so memory depends neither on the peer's PDU length nor on the size of a data set. Every byte is looked at once,

@@ -1,5 +1,7 @@
 """The items of A-ASSOCIATE PDUs: the records of all, and the codec of presentation contexts (PS3.8 9.3.2, 9.3.3).
 
+Stable.
+
 A record can hold whatever a peer sent; only the functions that encode it insist on what the standard allows. All
 integers are unsigned and big-endian. Each function that decodes is given the value of one item, which is what follows
 its header of 4 bytes, and tells where in that value an error is; whoever cut the value out adds where it began.

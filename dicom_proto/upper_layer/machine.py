@@ -1,5 +1,7 @@
 """What the state table sets in motion: the 28 actions of PS3.8 9.2.2, and the reading of PDUs that calls for them.
 
+May change.
+
 :class:`Machine` is the inside of :class:`~dicom_proto.upper_layer.association.Association`, which adds the face.
 """
 

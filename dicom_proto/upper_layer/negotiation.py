@@ -1,5 +1,7 @@
 """What the two sides of an association propose, and what comes of it (PS3.8 7.1, PS3.7 Annex D).
 
+Stable.
+
 Pure functions over the records of the PDUs. :func:`build_offer` makes an A-ASSOCIATE-RQ,
 :func:`dicom_proto.upper_layer.policy.review` answers one, and :func:`agree` reads from request and answer what was
 negotiated. Both sides call the same :func:`agree`, so what one side takes itself to be the other takes its peer to be.

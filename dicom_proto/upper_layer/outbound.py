@@ -1,5 +1,7 @@
 """Fragmenter and gather queue: what is to be sent, kept as views and cut into PDUs only when they can be sent.
 
+May change.
+
 Data sets are sliced, never joined or copied: each P-DATA-TF is a header of 12 bytes and views of its payload. It
 carries one PDV, all of one message's command or data set, of even length (PS3.8 Annex E).
 """

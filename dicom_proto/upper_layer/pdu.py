@@ -1,5 +1,7 @@
 """The seven PDUs of the upper layer: records and their codec (PS3.8 9.3).
 
+Stable.
+
 All integers of PDUs are unsigned and big-endian. A record can hold whatever a peer sent; :func:`encode_pdu` insists on
 what the standard allows to be sent, and :func:`decode_pdu` accepts what it asks a receiver to accept: reserved bytes
 are never looked at, and items that are unknown, or belong to another PDU, are skipped.

@@ -1,5 +1,7 @@
 """What an association-acceptor accepts, and how it answers an offer (PS3.8 7.1, PS3.7 Annex D).
 
+Stable.
+
 :func:`review` holds an offer against a :class:`Policy`. It returns the rejection where the policy decides against the
 association, else a :class:`Review`: what the policy has decided, what it leaves to the application, and the answer.
 """

@@ -1,5 +1,7 @@
 """The codes with which an association is rejected or aborted, and words for them (PS3.8 9.3.4, 9.3.8).
 
+May change.
+
 :class:`dicom_proto.errors.AbortReason` is the one that is not here. Codes that the standard reserves stay integers.
 """
 

@@ -1,4 +1,7 @@
-"""Which storage SOP classes are specializations of which general ones (PS3.4 Table B.3-3, 2020)."""
+"""Which storage SOP classes are specializations of which general ones (PS3.4 Table B.3-3, 2020).
+
+Stable.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,5 +1,7 @@
 """A bounded memory for what negotiation works out again and again: two peers negotiate the same thing every time.
 
+May change.
+
 What is remembered is made of records that never change, so that several associations can share it. A user identity is
 never among it: passcodes and tickets do not outlive their association.
 """

@@ -1,5 +1,7 @@
 """The upper layer state machine as data: PS3.8 9.2, Tables 9-1 to 9-10, in the standard's own names.
 
+Stable.
+
 ``TABLE`` is Table 9-10 as it is printed: a row per event, a column per state, an action where the standard has one
 and a dash where the event cannot happen. ``ACTIONS`` says for each action what it does and where it leads.
 :class:`dicom_proto.upper_layer.association.Association` performs the actions; the tests walk all 13 x 19 cells; the

@@ -1,5 +1,7 @@
 """A tap on one direction of a connection: bytes in, whole PDUs out, for those who want to see what the machine streams.
 
+Stable.
+
 It stands beside the machine, and only where somebody looks: the machine itself never keeps a whole P-DATA-TF.
 """
 

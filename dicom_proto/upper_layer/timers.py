@@ -1,5 +1,7 @@
 """Named deadlines: the ARTIM timer of PS3.8 9.1.5 and the waits that the standard leaves to the user.
 
+Stable.
+
 Time is a number that the caller passes in, on any clock that does not run backwards; nothing here reads one.
 """
 

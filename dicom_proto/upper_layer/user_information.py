@@ -1,5 +1,7 @@
 """The codec of the User Information item and its sub-items (PS3.8 9.3.2.3, 9.3.3.3, Annex D; PS3.7 D.3.3).
 
+Stable.
+
 All integers are unsigned and big-endian. Sub-items leave in the ascending order of their types, which some old peers
 expect, and are accepted in any order; those that are unknown, or belong to the other of the two PDUs, are skipped.
 """

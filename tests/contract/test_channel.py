@@ -15,10 +15,8 @@ import pytest
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.datasets import file_preamble_and_meta
-from dicom_proto.upper_layer.events import AbortOrigin
-from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports._files.reading import as_storable
-from dicom_transports._socket.channel import Channel, explain
+from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.tls_layer import TLSLayer
 from tests.contract import certificates
 from tests.contract.adapters import WAIT
@@ -141,17 +139,6 @@ def test_nobody_is_suspected_who_is_understood(client_tls, server_tls) -> None:
         channel.put([ABORT])
         take(channel)
         assert channel.suspicion is None
-
-
-def test_a_failure_is_explained() -> None:
-    aborted = AssociationAborted(AbortOrigin.TRANSPORT, 0, None)
-    text = str(aborted)
-    assert explain(aborted, None) is aborted
-    assert str(aborted) == text
-    assert str(explain(aborted, "perhaps")) == f"{text}: perhaps"
-    error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
-    assert str(explain(error, "perhaps")) == "[SSL: WRONG_VERSION_NUMBER] wrong version number: perhaps"
-    assert str(explain(TimeoutError(), "perhaps")).endswith("perhaps")
 
 
 # Files

@@ -10,13 +10,13 @@ from dicom_transports import asyncio, blocking, trio
 CLASSES = ("AE", "Association", "AssociationServer")
 LOOPS = {"trio": trio, "asyncio": asyncio}
 ONLY_BLOCKING = {  # what a context or a task is for in a loop
-    "AE": set[str](),
-    "Association": {"open", "request", "__enter__", "__exit__"},
+    "AE": {"dial_at_once"},
+    "Association": {"live_at_once", "open", "request", "__enter__", "__exit__"},
     "AssociationServer": {"start", "wait", "__enter__", "__exit__"},
 }
 ONLY_LOOPS = {
     "AE": {"loop", "make_association", "dial_from", "serve"},
-    "Association": {"spawn", "abandon", "wait_for"},
+    "Association": {"dial", "wait_for"},
     "AssociationServer": {"serve"},
 }
 HOW_IT_LIVES = {"live"}  # a thread and a task begin with different things in hand
@@ -55,7 +55,7 @@ def test_a_loop_is_like_the_blocking_adapter(module: Any, name: str) -> None:
     for member in (set(one) & set(other)) - HOW_IT_LIVES:
         given, expected = arguments(other[member]), arguments(one[member])
         if member == "start_server" and expected:  # a context in a loop, which is left when it ends
-            expected = [argument for argument in expected if argument[0] != "block"]
+            expected = [argument for argument in expected if argument[0] not in {"block", "finish_within"}]
         assert given == expected, member
 
 

@@ -13,7 +13,7 @@ from pynetdicom import status as their_status
 import dicom_transports.blocking
 from dicom_proto import names
 from dicom_proto import sop_class as our_sop_class
-from dicom_proto.application.requests import code_to_status
+from dicom_proto.application.results import code_to_status
 from dicom_proto.dimse import messages
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import CStoreRQ, decode_message, encode_message

@@ -1,5 +1,7 @@
 """DICOM over asyncio, in the words that users of pynetdicom know, with ``await`` and ``async with``.
 
+Stable.
+
 Handlers may be plain functions and generators, which run in threads of their own, or async functions and async
 generators, which run in the loop.
 """
@@ -9,7 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.application.association import Reception
@@ -22,9 +24,10 @@ from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_transports._entity import debug_logger
-from dicom_transports._socket.sockets import Address, open_socket
+from dicom_transports._socket.sockets import Address, numeric_places, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._tasks.patience import patience
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
@@ -97,6 +100,11 @@ class _Signal:
         await asyncio.shield(self._future)
 
 
+def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not future.done():  # nobody has given it up
+        future.set_result(outcome)
+
+
 class _AsyncioLoop:
     """What the adapters ask of a loop, by asyncio."""
 
@@ -154,7 +162,10 @@ class _AsyncioLoop:
 
     async def connect(self, address: Address, bind_address: Address | None) -> socket.socket:
         failure: OSError | None = None
-        for family, kind, protocol, _, where in await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        places = numeric_places(address)  # a loop asks for those in a thread, which costs more than to connect
+        if places is None:
+            places = await self.loop.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, where in places:
             try:
                 sock = open_socket(family, kind, protocol, bind_address)
             except OSError as error:
@@ -199,17 +210,20 @@ class _AsyncioLoop:
 
         def done(outcome: Outcome) -> None:
             try:
-                self.loop.call_soon_threadsafe(future.set_result, outcome)
+                self.loop.call_soon_threadsafe(_settle, future, outcome)
             except RuntimeError:
                 _log.debug("! the loop has ended before a handler has")
 
         worker.submit(function, done)
         cancelled: asyncio.CancelledError | None = None
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError as error:  # the thread cannot be: what it does may need what would be closed
-                cancelled = error
+        with ExitStack() as stack:
+            while not future.done():
+                try:
+                    await asyncio.wait({future})
+                except asyncio.CancelledError as error:  # the thread cannot be: it may need what would be closed
+                    if cancelled is None:
+                        stack.enter_context(patience(future.cancel))
+                    cancelled = error
         if cancelled is not None:
             raise cancelled
         return future.result().unwrap()
@@ -278,10 +292,11 @@ class Association(AsyncAssociation):
     async def _carry(self) -> None:
         async with self._tasks:
             try:
-                self._is_carried = True
+                self._is_carried = self._can_spawn = True
                 self._turn()
                 await self._done.wait()
             finally:
+                self._stop_spawning()
                 self._stop_watching()
 
     def _stop_watching(self) -> None:

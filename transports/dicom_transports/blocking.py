@@ -1,17 +1,21 @@
 """DICOM over blocking sockets, in the words that users of pynetdicom know: :class:`AE`, :class:`Association`, ``evt``.
 
+Stable.
+
 Each association has a thread that sees to what the peer does while nobody calls: an acceptor's serves it; a
 requestor's answers what it is asked, notices a release, an abort or a closed connection, and keeps the timers. A call
 is driven by the thread that makes it, so that it costs no hand-over; several threads may call at once.
 """
 
 import logging
+import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Bindable, Handlers
@@ -29,6 +33,7 @@ from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._threads.association import Association
 from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
+from dicom_transports._threads.workers import run_aside
 
 __all__ = [
     "AE",
@@ -48,6 +53,27 @@ _log = logging.getLogger("dicom_transports.blocking")
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
 
 
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise here, if this is the main thread, and put back what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(_number: int, _frame: Any) -> None:
+        raise _Terminated
+
+    former = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
+
+
 class AssociationServer(ServerBase[Association]):
     """Serves associations for an application entity, each in a thread of its own; made by :meth:`AE.make_server`."""
 
@@ -63,7 +89,8 @@ class AssociationServer(ServerBase[Association]):
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
-        self._threads: set[threading.Thread] = set()
+        self._ended = threading.Condition(self._lock)
+        self._serving: dict[Association, int] = {}  # in which thread
         self._acceptor = threading.Thread(target=self._accept, name="dicom-server", daemon=True)
         self._is_shut = False
 
@@ -109,10 +136,13 @@ class AssociationServer(ServerBase[Association]):
         self._waker.close()
 
     def _join(self, deadline: float | None) -> None:
-        """Wait for the threads of the associations."""
-        for thread in tuple(self._threads):
-            if thread is not threading.current_thread():
-                thread.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        """Wait until all associations have ended, but for one whose handler is asking."""
+        here = threading.get_ident()
+        with self._lock:
+            while any(thread != here for thread in self._serving.values()):
+                seconds = None if deadline is None else deadline - monotonic()
+                if not self._ended.wait(seconds):
+                    return
 
     def _accept(self) -> None:
         alone, together = poller(), poller()
@@ -145,16 +175,16 @@ class AssociationServer(ServerBase[Association]):
         if association is None:
             sock.close()
             return
-        thread = threading.Thread(target=self._serve, args=(association, sock), name="dicom-association", daemon=True)
-        self._threads.add(thread)
+        self._serving[association] = 0
         try:
-            thread.start()
+            run_aside(partial(self._serve, association, sock), "dicom-association")
         except RuntimeError as error:  # there is no thread to be had
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
-            self._close(association, thread)
+            self._close(association)
 
     def _serve(self, association: Association, sock: socket.socket) -> None:
+        self._serving[association] = threading.get_ident()
         try:
             association.open(sock, self._tls())
             association.live()
@@ -162,12 +192,13 @@ class AssociationServer(ServerBase[Association]):
             _log.warning("! a connection cannot be served: %s", error)
             sock.close()
         finally:
-            self._close(association, threading.current_thread())
+            self._close(association)
 
-    def _close(self, association: Association, thread: threading.Thread) -> None:
+    def _close(self, association: Association) -> None:
         with self._lock:
             self._forget(association)
-            self._threads.discard(thread)
+            del self._serving[association]
+            self._ended.notify_all()
 
     def _receive(self, association: Association, offer: AAssociateRQ) -> Policy | AAssociateRJ:
         with self._lock:
@@ -221,19 +252,29 @@ class AE(AEBase[AssociationServer]):
         contexts: Iterable[PresentationContext] | None = None,
         *,
         reuse_port: bool = False,
+        finish_within: float | None = 10.0,
     ) -> AssociationServer:
         """Serve associations, each in a thread of its own; arguments and errors as for :meth:`make_server`.
 
         Parameters
         ----------
         block : bool
-            Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
+            Return only when the server has been shut down. Ctrl-C does that, at once; so does SIGTERM, whose handler is
+            set meanwhile if this is the main thread, but lets associations end by themselves first.
+        finish_within : float, optional
+            Seconds that they have for that.
         """
         server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
         server.start()
         if block:
             try:
-                server.wait()
+                with _terminable():
+                    server.wait()
+            except KeyboardInterrupt:
+                _log.info("the server is interrupted")
+            except _Terminated:
+                _log.info("the server is terminated")
+                server.shutdown(finish_within)
             finally:
                 server.shutdown()
         return server

@@ -1,5 +1,7 @@
 """One address served by several processes, where one core is not enough: the system spreads the connections.
 
+Stable.
+
 Each process runs a function of the user that serves the address, with whichever adapter, until it is told to stop::
 
     def serve(address):

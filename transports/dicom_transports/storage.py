@@ -1,5 +1,7 @@
 """Objects that are received go straight into files: sinks to bind to ``EVT_C_STORE``, for every adapter.
 
+Stable.
+
 What arrives is written as it arrives: an object of any size costs about a mebibyte of memory.
 """
 

@@ -1,5 +1,7 @@
 """TLS contexts by the secure transport connection profiles of PS3.15 Annex B.
 
+Stable.
+
 :func:`client_context` makes what ``AE.associate(..., tls_args=(context, hostname))`` takes, :func:`server_context` what
 ``AE.start_server(..., ssl_context=context)`` takes. Both are plain :class:`ssl.SSLContext` objects: what a site asks
 for beyond the profile is set on them as on any other, and any other is accepted in their place. A server makes those

@@ -1,5 +1,7 @@
 """What the flows on top of the N-services share: which attributes they require, and how they refuse (PS3.7 10.1, C.5).
 
+May change.
+
 Which attributes a service requires is written as dotted paths of keywords. A path into a sequence applies to each of
 its items, and so to none if the sequence is empty.
 """

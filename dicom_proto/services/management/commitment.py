@@ -1,5 +1,7 @@
 """Storage Commitment Push Model (PS3.4 Annex J) on top of N-ACTION and N-EVENT-REPORT, for both sides.
 
+May change.
+
 The side that stores asks with :func:`request_commitment` and binds :meth:`Commitments.handlers`: the answer is an event
 report that comes later, on the same association or on another one, and is found again by its Transaction UID. The side
 that keeps binds :meth:`CommitmentProvider.handlers`, decides with :func:`decide` and answers with
@@ -17,11 +19,12 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.dimse.messages import NActionRQ, NEventReportRQ
+from dicom_proto.encoding.uids import add_uids
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EVT_N_ACTION, EVT_N_EVENT_REPORT
 from dicom_proto.handlers.registry import Bound
-from dicom_proto.names import check_uid, is_valid_uid
+from dicom_proto.names import check_instance_uid, check_uid, is_valid_uid
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.peer import Peer
@@ -249,13 +252,13 @@ def _reference(pair: tuple[str, str]) -> Reference:
         sop_class, instance = pair
     except (TypeError, ValueError):
         raise LocalProtocolError(f"{pair!r} is not a pair of SOP Class UID and SOP Instance UID") from None
-    return Reference(check_uid(sop_class), check_uid(instance))
+    return Reference(check_uid(sop_class), check_instance_uid(instance))
 
 
 def _item(reference: Reference) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    add_uids(item, "ReferencedSOPClassUID", reference.sop_class_uid)
+    add_uids(item, "ReferencedSOPInstanceUID", reference.sop_instance_uid)
     return item
 
 

@@ -1,5 +1,7 @@
 """Modality Performed Procedure Step (PS3.4 Annex F) on top of N-CREATE, N-SET, N-GET and N-EVENT-REPORT.
 
+May change.
+
 A step is created IN PROGRESS, may then be changed, becomes COMPLETED or DISCONTINUED, and stays what it is after that.
 :class:`PerformedProcedureSteps` keeps these rules for the side that manages steps, whose handlers are its
 :meth:`~PerformedProcedureSteps.handlers`; for the modality there are functions that build the data sets, and programs
@@ -16,6 +18,7 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import NCreateRQ, NEventReportRQ, NGetRQ, NSetRQ
+from dicom_proto.encoding.uids import add_uids
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EVT_N_CREATE, EVT_N_GET, EVT_N_SET
@@ -421,7 +424,7 @@ def performed_series(
 def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = sop_class_uid
-    item.ReferencedSOPInstanceUID = sop_instance_uid
+    add_uids(item, "ReferencedSOPInstanceUID", sop_instance_uid)
     return item
 
 

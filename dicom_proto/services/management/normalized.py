@@ -1,5 +1,7 @@
 """The DIMSE-N services (PS3.7 10.1, Chapter 10): N-EVENT-REPORT, N-GET, N-SET, N-ACTION, N-CREATE and N-DELETE.
 
+May change.
+
 All of them have one request and one response, so one program in each role does for all; what they mean is up to the
 service classes.
 """
@@ -20,7 +22,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import character_set_of, encode_on
 from dicom_proto.handlers.kinds import (
     EVT_N_ACTION,
     EVT_N_CREATE,
@@ -80,7 +82,8 @@ def normalized_scu(
     context = peer.context(abstract_syntax, as_scu=as_scu)
     encoded = None
     if data_set is not None and (len(data_set) or request.data_set is DataSet.ALWAYS):
-        encoded = encode(data_set, context.transfer_syntax)
+        contexts = peer.contexts(abstract_syntax, as_scu=as_scu)
+        context, encoded = encode_on(data_set, contexts, rules=peer.rules)
     return (yield from invoke(peer, request, context, encoded))
 
 
@@ -101,7 +104,7 @@ def normalized_scp(performing: Performing) -> Program[None]:
     if isinstance(data_set, Dataset) and not len(data_set[0x00010000:]):  # without command elements it is empty
         data_set = None
     if data_set is not None:
-        encoded = performing.encode(data_set)
+        encoded = performing.encode(data_set, character_set_of(data, performing.context.transfer_syntax))
         if encoded is None and answer.category in _PERFORMED:
             answer = _FAILURE
     performing.respond(answer, encoded)

@@ -1,4 +1,7 @@
-"""Retrieval on the same association (PS3.4 C.4.3 and others; PS3.7 9.1.3): C-GET."""
+"""Retrieval on the same association (PS3.4 C.4.3 and others; PS3.7 9.1.3): C-GET.
+
+May change.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,7 +10,7 @@ from attrs import evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CGetRQ, Priority
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.handlers.kinds import EVT_C_GET
 from dicom_proto.programs.effects import Call, Program
 from dicom_proto.programs.invoking import Invoking, Reply
@@ -52,9 +55,10 @@ def get_scu(
     LocalProtocolError
         If no presentation context for the query model was accepted, or the identifier cannot be encoded.
     """
-    context = peer.context(query_model)
+    peer.context(query_model)  # or there is none
+    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
     request = CGetRQ(message_id=message_id, affected_sop_class_uid=query_model, priority=priority)
-    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+    return Invoking(peer, request, context, encoded)
 
 
 def get_scp(performing: Performing) -> Program[None]:

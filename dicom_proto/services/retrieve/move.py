@@ -1,4 +1,7 @@
-"""Retrieval to a third application entity (PS3.4 C.4.2 and others; PS3.7 9.1.4): C-MOVE."""
+"""Retrieval to a third application entity (PS3.4 C.4.2 and others; PS3.7 9.1.4): C-MOVE.
+
+May change.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +12,7 @@ from attrs import frozen
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.names import check_ae_title
@@ -22,6 +25,7 @@ from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_op
 from dicom_proto.services.storage.store import StoredObject, needed_contexts, store_object_scu
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.state_table import State
 
 __all__ = ["move_scp", "move_scu"]
 
@@ -51,14 +55,15 @@ def move_scu(
         If no presentation context for the query model was accepted, the destination is no AE title, or the identifier
         cannot be encoded.
     """
-    context = peer.context(query_model)
+    peer.context(query_model)  # or there is none
+    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
     request = CMoveRQ(
         message_id=message_id,
         affected_sop_class_uid=query_model,
         move_destination=move_destination,
         priority=priority,
     )
-    return Invoking(peer, request, context, encode(identifier, context.transfer_syntax))
+    return Invoking(peer, request, context, encoded)
 
 
 def move_scp(performing: Performing) -> Program[None]:
@@ -175,6 +180,9 @@ class _Line:
         """Store an object at the destination."""
         needed = {} if self._destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
         peer = self._peer
+        if peer is not None and peer.connection.state is not State.Sta6:  # it was lost between two objects
+            yield from self.hang_up()
+            peer = None
         if peer is None or not needed.keys() <= self._proposed.keys():
             peer = yield from self._dial(needed)
         try:

@@ -1,4 +1,7 @@
-"""What C-GET and C-MOVE have in common: their C-STORE sub-operations, counted and reported (PS3.4 C.4.2, C.4.3)."""
+"""What C-GET and C-MOVE have in common: their C-STORE sub-operations, counted and reported (PS3.4 C.4.2, C.4.3).
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -9,9 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.dimse.messages import Priority, Request
+from dicom_proto.encoding.uids import add_uids
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.names import is_valid_uid
+from dicom_proto.names import is_instance_uid
 from dicom_proto.programs.effects import END, Call, Drain, Program
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.performing import Answer, Performing, as_pair
@@ -31,7 +35,6 @@ _CANCEL: Final = Answer(0xFE00)
 _INCOMPLETE: Final = 0xB000
 _NONE_PERFORMED: Final = 0xA702
 _MOST: Final = 0xFFFF  # that a counter can say
-_LONGEST_UI: Final = 0xFFFE  # of a UI element in explicit VR (PS3.5 6.2.2)
 
 
 @frozen(kw_only=True)
@@ -111,7 +114,7 @@ class Retrieval:
     def _count_failed(self, count: int, uids: Iterable[str]) -> None:
         self.remaining -= count
         self.failed += count
-        self._failed_uids.update(dict.fromkeys(filter(is_valid_uid, uids)))
+        self._failed_uids.update(dict.fromkeys(filter(is_instance_uid, uids)))
 
     def _outcome(self) -> int:
         """Return the status of an operation that ran to its end (PS3.4 C.4.2.1.5, C.4.3.1.4)."""
@@ -129,12 +132,8 @@ class Retrieval:
 
     def _failed_list(self) -> bytes | None:
         """Encode the Failed SOP Instance UID List; it is empty if nobody knows which ones they were."""
-        value = "\\".join(self._failed_uids).encode("ascii")
         identifier = Dataset()
-        if len(value) > _LONGEST_UI:
-            identifier.add_new("FailedSOPInstanceUIDList", "UN", value)
-        else:
-            identifier.FailedSOPInstanceUIDList = list(self._failed_uids)
+        add_uids(identifier, "FailedSOPInstanceUIDList", self._failed_uids)
         return self._performing.encode(identifier)
 
 

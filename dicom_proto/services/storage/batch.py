@@ -1,5 +1,7 @@
 """Many objects to one application entity, over as many associations, one after the other, as that takes.
 
+May change.
+
 A :class:`Batch` decides what goes with which association, which contexts are asked for, and what is sent again. It
 is not bound to an association: its programs need none (:class:`~dicom_proto.programs.tasks.Tasks`).
 """
@@ -234,19 +236,29 @@ class Batch:
         return None if self._on_progress is None else self._on_progress(*self._answered)
 
     def _carry_on(self, pipeline: Pipeline, peer: Peer) -> Program[None]:
-        """Wait for the next that is done on this association; after the last, end it."""
-        sent: Sent | None = yield Run(pipeline.next(), peer)
-        if sent is None:
-            yield HangUp(peer)
-            self._peer = self._pipeline = None
-            self._sort_lost()
-            return
-        entry, status = sent
-        if isinstance(status, NotStored) and isinstance(status.failure, AssociationFailure):
+        """Wait for the next that is done on this association; after the last, or when it is lost, end it."""
+        try:
+            sent: Sent | None = yield Run(pipeline.next(), peer)
+        except AssociationFailure as error:
+            self._lose(pipeline, error)
+            sent = None
+        if sent is not None:
+            entry, status = sent
+            if not (isinstance(status, NotStored) and isinstance(status.failure, AssociationFailure)):
+                self._has_delivered = True
+                self.finished.append((entry.item, status))
+                return
             self._lost.append((entry, status.failure, status.was_begun))
-        else:
-            self._has_delivered = True
-            self.finished.append((entry.item, status))
+            self._lose(pipeline, status.failure)
+        yield HangUp(peer)
+        self._peer = self._pipeline = None
+        self._sort_lost()
+
+    def _lose(self, pipeline: Pipeline, error: AssociationFailure) -> None:
+        """Take back what was to go over an association that is lost."""
+        self._lost.extend((entry, error, True) for entry, _ in pipeline.give_up(error))
+        self._lost.extend((entry, error, False) for entry in self._aboard)
+        self._aboard.clear()
 
     def _sort_lost(self) -> None:
         """Decide what is sent again of what has no answer.

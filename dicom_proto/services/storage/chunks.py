@@ -1,5 +1,7 @@
 """Objects that a handler takes piece by piece: ``for piece in event.chunks()``, sync or async.
 
+May change.
+
 A handler says so when it is bound: ``(evt.EVT_C_STORE, chunked(handler))``. It is called as soon as the request is
 there, and the peer is not read from faster than the pieces are asked for.
 """

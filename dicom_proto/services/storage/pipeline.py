@@ -1,4 +1,7 @@
-"""Many objects over one association: as many C-STOREs at a time as the operations window allows (PS3.7 D.3.3.3)."""
+"""Many objects over one association: as many C-STOREs at a time as the operations window allows (PS3.7 D.3.3.3).
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable, Generator
@@ -138,6 +141,14 @@ class Pipeline(Stream[Sent]):
         for invoking in self._under_way:
             invoking.close()
         self._under_way.clear()
+
+    def give_up(self, error: AssociationFailure) -> list[Sent]:
+        """Return all that is under way: it will not be answered any more."""
+        lost = []
+        while self._under_way:
+            lost.append(self._lose_one(error))
+        self._is_exhausted = True
+        return lost
 
     @property
     def _has_room(self) -> bool:

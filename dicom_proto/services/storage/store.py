@@ -1,4 +1,7 @@
-"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object."""
+"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object.
+
+May change.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -20,7 +23,8 @@ from pydicom.uid import (
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
 from dicom_proto.dimse.messages import CStoreRQ, Priority
-from dicom_proto.encoding.datasets import FileMeta, decode, encode, read_file_meta
+from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED
 from dicom_proto.errors import (
     DataSetError,
@@ -77,10 +81,10 @@ class StoredObject:
         The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
         compressed.
     data : buffer or Dataset
-        The data set: encoded, or decoded. Encoded it is of even length, unless it is deflated: such a file may lack the
-        byte that pads it (PS3.5 A.5), which it then gets when it is sent.
+        The data set: encoded, or decoded. Encoded it should be of even length; if it is not, its elements, its
+        fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
     name : str, optional
-        Where it lies, for messages: the name of a file.
+        Where it lies: the name of a file. No message has it, for it may be that of a patient.
     """
 
     sop_class_uid: str
@@ -148,7 +152,7 @@ class StoredObject:
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
 
     def __str__(self) -> str:
-        return self.name or f"SOP Instance {self.sop_instance_uid}"
+        return f"SOP Instance {self.sop_instance_uid}"
 
     @property
     def is_compressed(self) -> bool:
@@ -170,14 +174,13 @@ class StoredObject:
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
         """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
-        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_unpadded
+        return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_odd
 
-    def encode(self, transfer_syntax: str) -> Buffer:
+    def encode(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
 
-        Deflated ones of odd length are copied, and padded with a NULL byte (PS3.5 A.5). A compressed one is
-        decompressed for another transfer syntax, by the decoders that pydicom finds installed.
-        The Dataset of the caller stays as it is.
+        Those of odd length are copied and padded. A compressed one is decompressed for another transfer syntax, by the
+        decoders that pydicom finds installed. The Dataset of the caller stays as it is.
 
         Raises
         ------
@@ -185,17 +188,22 @@ class StoredObject:
             If it cannot be encoded in it.
         """
         if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
-            return b"".join((self.data, b"\0")) if self._is_unpadded else self.data
+            if not self._is_odd:
+                return self.data
+            if transfer_syntax in DEFLATED:
+                return b"".join((self.data, b"\0"))
         try:
             if self.is_compressed and self.transfer_syntax != transfer_syntax:
-                return encode(self._decompress(), transfer_syntax)
-            return encode(self.decode(), transfer_syntax)
+                return encode(self._decompress(), transfer_syntax, rules=rules)
+            return encode(self.decode(), transfer_syntax, rules=rules)
+        except LongValueError as error:
+            raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
             raise LocalProtocolError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
 
     @property
-    def _is_unpadded(self) -> bool:
-        return self.transfer_syntax in DEFLATED and not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+    def _is_odd(self) -> bool:
+        return not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
 
     def decode(self) -> Dataset:
         """Return the data set decoded: if it was so already, the same one.
@@ -224,7 +232,9 @@ class StoredObject:
         try:
             return decompress_pixel_data(dataset, generate_instance_uid=False)
         except Exception as error:  # of any of several libraries
-            raise LocalProtocolError(f"its {_named(own)} cannot be decompressed: {error}") from error
+            missing = isinstance(error, RuntimeError) and "missing dependencies" in str(error)
+            why = "all decoders have missing dependencies" if missing else f"{type(error).__name__} was raised"
+            raise LocalProtocolError(f"its {_named(own)} cannot be decompressed: {why}") from error
 
 
 def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
@@ -321,11 +331,25 @@ def fit_object(
         If it cannot be sent: there is no context, it cannot be converted.
     """
     stored = StoredObject.of(value)
-    usable = peer.contexts(stored.sop_class_uid) if contexts is None else contexts
-    syntax = choose_context(stored, usable, decompress=decompress).transfer_syntax
-    if stored.is_encoded_in(syntax):
+    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    context = choose_context(stored, usable, decompress=decompress)
+    if stored.is_encoded_in(context.transfer_syntax):
         return stored
-    return evolve(stored, transfer_syntax=syntax, data=(yield Call(stored.encode, (syntax,))))
+    context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
+    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data)
+
+
+def _encode_for(
+    stored: StoredObject, context: AcceptedContext, others: tuple[AcceptedContext, ...], rules: EncodingRules
+) -> tuple[AcceptedContext, Buffer]:
+    """Encode an object for a context, or for another one that has room for a value which is too long for the first."""
+    roomy = next((other for other in others if other.transfer_syntax == ImplicitVRLittleEndian), None)
+    if roomy is None or roomy == context:
+        return context, stored.encode(context.transfer_syntax, rules)
+    try:
+        return context, stored.encode(context.transfer_syntax, evolve(rules, long_values="refuse"))
+    except LongValueError:
+        return roomy, stored.encode(roomy.transfer_syntax, rules)
 
 
 def begin_store(
@@ -339,7 +363,8 @@ def begin_store(
     originator_message_id: int | None = None,
 ) -> Invoking:
     """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
-    context = choose_context(stored, peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    context, data = _encode_for(stored, choose_context(stored, usable), usable, peer.rules)
     request = CStoreRQ(
         message_id=message_id,
         affected_sop_class_uid=stored.sop_class_uid,
@@ -348,7 +373,7 @@ def begin_store(
         move_originator_application_entity_title=originator_ae_title,
         move_originator_message_id=originator_message_id,
     )
-    return Invoking(peer, request, context, stored.encode(context.transfer_syntax))
+    return Invoking(peer, request, context, data)
 
 
 def store_object_scu(

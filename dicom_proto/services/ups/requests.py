@@ -1,5 +1,7 @@
 """Unified Procedure Steps (PS3.4 Annex CC) for whoever schedules, performs or watches them: data sets and programs.
 
+Stable.
+
 All steps are of the SOP class Push, whichever SOP class was negotiated; the programs take a context of
 one that has the service.
 """

@@ -1,4 +1,7 @@
-"""The rules of Unified Procedure Steps as tables (PS3.4 CC.1, CC.2): states, statuses, requirements, subscriptions."""
+"""The rules of Unified Procedure Steps as tables (PS3.4 CC.1, CC.2): states, statuses, requirements, subscriptions.
+
+May change.
+"""
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from enum import IntEnum, StrEnum

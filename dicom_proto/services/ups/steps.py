@@ -1,5 +1,7 @@
 """Unified Procedure Steps (PS3.4 Annex CC) for the side that manages them; :mod:`.ups_requests` has the other one.
 
+May change.
+
 The handlers are those of :meth:`UnifiedProcedureSteps.handlers`.
 
 A step is created SCHEDULED. Whoever performs it makes it IN PROGRESS with a Transaction UID, which is the lock on it:

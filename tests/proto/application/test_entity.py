@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.encoding.rules import EncodingRules
 from dicom_proto.errors import (
     InvalidNameError,
     InvalidSettingError,
@@ -91,6 +92,7 @@ DEFAULTS = {
     "requestor_order": False,
     "missing_roles": True,
     "limits": Limits(),
+    "encoding_rules": EncodingRules(),
     "tolerance": Tolerance(),
     "requested_contexts": [],
     "supported_contexts": [],
@@ -122,6 +124,7 @@ def test_defaults(ae: ApplicationEntity) -> None:
         ("require_calling_aet", "ABC", ["ABC"]),
         ("require_calling_aet", b"ABC", ["ABC"]),
         ("limits", Limits(operations=2), Limits(operations=2)),
+        ("encoding_rules", EncodingRules(state_utf_8=True), EncodingRules(state_utf_8=True)),
         ("tolerance", Tolerance(blank_ae_titles=False), Tolerance(blank_ae_titles=False)),
     ],
 )
@@ -150,6 +153,7 @@ def test_settings(ae: ApplicationEntity, name: str, value: object, kept: object)
         ("requestor_order", 1, InvalidSettingError),
         ("missing_roles", 1, InvalidSettingError),
         ("limits", None, InvalidSettingError),
+        ("encoding_rules", None, InvalidSettingError),
         ("tolerance", Limits(), InvalidSettingError),
     ],
 )

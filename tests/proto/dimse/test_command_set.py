@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_proto.dimse.command_set import AE, AT, LO, UI, US, decode_command_set, encode_command_set
+from dicom_proto.dimse.command_set import AE, AT, INSTANCE_UI, LO, UI, US, decode_command_set, encode_command_set
 from dicom_proto.errors import CommandSetError, LocalProtocolError
 from tests.proto.rows import for_each
 
@@ -110,6 +110,9 @@ def test_arbitrary_bytes_are_elements_or_an_error(data):
     [
         (UI, "1.2.840.10008.1.1", b"1.2.840.10008.1.1\0"),
         (UI, "1.23", b"1.23"),
+        (INSTANCE_UI, "1.02.3", b"1.02.3"),
+        (INSTANCE_UI, "LOCALIZER1.2", b"LOCALIZER1.2"),
+        (INSTANCE_UI, "1." + "2" * 99, b"1." + b"2" * 99 + b"\0"),
         (AE, "STORE", b"STORE "),
         (AE, "A TITLE OF 16 CH", b"A TITLE OF 16 CH"),
         (LO, "out of disk", b"out of disk "),
@@ -151,6 +154,7 @@ def test_decoding_text_never_fails(vr, raw, text):
     ("vr", "value"),
     [
         *((UI, value) for value in ["", "1.02", "1." + "2" * 63, "1.2 ", "1.é", 12, b"1.2", None]),
+        *((INSTANCE_UI, value) for value in ["", "1\n2", "1\\2", "1.2 ", "1.é", "1" * 1025, 12, b"1.2", None]),
         *((AE, value) for value in ["", "   ", "x" * 17, "A\\B", "É", 3]),
         *((LO, value) for value in ["", "   ", "x" * 65, "A\\B", "É", "two\nlines", b"text", 3]),
         *((US, value) for value in [-1, 0x10000, 1.0, "1"]),

@@ -301,7 +301,7 @@ def test_a_request_is_built_without_message_id_and_not_sent_without():
         ({"message_id": 0x10000}, r"MessageID \(0000,0110\): 65536 is not an integer"),
         ({"priority": 3}, r"Priority \(0000,0700\): 3 is not a priority"),
         ({"affected_sop_class_uid": "CT"}, r"AffectedSOPClassUID \(0000,0002\): 'CT' is not a UID"),
-        ({"affected_sop_instance_uid": ""}, r"AffectedSOPInstanceUID \(0000,1000\): '' is not a UID"),
+        ({"affected_sop_instance_uid": ""}, r"AffectedSOPInstanceUID \(0000,1000\): it cannot be the UID of an object"),
         (
             {"move_originator_application_entity_title": "A TITLE TOO LONG!"},
             r"MoveOriginatorApplicationEntityTitle \(0000,1030\): 'A TITLE TOO LONG!' is not an AE title",

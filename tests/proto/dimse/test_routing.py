@@ -214,6 +214,6 @@ def test_who_waits_for_an_inbox_that_is_closed_is_not_forgotten() -> None:
     inbox = router.open((7, False))
     inbox.receiver = "somebody"
     again = router.open((7, False))
-    assert (router.abandoned, inbox.receiver, again.receiver) == (["somebody"], None, None)
+    assert (router.left, inbox.receiver, again.receiver) == (["somebody"], None, None)
     again.close()
-    assert router.abandoned == ["somebody"]
+    assert router.left == ["somebody"]

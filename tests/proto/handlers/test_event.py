@@ -161,9 +161,24 @@ def test_only_what_is_stored_can() -> None:
         event(FIND).file_head()
 
 
-def test_a_uid_that_is_a_path_does_not_get_into_a_file() -> None:
-    with pytest.raises(InvalidNameError):
-        _ = event(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="../../etc/passwd")).file_meta
+@for_each("uid", ["1.2.03.4", "LOCALIZER1.2.3", "1." * 40 + "1", "..", "an object"])
+def test_an_object_has_the_name_that_it_has(uid: str) -> None:
+    """PS3.5 9.1 binds who makes a UID; pynetdicom#88, horos#83. What files are called is not for its maker to say."""
+    here = event(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid=uid))
+    assert here.dataset == DATASET
+    assert here.dataset.file_meta.MediaStorageSOPInstanceUID == uid
+    assert here.file_meta.MediaStorageSOPInstanceUID == uid
+
+
+@for_each("uid", ["1.2\n3", "../../1.2"])
+def test_a_name_that_is_none_or_a_path_does_not_get_into_a_file(uid: str) -> None:
+    here = event(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid=uid))
+    assert here.dataset == DATASET
+    assert not hasattr(here.dataset, "file_meta")
+    for attribute in ("file_meta", "file_head", "encoded_dataset"):
+        with pytest.raises(InvalidNameError) as caught:
+            getattr(here, attribute)()
+        assert "1.2" not in str(caught.value)
 
 
 def test_a_message_under_its_keywords() -> None:

@@ -251,11 +251,13 @@ def test_uids_that_may_not_be_sent_are_not_repeated() -> None:
     scene = Scene(CT)
     request = stored()
     what = Performing(scene.peer, scene.arrive(request, b"ab"))
-    what.request.affected_sop_instance_uid = "1.02"  # type: ignore[attr-defined]
+    what.request.affected_sop_instance_uid = "1\n2"  # type: ignore[attr-defined]
+    what.request.affected_sop_class_uid = "1.02"  # type: ignore[attr-defined]
     scene.peer.turn()
     what.respond(Answer(0))
     ((response, _),) = scene.replies()
     assert response.affected_sop_instance_uid is None  # type: ignore[attr-defined]
+    assert response.affected_sop_class_uid is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_proto.services.matching import answer, matches
@@ -117,3 +119,86 @@ def test_answer_has_what_was_asked_for() -> None:
 def test_answer_has_the_items_that_match() -> None:
     key = dataset_of(ScheduledStationNameCodeSequence=[dataset_of(CodeValue="A", CodingSchemeDesignator="")])
     assert answer(key, STEP) == dataset_of(SpecificCharacterSet="ISO_IR 100", ScheduledStationNameCodeSequence=[CODE])
+
+
+# --- instants ---------------------------------------------------------------------------------------------------------
+
+
+def starts(key: str, value: str, key_zone: str = "", zone: str = "") -> bool:
+    """Whether a step that starts at a time is found by a key, each in its own zone or none."""
+    identifier, candidate = Dataset(), Dataset()
+    for dataset, text in ((identifier, key), (candidate, value)):
+        dataset.add(DataElement(START, "DT", text, validation_mode=IGNORE))
+    if key_zone:
+        identifier.TimezoneOffsetFromUTC = key_zone
+    if zone:
+        candidate.TimezoneOffsetFromUTC = zone
+    return matches(identifier, candidate)
+
+
+@for_each(
+    ("key", "value", "expected"),
+    [
+        ("20260304101500-0500", "20260304101500-0500", True),
+        ("20260304101500-0500", "20260304151500+0000", True),
+        ("20260304101500-0500", "20260304101500-0600", False),
+        ("20260305101500-0500", "20260304101500-0500", False),
+        ("20260304101500.000000-0500", "20260304151500+0000", True),
+        ("20260304101500.5", "20260304101500", False),
+        ("20260304-0500", "20260304-0500", True),
+        ("20260304-0500", "20260304050000+0000", False),  # a day is not its first second
+        ("20260304000000-0500-20260305000000-0500", "20260304101500-0500", True),
+        ("20260305000000-0500-20260306000000-0500", "20260304101500-0500", False),
+        ("20260304101500-0500-", "20260304101459-0500", False),
+        ("20260304101500-0500-", "20260304151500+0000", True),
+        ("-20260304101500-0500", "20260304101500-0500", True),
+        ("-20260304101500-0500", "20260304101501-0500", False),
+        ("20260304-0500 - 20260304-0500", "20260305045959.999999+0000", True),
+        ("20260304-0500 - 20260304-0500", "20260305050000+0000", False),
+        ("2026-2027", "20271231235959", True),
+        ("2026-2027", "2028", False),
+        ("202602-202602", "20260228", True),
+        ("202602-202602", "20260301", False),
+        ("2026030410-2026030410", "202603041059", True),
+        ("202603041015-202603041015", "20260304101559.9", True),
+        ("202603041015-202603041015", "20260304101600", False),
+        ("20260304101500-20260304101500", "20260304101500.25", True),
+        ("20261231235960", "20270101000000", True),  # a leap second
+        # without an offset it is a time at the same place
+        ("20260304101500", "20260304101500-0500", True),
+        ("20260304101500-0500", "20260304101500", True),
+        ("20260304-20260304", "20260304235959-0500", True),
+        # what is no date and time is compared as text
+        ("20260231", "20260231", True),
+        ("20260231-20260301", "20260231", True),
+        ("99991231-99991231", "99991231", True),
+        ("whenever", "whenever", True),
+        ("20260304", "whenever", False),
+        ("--", "20260304", False),
+    ],
+)
+def test_dates_with_times_are_instants(key: str, value: str, expected: bool) -> None:
+    """PS3.5 6.2 (DT), PS3.4 C.2.2.2.5.3: a worklist west of Greenwich does not stay empty."""
+    assert starts(key, value) is expected
+
+
+def test_the_offset_of_a_data_set_is_that_of_its_times() -> None:
+    """Timezone Offset From UTC (0008,0201): PS3.3 C.12.1, PS3.4 C.4.1.1.3.1."""
+    assert starts("20260304101500", "20260304151500", "-0500", "+0000")
+    assert not starts("20260304101500", "20260304101500", "-0500", "+0000")
+    assert starts("20260304101500", "20260304151500+0000", "-0500")
+    assert starts("20260304101500-0500", "20260304171500", "", "+0200")
+    assert starts("20260304101500", "20260304101500", "nonsense")
+    key, step = dataset_of(TimezoneOffsetFromUTC="-0500"), dataset_of(TimezoneOffsetFromUTC="+0000")
+    key.ScheduledHumanPerformersSequence = [dataset_of(**{START: "20260304101500"})]
+    step.ScheduledHumanPerformersSequence = [dataset_of(**{START: f"2026030{day}151500"}) for day in (4, 5)]
+    assert matches(key, step)
+    assert len(answer(key, step).ScheduledHumanPerformersSequence) == 1
+
+
+def test_an_answer_says_what_its_times_mean() -> None:
+    """PS3.4 CC.2.8.1.3.3; dcm4chee-arc-light#4824."""
+    step = dataset_of(TimezoneOffsetFromUTC="-0500", **{START: "20260304101500"})
+    assert answer(dataset_of(**{START: ""}), step) == step
+    assert answer(dataset_of(TimezoneOffsetFromUTC="", **{START: ""}), step) == step
+    assert "TimezoneOffsetFromUTC" not in answer(dataset_of(TimezoneOffsetFromUTC=""), dataset_of(PatientID="1"))

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CFindRQ, CFindRSP, Priority
+from dicom_proto.encoding.rules import EncodingRules
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.handlers.registry import Handlers
@@ -20,6 +21,7 @@ from tests.proto.programs.script import (
     CANCEL,
     CT,
     EXPLICIT,
+    IMPLICIT,
     PENDING,
     STUDY_FIND,
     Scene,
@@ -303,3 +305,63 @@ def test_a_handler_may_see_the_cancel_itself() -> None:
 
     here = scene((handler,))
     assert statuses(here.serve(request(), data_set(EXPLICIT, PatientID="*"))) == [CANCEL]
+
+
+# --- text, and long values --------------------------------------------------------------------------------------------
+
+
+def asked_in(stated: str | None, name: str, own: str | None = None) -> list[Any]:
+    """Responses to a query in one character set, whose match has a name, and states one of its own."""
+    found = dataset_of(PatientName=name)
+    if own is not None:
+        found.SpecificCharacterSet = own
+    keys = {} if stated is None else {"SpecificCharacterSet": stated}
+    here = scene((lambda _: [(PENDING, found)],))
+    return here.serve(request(), data_set(EXPLICIT, PatientID="*", **keys))
+
+
+@for_each(
+    ("stated", "own", "answered"),
+    [
+        ("ISO_IR 192", "ISO_IR 100", "ISO_IR 192"),
+        ("ISO_IR 192", None, "ISO_IR 192"),
+        ("ISO_IR 144", "ISO_IR 100", "ISO_IR 100"),  # which does not have all of it
+        (None, "ISO_IR 100", "ISO_IR 100"),
+    ],
+)
+def test_the_answer_is_in_the_character_set_of_the_request(stated: str | None, own: str | None, answered: str) -> None:
+    """A UTF-8 query answered by a Latin-1 SCP loses no letter (PS3.4 C.4.1.1.3.2)."""
+    pending, final = asked_in(stated, "Müller", own)
+    assert final[0].status == 0x0000
+    read = decoded(pending[1], EXPLICIT)
+    assert (read.SpecificCharacterSet, read.PatientName) == (answered, "Müller")
+
+
+@for_each(("stated", "own"), [(None, None), ("ISO_IR 100", "ISO_IR 100"), ("ISO_IR 100", None)])
+def test_a_match_that_no_character_set_has_is_a_failure(stated: str | None, own: str | None) -> None:
+    """A Pending with question marks would tell a wrong name (PS3.3 C.12.1.1.2)."""
+    assert statuses(asked_in(stated, "Тест", own)) == [0xC312]
+
+
+def test_by_setting_it_is_said_in_unicode() -> None:
+    here = scene((lambda _: [(PENDING, dataset_of(PatientName="Тест"))],))
+    here.peer.rules = EncodingRules(state_utf_8=True)
+    pending, _ = here.serve(request(), data_set(EXPLICIT, PatientID="*"))
+    assert decoded(pending[1], EXPLICIT).SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_a_key_that_its_character_set_lacks_is_not_sent() -> None:
+    one, _ = connected(offer_of(CONTEXT))
+    with pytest.raises(LocalProtocolError, match="PatientName"):
+        find_scu(Peer(one, Handlers()), dataset_of(SpecificCharacterSet="ISO_IR 100", PatientName="Тест"), STUDY_FIND)
+
+
+def test_long_keys_go_on_a_context_for_implicit_vr() -> None:
+    """PS3.5 6.2.2: a list of 1,502 UIDs has no explicit encoding that everybody reads."""
+    uids = [f"1.2.840.113619.2.55.3.604688119.{10**10 + number}" for number in range(1_502)]
+    for keys, number in ((uids, 3), (uids[:2], 1)):
+        one, other = connected(offer_of(CONTEXT, (STUDY_FIND, IMPLICIT)))
+        find_scu(Peer(one, Handlers()), dataset_of(StudyInstanceUID=keys), STUDY_FIND)
+        other.receive_data(b"".join(one.data_to_send(now=0)), now=0)
+        event = other.next_event()
+        assert event.context_id == number  # type: ignore[union-attr]

@@ -7,9 +7,9 @@ certainly been cut is refused; what is wrong in other ways is the business of wh
 import zlib
 from typing import Final
 
-from dicom_proto.encoding.datasets import MAX_DEPTH, MAX_ELEMENTS
 from dicom_proto.encoding.structure import UNDEFINED, Structure, Syntax, TruncatedError
 from dicom_proto.errors import DataSetError, LocalProtocolError
+from dicom_proto.limits import DEFAULT_LIMITS
 
 __all__ = ["is_cut_short"]
 
@@ -34,10 +34,13 @@ def is_cut_short(data: memoryview, transfer_syntax: str) -> bool:
     if syntax.little and _ends_with_pixel_data(data, implicit=syntax.implicit):
         return False
     structure = Structure(data, little=syntax.little)
+    implicit = syntax.implicit
     try:
-        structure.check(implicit=syntax.implicit, max_depth=MAX_DEPTH, max_elements=MAX_ELEMENTS)
+        implicit = structure.is_implicit(0, stated=syntax.implicit)
+        for _ in structure.elements(0, len(data), implicit=implicit, max_depth=DEFAULT_LIMITS.data_set_depth):
+            pass
     except TruncatedError as error:
-        return error.needed > len(data) and _ends_within(structure, len(data), syntax)
+        return error.needed > len(data) and _ends_within(structure, len(data), implicit=implicit)
     except DataSetError:
         return False
     return False
@@ -63,9 +66,8 @@ def _end_of(data: memoryview, at: int, *, implicit: bool) -> int:
     return start + int.from_bytes(data[start - 4 : start], "little")
 
 
-def _ends_within(structure: Structure, end: int, syntax: Syntax) -> bool:
+def _ends_within(structure: Structure, end: int, *, implicit: bool) -> bool:
     """Tell whether it is the data set that has no end, and not an element in a sequence that has one."""
-    implicit = syntax.implicit or structure.is_implicit(0)
     at = 0
     try:
         while at < end:

@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import ssl
-from typing import Final, TypeVar
+from typing import Final
 
 from dicom_proto.buffers import Buffer
 from dicom_transports._socket.gather import GatherQueue
@@ -12,9 +12,8 @@ from dicom_transports._socket.mapping import Mapping, copied, note_sent, shorten
 from dicom_transports._socket.sockets import LARGE_BLOCK, SMALL_BLOCK, acknowledge_at_once, prepare
 from dicom_transports._socket.tls_layer import TLSLayer
 
-__all__ = ["Channel", "explain"]
+__all__ = ["Channel"]
 
-FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_transports")
 _MOST_BLOCKS: Final = 3  # that are received at a time: the sender fills the next while they are looked at
 _TOLD: Final = 2  # bytes that tell what a peer speaks
@@ -117,7 +116,7 @@ class Channel:
             self._tls.send(self.secure(buffers))
             return
         sources = note_sent(buffers)
-        if any(source.is_cut for source in sources):
+        if sources and any(source.is_cut for source in sources):
             self._lose_source()
         else:
             self._sources |= sources
@@ -230,13 +229,3 @@ class Channel:
         _log.debug("! receiving failed: %s", error)
         self.error = error
         self.has_ended = True
-
-
-def explain(failure: FailureT, suspicion: str | None) -> FailureT:
-    """Add to the text of a failure what its reason may be, if there is a suspicion; return it."""
-    if suspicion is not None:
-        if isinstance(failure, OSError) and failure.strerror:  # of TLS
-            failure.strerror += f": {suspicion}"
-        else:
-            failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
-    return failure

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
@@ -42,6 +43,7 @@ class Link:
         self._clock = clock
         self._has_ended_output = False
         self._engine.secure = channel.secure
+        association.suspect = partial(getattr, channel, "suspicion")
         self.deadline: float | None = None
         self.wants_read = True
         self.wants_write = False
@@ -56,7 +58,6 @@ class Link:
         if channel.has_ended:
             if isinstance(channel.error, ssl.SSLError):
                 self._association.cause = channel.error
-            self._association.suspicion = channel.suspicion
             engine.receive_eof(now=self._clock())
 
     def turn(self) -> Turn:

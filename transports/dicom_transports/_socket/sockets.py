@@ -30,6 +30,7 @@ __all__ = [
     "listen_all",
     "local_address",
     "no_connection",
+    "numeric_places",
     "open_socket",
     "peer_address",
     "prepare",
@@ -125,6 +126,14 @@ def local_address(sock: socket.socket) -> Address:
 def _plain(host: str) -> str:
     """Return an address of IPv4 as such, also where IPv6 carries it (RFC 4291 2.5.5.2)."""
     return host.removeprefix(_MAPPED) if "." in host else host
+
+
+def numeric_places(address: Address) -> list[tuple[Any, ...]] | None:
+    """Return what ``getaddrinfo`` does for a numeric address, ``None`` for a name, which takes its time."""
+    try:
+        return list(socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except socket.gaierror:
+        return None
 
 
 def no_connection(address: Address, error: OSError) -> OSError:

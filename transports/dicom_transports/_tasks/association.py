@@ -55,7 +55,8 @@ class AsyncAssociation(EntityAssociation):
         self._done = loop.signal()  # set when all is over
         self._is_carried = False  # its tasks are there, and have something to do
         self._is_due = False  # a turn has been asked for
-        self._last_words: deque[tuple[Task[Any], DriverEffect]] | None = None  # to be said when no task can be started
+        self._can_spawn = False
+        self._last_words: deque[tuple[Task[Any], DriverEffect]] = deque()  # to be said when no task can be started
 
     # --- what a loop adds ---------------------------------------------------------------------------------------------
 
@@ -189,11 +190,11 @@ class AsyncAssociation(EntityAssociation):
         performer = task.performer
         if performer is not None:
             performer.ask(effect)
-        elif self._last_words is not None:
-            self._last_words.append((task, effect))
         elif Performer.can_do_at_once(effect):
             self.engine.answer(task, *Performer.do_at_once(self, effect))
             return True
+        elif not self._can_spawn:
+            self._last_words.append((task, effect))
         else:
             performer = task.performer = Performer(self._loop)
             task.on_end = performer.end_after(task.on_end)
@@ -261,19 +262,24 @@ class AsyncAssociation(EntityAssociation):
             _log.exception("an association failed")
         finally:
             if not self.engine.is_finished and self._link is not None:
-                self._last_words = deque()
                 self._hang_up(self._link)
-                await self._loop.shielded(_LAST_WORDS, self._say_last_words(self._last_words))
+                await self._loop.shielded(_LAST_WORDS, self._say_last_words())
             self._done.set()
             sock.close()
-            if self.engine.is_finished:
-                self.retire()
+            self.retire()
 
     def open(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Begin with a connected socket; nothing happens before :meth:`live`."""
         self.local_address, self.peer_address = local_address(sock), peer_address(sock)
         self._link = Link(Channel(sock, tls), self, self._loop.now)
-        self.engine.start(self.opened())
+        self.opened()
+
+    def _stop_spawning(self) -> None:
+        """Start no more tasks; if it is cancelled, abort at once: a handler that is stuck holds up itself alone."""
+        self._can_spawn = False
+        if not self.is_over:
+            self.give_up()
+            self._turn()
 
     def _hang_up(self, link: Link) -> None:
         """Abort the association and close the connection: there is no time left."""
@@ -283,12 +289,12 @@ class AsyncAssociation(EntityAssociation):
         link.close()
         self._turn()
 
-    async def _say_last_words(self, last_words: deque[tuple[Task[Any], DriverEffect]]) -> None:
+    async def _say_last_words(self) -> None:
         """Call the handlers of the end, here where no task can be started any more."""
         HANDLING.set((*HANDLING.get(), self))
         performer = Performer(self._loop)
-        while last_words:
-            task, effect = last_words.popleft()
+        while self._last_words:
+            task, effect = self._last_words.popleft()
             performer.ask(effect)
             await self._do_next(task, performer)
         performer.give_back()

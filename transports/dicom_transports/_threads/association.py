@@ -45,7 +45,7 @@ from dicom_transports._socket.sockets import Address, connect_socket, local_addr
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._threads.starting import Starter
 from dicom_transports._threads.waker import Vigil, Waker, own_vigil
-from dicom_transports._threads.workers import WORKERS, Outcome, Worker
+from dicom_transports._threads.workers import WORKERS, Outcome, Worker, run_aside
 
 __all__ = ["Association"]
 
@@ -226,8 +226,11 @@ class Association(EntityAssociation):
         self._callers -= 1
         if self._sleepers:
             self._changed.notify_all()
-        elif not self._callers and self._resting is not None and self.engine.count > 0:
-            self._resting.wake()
+        elif not self._callers and self._resting is not None:
+            if self.engine.count > 0:
+                self._resting.wake()
+            else:
+                self._tell_pollers()
 
     def _take_turn(self, performer: _Performer) -> bool:
         """Take a turn; return whether there is something to do before anything is waited for."""
@@ -243,7 +246,7 @@ class Association(EntityAssociation):
             self._assign(performer, task, effect)
         if self._sleepers:
             self._changed.notify_all()
-        if self._reading is not None or self._resting is not None:
+        if self._reading is not None or (self._resting is not None and not self._callers):
             self._tell_pollers()
         return turn.is_unfinished or bool(performer.mail)
 
@@ -376,7 +379,7 @@ class Association(EntityAssociation):
         """Begin with a connected socket."""
         self.local_address, self.peer_address = local_address(sock), peer_address(sock)
         self._link = Link(Channel(sock, tls), self, monotonic)
-        self.engine.start(self.opened())
+        self.opened()
 
     def _has_lived(self) -> bool:
         return self.engine.is_finished
@@ -384,7 +387,7 @@ class Association(EntityAssociation):
     def live_at_once(self) -> None:
         """Have its own thread see to it from now on."""
         if self._link is not None and not self.engine.is_finished:
-            threading.Thread(target=self.live, name="dicom-association", daemon=True).start()
+            run_aside(self.live, "dicom-association")
 
     def live(self) -> None:
         """See to what the peer does while nobody calls, until all is over: for a thread of its own."""
@@ -420,6 +423,7 @@ class Association(EntityAssociation):
 
     def _rest(self, vigil: Vigil) -> bool:
         """Leave the association to those who call, for a moment: who calls will most likely call again."""
+        self._watched = monotonic() + _LINGER, True
         self._lock.release()
         try:
             return vigil.wait(-1, 0, _LINGER)

@@ -1,5 +1,6 @@
 """Threads in which event loops run what must not hold them up: one for each run of a handler."""
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -7,8 +8,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
-__all__ = ["WORKERS", "Outcome", "Worker", "Workers"]
+__all__ = ["WORKERS", "Outcome", "Worker", "Workers", "run_aside"]
 
+_log = logging.getLogger("dicom_transports")
 _MOST_IDLE: Final = 64  # threads that wait for the next handler
 
 
@@ -80,3 +82,29 @@ class Workers:
 
 WORKERS: Final = Workers()
 """Those of this process."""
+
+
+def run_aside(function: Callable[[], None], name: str) -> None:
+    """Call a function in a thread that has nothing else to do, under a name; to start a new one costs more.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no thread to be had.
+    """
+    worker = WORKERS.take()
+
+    def call() -> None:
+        thread = threading.current_thread()
+        former, thread.name = thread.name, name
+        try:
+            function()
+        finally:
+            thread.name = former
+
+    def done(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            _log.error("a thread failed", exc_info=outcome.error)
+        WORKERS.give_back(worker)
+
+    worker.submit(call, done)

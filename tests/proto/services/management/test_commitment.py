@@ -75,7 +75,7 @@ def test_request() -> None:
     ("transaction", "references", "error"),
     [
         ("1.02", [ONE], InvalidNameError),
-        (TRANSACTION, [(CT, "x")], InvalidNameError),
+        (TRANSACTION, [(CT, "1\n2")], InvalidNameError),
         (TRANSACTION, [("", "1.2")], InvalidNameError),
         (TRANSACTION, [], LocalProtocolError),
         (TRANSACTION, ["1.2.3"], LocalProtocolError),
@@ -87,6 +87,12 @@ def test_request() -> None:
 def test_request_that_would_be_wrong(transaction: str, references: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         commitment_request(transaction, references)
+
+
+def test_an_irregular_instance_can_be_asked_for() -> None:
+    """It has no other name (PS3.5 9.1 binds who makes a UID); horos#83."""
+    request = commitment_request(TRANSACTION, [(CT, "LOCALIZER1.02")])
+    assert request.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "LOCALIZER1.02"
 
 
 REPORTS = [

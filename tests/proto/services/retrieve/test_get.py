@@ -257,7 +257,8 @@ NO_OBJECTS = [
     (PENDING, image(sop_class=MR)),
     (PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.9", transfer_syntax=JPEG, data=b"ab")),
     (PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid="1.2.9", transfer_syntax=IMPLICIT, data=b"odd")),
-    (PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid="1.02", transfer_syntax=IMPLICIT, data=b"ab")),
+    (PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid="LOCALIZER1.02", transfer_syntax=IMPLICIT, data=b"odd")),
+    (PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid="1.2\n", transfer_syntax=IMPLICIT, data=b"ab")),
 ]
 
 
@@ -269,7 +270,20 @@ def test_an_object_that_cannot_be_sent_fails_for_itself(item: Any) -> None:
     assert counters(said[-1]) == (None, 2, 1, 0)
     assert len(here.stored) == 2
     uid = getattr(item[1], "sop_instance_uid", getattr(item[1], "SOPInstanceUID", None)) if item != PENDING else None
-    assert failed_uids(said[-1]) == [known for known in (uid,) if known and known != "1.02"]
+    assert failed_uids(said[-1]) == [known for known in (uid,) if known and known != "1.2\n"]
+
+
+def test_an_irregular_object_is_sent_and_named() -> None:
+    """PS3.5 9.1 binds who makes a UID: an archive has to pass the object on, and to say which one it could not."""
+    irregular = StoredObject(
+        sop_class_uid=CT,
+        sop_instance_uid="LOCALIZER1.02",
+        transfer_syntax=IMPLICIT,
+        data=data_set(IMPLICIT, PatientID="1"),
+    )
+    here = Getting(yields((PENDING, irregular)))
+    assert statuses(here.get()) == [PENDING, 0x0000]
+    assert [store.affected_sop_instance_uid for store in here.stored] == ["LOCALIZER1.02"]
 
 
 def test_what_the_driver_reads() -> None:
@@ -297,8 +311,9 @@ def test_a_list_that_is_too_long_for_its_vr() -> None:
     here = Getting(yields((0xA702, given_up), count=1060), offer=offer_of((STUDY_GET, EXPLICIT), CT))
     last = here.get(data_set(EXPLICIT, PatientID="1"))[-1]
     assert (last[0].status, counters(last)) == (0xA702, (None, 0, 1060, 0))
+    assert (last[1] or b"")[4:6] == b"UN"
     element = decoded(last[1], EXPLICIT)[0x00080058]
-    assert (element.VR, len(element.value.rstrip(b"\0").split(b"\\"))) == ("UN", 1060)
+    assert (element.VR, len(element.value)) == ("UI", 1060)
 
 
 def test_a_list_that_cannot_be_encoded_is_left_out_with_its_number() -> None:

@@ -1,5 +1,6 @@
 """C-STORE in both roles, and what is sent on which presentation context."""
 
+import struct
 import warnings
 from io import BytesIO
 from typing import Any
@@ -13,7 +14,8 @@ from pydicom.uid import UID, RLELossless
 
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
-from dicom_proto.encoding.datasets import FileMeta, decode, encode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, file_preamble_and_meta
+from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
@@ -245,7 +247,8 @@ def test_it_is_said_what_cannot_be_sent_and_what_could_be() -> None:
         ENCODED,
         "/images/1.dcm",
     )
-    assert str(no_context_for(in_file)) == f"{none} /images/1.dcm in {rle}: {accepted} none"
+    assert str(no_context_for(in_file)) == f"{none} SOP Instance 1.2.3 in {rle}: {accepted} none"
+    assert in_file.name == "/images/1.dcm"  # which may be a patient's: no message has it
     could = no_context_for(stored(RLE), [IMPLICIT, "1.2.840.10008.1.2.3"])
     assert str(could).startswith(f"{none} SOP Instance 1.2.3 in {rle}: {accepted} {implicit}, 1.2.840.10008.1.2.3;")
     assert str(could).endswith("; it could be decompressed")
@@ -306,8 +309,8 @@ def test_fit_for_the_peer() -> None:
         script = Script(fit_object(peer, value, decompress=True))
         call = script.expect(Call)
         assert not call.is_quick
-        data = call.function(*call.arguments)
-        assert script.end(data) == stored(EXPLICIT, data)
+        context, data = call.function(*call.arguments)
+        assert script.end((context, data)) == stored(EXPLICIT, data)
     with pytest.raises(NoContextError, match="it could be decompressed"):
         Script(fit_object(peer, compressed())).end()
 
@@ -320,11 +323,27 @@ def test_a_deflated_data_set_may_lack_its_padding() -> None:
         assert unpadded.encode(DEFLATED) == padded
         one, _ = connected(offer_of((CT, DEFLATED)))
         call = Script(fit_object(Peer(one, Handlers()), unpadded)).expect(Call)
-        assert call.function(*call.arguments) == padded
+        assert call.function(*call.arguments)[1] == padded
     whole = stored(DEFLATED, padded)
     assert whole.is_encoded_in(DEFLATED)
     assert whole.encode(DEFLATED) is padded
-    assert stored(data=b"odd").encode(EXPLICIT) == b"odd"  # that is an error, and not mended
+
+
+def test_what_is_odd_is_padded() -> None:
+    """PS3.5 6.2, 7.1.1, PS3.8 E.1: pynetdicom#704, dcm4che#1199 (an odd fragment; PS3.5 A.4)."""
+    odd = struct.pack("<HH2sH", 0x10, 0x20, b"LO", 3)
+    one = stored(data=odd + b"abc")
+    assert not one.is_encoded_in(EXPLICIT)
+    assert one.encode(EXPLICIT) == odd[:-2] + b"\4\0abc "
+    assert stored(IMPLICIT, struct.pack("<HHL", 0x10, 0x20, 3) + b"abc").encode(EXPLICIT) == odd[:-2] + b"\4\0abc "
+    jpeg = struct.pack("<HH2s2xL", 0x7FE0, 0x10, b"OB", 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+    end = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    fragment = struct.Struct("<HHL").pack
+    assert stored(JPEG, jpeg + fragment(0xFFFE, 0xE000, 5) + b"12345" + end).encode(JPEG) == (
+        jpeg + fragment(0xFFFE, 0xE000, 6) + b"12345\0" + end
+    )
+    with pytest.raises(LocalProtocolError, match=r"SOP Instance 1.2.3 cannot be sent as Explicit"):
+        stored(data=b"odd").encode(EXPLICIT)
 
 
 def deflated(length: int) -> bytes:
@@ -453,3 +472,33 @@ def test_scp_refuses_what_is_too_long_for_its_memory() -> None:
     here.peer.data_limit = 100
     assert statuses(here.serve(request(), bytes(1 << 17))) == [0xA700]
     assert statuses(here.serve(request(), bytes(100))) == [0]
+
+
+# --- values that are too long for explicit VR -------------------------------------------------------------------------
+
+LONG = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", ReferencedFrameNumber=["1"] * 40_000)
+
+
+@for_each(
+    ("accepted", "rules", "chosen"),
+    [
+        ([EXPLICIT, IMPLICIT], DEFAULT_RULES, IMPLICIT),
+        ([EXPLICIT, IMPLICIT], EncodingRules(long_values="refuse"), IMPLICIT),
+        ([IMPLICIT, EXPLICIT], DEFAULT_RULES, IMPLICIT),
+        ([EXPLICIT], DEFAULT_RULES, EXPLICIT),
+    ],
+)
+def test_an_object_goes_where_there_is_room_for_it(accepted: list[str], rules: EncodingRules, chosen: str) -> None:
+    """PS3.5 6.2.2: on a context for implicit VR where one was accepted, otherwise as UN."""
+    one, _ = connected(offer_of(*((CT, uid) for uid in accepted)))
+    peer = Peer(one, Handlers())
+    peer.rules = rules
+    script = Script(fit_object(peer, LONG))
+    call = script.expect(Call)
+    fitted = script.end(call.function(*call.arguments))
+    assert (fitted.transfer_syntax, fitted.data) == (chosen, encode(LONG, chosen))
+
+
+def test_or_it_is_refused() -> None:
+    with pytest.raises(LongValueError, match=r"SOP Instance 1.2.3: .* ReferencedFrameNumber has 80000 bytes"):
+        StoredObject.of(LONG).encode(EXPLICIT, EncodingRules(long_values="refuse"))

@@ -1,0 +1,54 @@
+"""What is left of an association when it has ended: words for its failure, and somebody to ask."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from dicom_proto.programs.effects import Program
+from dicom_proto.programs.engine import Engine
+from dicom_proto.programs.tasks import Task
+
+__all__ = ["Retired", "explained", "note_forgotten", "suspect_nothing"]
+
+T = TypeVar("T")
+FailureT = TypeVar("FailureT", bound=Exception)
+_log = logging.getLogger("dicom_proto.association")
+
+
+def explained(failure: FailureT, suspicion: str | None) -> FailureT:
+    """Add what is probably wrong to the text of a failure, if there is a suspicion; return it."""
+    if suspicion is not None:
+        if isinstance(failure, OSError) and failure.strerror:  # of TLS
+            failure.strerror += f": {suspicion}"
+        else:
+            failure.args = (f"{failure}: {suspicion}", *failure.args[1:])
+    return failure
+
+
+def suspect_nothing() -> None:
+    """Suspect nothing."""
+
+
+class Retired:
+    """What is left of an association for programs of others that still know it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def submit(self, program: Program[T], on_end: Callable[[Task[T]], None]) -> Task[T]:
+        """Run a program, which ends at once."""
+        return self._engine.submit(program, on_end)
+
+    def part(self) -> Program[None]:
+        """Return a program that does nothing: it has ended."""
+        yield from ()
+
+    def abort_soon(self) -> None:
+        """Do nothing: it has ended."""
+
+
+def note_forgotten(task: Task[None]) -> None:
+    """Results could not be cancelled: then there are none to come."""
+    if task.error is not None:
+        _log.debug("! results that nobody wants were not cancelled: %s", task.error)
+        task.finish(None, None)
