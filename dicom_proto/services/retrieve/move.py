@@ -25,6 +25,7 @@ from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_op
 from dicom_proto.services.storage.store import StoredObject, needed_contexts, store_object_scu
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.state_table import State
 
 __all__ = ["move_scp", "move_scu"]
 
@@ -179,6 +180,9 @@ class _Line:
         """Store an object at the destination."""
         needed = {} if self._destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
         peer = self._peer
+        if peer is not None and peer.connection.state is not State.Sta6:  # it was lost between two objects
+            yield from self.hang_up()
+            peer = None
         if peer is None or not needed.keys() <= self._proposed.keys():
             peer = yield from self._dial(needed)
         try:

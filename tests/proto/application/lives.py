@@ -104,6 +104,11 @@ class Couple:
         return self.diaries[0].names, self.diaries[1].names
 
 
+def arrive(association: MemoryAssociation, data: bytes) -> None:
+    """Let bytes arrive that the other end has not said."""
+    association.on_the_way.append((association.network.now, data))
+
+
 def fate(life: EntityAssociation) -> set[str]:
     """What has become of an association."""
     words = ("is_released", "is_aborted", "is_rejected", "is_over", "is_established")

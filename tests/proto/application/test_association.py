@@ -3,6 +3,7 @@
 import gc
 import logging
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ from dicom_proto.upper_layer.pdu import AAssociateRJ, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
-from tests.proto.application.lives import HERE, LIFE, THERE, Couple, Diary, entity, fate
+from tests.proto.application.lives import HERE, LIFE, THERE, Couple, Diary, arrive, entity, fate
 from tests.proto.programs.script import (
     CANCEL,
     CT,
@@ -278,7 +279,7 @@ def test_both_release_at_the_same_time(caplog: pytest.LogCaptureFixture) -> None
     couple = established()
     parting = [end.engine.start(end.part()) for end in (couple.scu, couple.scp)]
     couple.scu.turn()
-    on_the_way, couple.scp.on_the_way = couple.scp.on_the_way, []
+    on_the_way, couple.scp.on_the_way = couple.scp.on_the_way, deque()
     couple.scp.turn()
     couple.scp.on_the_way = on_the_way
     assert (couple.scu.peer.connection.state, couple.scp.peer.connection.state) == (State.Sta7, State.Sta7)
@@ -361,7 +362,7 @@ def ending(reception: AAssociateRJ | None) -> Couple:
         couple.scu.turn()
     couple.network.associations.remove(couple.scu)
     if reception is None:
-        couple.scp.on_the_way = [encode_pdu(AReleaseRQ())]
+        arrive(couple.scp, encode_pdu(AReleaseRQ()))
     couple.settle()
     assert couple.scp.peer.connection.state is State.Sta13
     assert fate(couple.scp) == {"released" if reception is None else "rejected", "over"}
@@ -393,7 +394,7 @@ def test_aborted_when_all_is_said(reception: AAssociateRJ | None) -> None:
 def test_a_release_that_comes_when_this_side_has_just_aborted() -> None:
     couple = established()
     couple.scp.abort()
-    couple.scp.on_the_way.append(encode_pdu(AReleaseRQ()))
+    arrive(couple.scp, encode_pdu(AReleaseRQ()))
     couple.settle()
     assert fate(couple.scp) == {"aborted", "over"}
 
@@ -417,7 +418,7 @@ def test_given_up_when_the_protocol_has_ended_it_and_nobody_has_looked() -> None
 )
 def test_what_is_probably_wrong_is_said(cause: OSError | None) -> None:
     couple = established()
-    couple.scu.suspicion = "it wants TLS"
+    couple.scu.suspect = lambda: "it wants TLS"
     couple.scu.cause = cause
     couple.scu.cut()
     couple.settle()
@@ -627,7 +628,7 @@ def test_the_peer_releases_in_the_middle_of_an_operation(caplog: pytest.LogCaptu
     def handler(event: Any) -> Iterator[Any]:
         for number in range(3):
             if number == 1:
-                event.assoc.on_the_way.append(encode_pdu(AReleaseRQ()))
+                arrive(event.assoc, encode_pdu(AReleaseRQ()))
                 event.assoc.turn()
             yield PENDING, dataset_of(PatientID=str(number))
 
@@ -644,7 +645,7 @@ def test_error_that_the_end_does_not_explain() -> None:
     couple = established()
     couple.scu.peer.connection.send_request(CFindRQ(affected_sop_class_uid=STUDY_FIND), context=5, data=b"  ")
     couple.scu.turn()
-    for block in couple.scp.on_the_way:
+    for _, block in couple.scp.on_the_way:
         couple.scp.peer.connection.receive_data(block, now=0)
     received = couple.scp.peer.connection.next_event()
     script = Script(couple.scp.attend(received))  # type: ignore[arg-type]
@@ -736,7 +737,7 @@ def test_without_an_association() -> None:
     with pytest.raises(NotEstablishedError):
         couple.scu.send_c_echo()
     with pytest.raises(NotEstablishedError):
-        couple.scu.send_c_find(QUERY, STUDY_FIND)
+        list(couple.scu.send_c_find(QUERY, STUDY_FIND))
     couple.scu.release()
 
 
@@ -779,7 +780,7 @@ def test_nothing_to_tell() -> None:
 def test_every_handler_with_its_arguments() -> None:
     seen: list[Any] = []
     life, _ = alone((evt.EVT_CONN_OPEN, lambda event, *more: seen.append((event.address, *more)), ["a", "b"]))
-    life.engine.start(life.opened())
+    life.opened()
     while life.turn():
         pass
     assert seen == [(THERE, "a", "b")]
@@ -787,7 +788,7 @@ def test_every_handler_with_its_arguments() -> None:
 
 def test_what_a_handler_makes_happen_is_told_after_it() -> None:
     life, diary = alone()
-    telling = Script(life.opened())
+    telling = Script(life.notify(evt.EVT_CONN_OPEN, address=THERE))
     call = telling.expect(Call)
     Script(life.notify(evt.EVT_ABORTED)).end()  # somebody is telling already
     assert not life.has_news
@@ -816,7 +817,7 @@ def test_what_passes_while_somebody_tells_is_left_to_them() -> None:
 
 def test_telling_that_is_given_up_holds_nobody_up() -> None:
     life, _ = alone()
-    telling = Script(life.opened())
+    telling = Script(life.notify(evt.EVT_CONN_OPEN, address=THERE))
     telling.expect(Call)
     life.notifier.add(evt.EVT_ABORTED, {})
     telling.program.close()
@@ -827,7 +828,7 @@ def test_telling_that_is_given_up_holds_nobody_up() -> None:
 def test_handler_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     life, diary = alone()
     life.bind(evt.EVT_CONN_OPEN, lambda _: 1 // 0)
-    life.engine.start(life.opened())
+    life.opened()
     life.engine.start(life.notify(evt.EVT_ABORTED))
     while life.turn():
         pass
@@ -841,7 +842,7 @@ def test_handler_that_raises(caplog: pytest.LogCaptureFixture) -> None:
 def test_the_answer_waits_for_a_handler_that_somebody_else_calls(does: Callable[[MemoryAssociation], None]) -> None:
     """It is told of the request only after it, and may want to abort then."""
     life, diary = alone()
-    telling = Script(life.opened())
+    telling = Script(life.notify(evt.EVT_CONN_OPEN, address=THERE))
     opening = telling.expect(Call)
     life.peer.connection.receive_data(encode_pdu(entity().offer("THERE")), now=0)
     answering = Script(life.attend(life.peer.connection.next_event()))  # type: ignore[arg-type]

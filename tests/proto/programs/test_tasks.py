@@ -490,16 +490,6 @@ def test_an_association_that_was_not_dialled_here_may_be_hung_up_too() -> None:
     assert task.result() == [None]
 
 
-def test_an_association_that_has_retired() -> None:
-    """There is nobody who would take turns for it: nothing waits for ever."""
-    driver, other = Driver(), Other()
-    other.peer.association = None
-    task = driver.start(asking(HangUp(other.peer), Run(asking(), other.peer)))
-    hung_up, error = task.result()
-    assert hung_up is True
-    assert isinstance(error, AssociationClosed)
-
-
 def test_nothing_is_logged_of_what_ends_well(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     Driver().start(asking()).result()

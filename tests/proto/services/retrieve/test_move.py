@@ -98,6 +98,7 @@ class Moving(Scene):
         self.dials: Iterator[Exception | None] = iter(dials)  # what goes wrong with each attempt
         self.answers: Iterator[int | Exception] = iter(answers)
         self.dialled: list[Dial] = []
+        self.destinations: list[Destination] = []
         self.stored: list[Any] = []
         self.hung_up = 0
         self.before_store: Callable[[], None] = lambda: None
@@ -117,7 +118,8 @@ class Moving(Scene):
         error = next(self.dials, None)
         if error is not None:
             raise error
-        return Destination(self, *connected(effect.offer, refused=self.refused))
+        self.destinations.append(Destination(self, *connected(effect.offer, refused=self.refused)))
+        return self.destinations[-1]
 
     def store(self, program: Any, peer: ScriptedPeer, there: Connection) -> Any:
         """Run the program of a sub-operation; the destination answers."""
@@ -450,6 +452,20 @@ def test_a_line_that_is_lost_is_dialled_again() -> None:
     here = Moving(moves(THERE, *items), answers=[0, ABORTED, 0])
     *_, last = here.move()
     assert (last[0].status, counters(last), failed_uids(last)) == (0xB000, (None, 2, 1, 0), ["1.2.2"])
+    assert (len(here.dialled), here.hung_up) == (2, 2)
+
+
+def test_a_line_that_is_lost_between_two_objects_is_dialled_again() -> None:
+    def handler(_: Any) -> Iterator[Any]:
+        yield THERE
+        yield 2
+        yield PENDING, image(1)
+        here.destinations[0].peer.connection.abort()
+        yield PENDING, image(2)
+
+    here = Moving(handler)
+    *_, last = here.move()
+    assert (last[0].status, counters(last)) == (0x0000, (None, 2, 0, 0))
     assert (len(here.dialled), here.hung_up) == (2, 2)
 
 
