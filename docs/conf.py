@@ -28,6 +28,7 @@ myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 napoleon_google_docstring = False
+napoleon_use_ivar = True  # an attribute that is a property as well is described once
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_preserve_defaults = True
