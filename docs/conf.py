@@ -18,7 +18,14 @@ project = "dicom-proto"
 author = copyright = "dicom-proto contributors"
 release = version = distribution_version("dicom-proto")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_ext.service_classes", "_ext.state_machine"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "_ext.house",
+    "_ext.service_classes",
+    "_ext.state_machine",
+]
 exclude_patterns = ["_build"]
 suppress_warnings = ["ref.python"]  # a name that a second module hands on is found twice, and either will do
 html_theme = "furo"
