@@ -22,7 +22,7 @@ TYPED = $(filter-out docs .ci,$(SOURCES))
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit rest test-pythons check format bench calls fuzz docs wheel clean
+.PHONY: help demo test unit rest test-pythons own-coverage check format bench calls fuzz docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -35,6 +35,9 @@ test: unit rest ## all tests: the core with its coverage, then the adapters and 
 
 unit: $(VENV)/.installed-test ## the tests of the core alone, which must cover each of its branches
 	$(RUN) -m pytest $(COVERAGE) --hypothesis-profile $(PROFILE) tests/proto
+
+own-coverage: $(VENV)/.installed-test ## whether each module of the core is covered by its own test module, run alone (some minutes)
+	$(RUN) .ci/own_coverage.py
 
 rest: $(VENV)/.installed-test ## every other test
 	$(RUN) -m pytest tests --ignore=tests/proto

@@ -341,24 +341,24 @@ class Engine(Tasks):
     def _state(self, buffers: list[Buffer], share: int, room: int) -> Turn:
         """Return what a driver has to know when nothing moves any more."""
         connection = self.connection
-        deadline = connection.next_deadline()
-        if self._closing_at is not None and not self._has_eof:
+        wants_close = self._has_eof or (self._life.is_over and connection.wants_close)
+        deadline = None if wants_close else connection.next_deadline()
+        if self._closing_at is not None and not wants_close:
             deadline = self._closing_at if deadline is None else min(deadline, self._closing_at)
         if self._pauses:
             deadline = self._pauses[0][0] if deadline is None else min(deadline, self._pauses[0][0])
         self._deadline = deadline
-        wants_close = self._has_eof or (self._life.is_over and connection.wants_close)
         turn = Turn()
         turn.buffers = buffers
         turn.effects = self._effects
         if turn.effects:
             self._effects = []
-        turn.deadline = None if wants_close and not self._pauses else deadline
+        turn.deadline = deadline
         turn.wants_read = connection.wants_read
         turn.ends_output = self._closing_at is not None and not connection.can_send
         turn.wants_close = wants_close and not self._is_closed
         turn.is_cut_short = room <= 0
-        turn.is_unfinished = share <= 0 and not self._router.is_full
+        turn.is_unfinished = share <= 0 and (self._is_closed or not self._router.is_full)
         return turn
 
     def _take_events(self, share: int) -> int:
@@ -483,6 +483,8 @@ class Engine(Tasks):
         inbox = task.waits_for
         if isinstance(inbox, Inbox):
             inbox.receiver = None
+        if task in self._invoking:
+            self._invoking.remove(task)
         super()._stop_waiting(task)
 
     # --- the end ------------------------------------------------------------------------------------------------------

@@ -257,9 +257,7 @@ class Tasks:
 
     def _step(self, task: Task[Any], value: Any, error: Exception | None) -> None:
         """Give a program what it waits for, until it has to wait again."""
-        program = task.program
-        if program is None:
-            return
+        program: Any = task.program
         while True:
             try:
                 effect = program.send(value) if error is None else program.throw(error)

@@ -22,7 +22,7 @@ from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.effects import END, Call, DriverEffect, Program, Pull
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -159,7 +159,7 @@ class MemoryAssociation(EntityAssociation, CalledVerbs):
                     result = context.run(function, *arguments)
                 case Pull(iterator):
                     result = context.run(next, iterator, END)
-                case Dial():
+                case _:
                     result = self.network.dial(self.entity, effect.address, effect.offer, effect.options)
         except Exception as error:  # noqa: BLE001 - it is the program's
             self.engine.throw(task, error)

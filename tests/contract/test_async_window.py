@@ -11,7 +11,7 @@ from tests.contract.stacks import Stack
 
 
 class Together:
-    """Operations that wait for each other, and end in the opposite order; those behind the first of them do not wait."""
+    """Operations that wait for each other, and end in the opposite order; those behind the first do not wait."""
 
     def __init__(self, stack: Stack, count: int) -> None:
         self._stack = stack

@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.application.association import Reception
@@ -27,6 +27,7 @@ from dicom_transports._entity import debug_logger
 from dicom_transports._socket.sockets import Address, numeric_places, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._tasks.patience import patience
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
@@ -97,6 +98,11 @@ class _Signal:
 
     async def wait(self) -> None:
         await asyncio.shield(self._future)
+
+
+def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not future.done():  # nobody has given it up
+        future.set_result(outcome)
 
 
 class _AsyncioLoop:
@@ -204,17 +210,20 @@ class _AsyncioLoop:
 
         def done(outcome: Outcome) -> None:
             try:
-                self.loop.call_soon_threadsafe(future.set_result, outcome)
+                self.loop.call_soon_threadsafe(_settle, future, outcome)
             except RuntimeError:
                 _log.debug("! the loop has ended before a handler has")
 
         worker.submit(function, done)
         cancelled: asyncio.CancelledError | None = None
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError as error:  # the thread cannot be: what it does may need what would be closed
-                cancelled = error
+        with ExitStack() as stack:
+            while not future.done():
+                try:
+                    await asyncio.wait({future})
+                except asyncio.CancelledError as error:  # the thread cannot be: it may need what would be closed
+                    if cancelled is None:
+                        stack.enter_context(patience(future.cancel))
+                    cancelled = error
         if cancelled is not None:
             raise cancelled
         return future.result().unwrap()
@@ -287,7 +296,7 @@ class Association(AsyncAssociation):
                 self._turn()
                 await self._done.wait()
             finally:
-                self._can_spawn = False
+                self._stop_spawning()
                 self._stop_watching()
 
     def _stop_watching(self) -> None:

@@ -8,12 +8,14 @@ is driven by the thread that makes it, so that it costs no hand-over; several th
 """
 
 import logging
+import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Bindable, Handlers
@@ -49,6 +51,27 @@ __all__ = [
 
 _log = logging.getLogger("dicom_transports.blocking")
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise here, if this is the main thread, and put back what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(_number: int, _frame: Any) -> None:
+        raise _Terminated
+
+    former = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
 
 
 class AssociationServer(ServerBase[Association]):
@@ -229,19 +252,29 @@ class AE(AEBase[AssociationServer]):
         contexts: Iterable[PresentationContext] | None = None,
         *,
         reuse_port: bool = False,
+        finish_within: float | None = 10.0,
     ) -> AssociationServer:
         """Serve associations, each in a thread of its own; arguments and errors as for :meth:`make_server`.
 
         Parameters
         ----------
         block : bool
-            Return only when the server has been shut down; ``KeyboardInterrupt`` shuts it down.
+            Return only when the server has been shut down. Ctrl-C does that, at once; so does SIGTERM, whose handler is
+            set meanwhile if this is the main thread, but lets associations end by themselves first.
+        finish_within : float, optional
+            Seconds that they have for that.
         """
         server = self.make_server(address, ae_title, contexts, ssl_context, evt_handlers, reuse_port=reuse_port)
         server.start()
         if block:
             try:
-                server.wait()
+                with _terminable():
+                    server.wait()
+            except KeyboardInterrupt:
+                _log.info("the server is interrupted")
+            except _Terminated:
+                _log.info("the server is terminated")
+                server.shutdown(finish_within)
             finally:
                 server.shutdown()
         return server

@@ -9,8 +9,8 @@ generators, which run in the loop.
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from math import inf
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from dicom_transports._entity import debug_logger
 from dicom_transports._socket.sockets import Address, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
 from dicom_transports._tasks.entity import AsyncAE, AsyncServer
+from dicom_transports._tasks.patience import patience
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
@@ -50,6 +51,17 @@ __all__ = [
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_transports.trio")
+
+
+@contextmanager
+def _interrupted_as_such() -> Iterator[None]:
+    """Let a KeyboardInterrupt in tasks be one, and no group that has one in it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[0] is None:
+            raise
+        raise KeyboardInterrupt from group
 
 
 class _Group:
@@ -97,8 +109,9 @@ class _TrioLoop:
 
     @asynccontextmanager
     async def group(self) -> AsyncIterator[Group]:
-        async with trio.open_nursery() as nursery:
-            yield _Group(nursery)
+        with _interrupted_as_such():
+            async with trio.open_nursery() as nursery:
+                yield _Group(nursery)
 
     async def pause(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -153,11 +166,12 @@ class _TrioLoop:
                 _log.debug("! the loop has ended before a handler has")
 
         worker.submit(function, done)
-        with trio.CancelScope(
-            shield=True
-        ):  # the thread cannot be cancelled: what it does may need what would be closed
+        try:
             await is_done.wait()
-        await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:  # the thread cannot be: what it does may need what would be closed
+            with patience(lambda: self.call_soon(is_done.set)), trio.CancelScope(shield=True):
+                await is_done.wait()
+            raise
         return outcomes[0].unwrap()
 
 
@@ -175,6 +189,10 @@ class Association(AsyncAssociation):
         self._is_watching = True
         self._writing = trio.CancelScope()
         self._backlog = trio.Event()
+
+    # trio raises KeyboardInterrupt anywhere: in the midst of these it would make bytes leave twice, or never
+    _turn = trio.lowlevel.enable_ki_protection(AsyncAssociation._turn)  # noqa: SLF001
+    _arrived = trio.lowlevel.enable_ki_protection(AsyncAssociation._arrived)  # noqa: SLF001
 
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         if self._tasks is not None:
@@ -210,6 +228,10 @@ class Association(AsyncAssociation):
         self._writing.cancel()
 
     async def _carry(self) -> None:
+        with _interrupted_as_such():
+            await self._carry_in_nursery()
+
+    async def _carry_in_nursery(self) -> None:
         async with trio.open_nursery() as tasks:
             self._tasks = tasks
             tasks.start_soon(self._write)
@@ -219,7 +241,7 @@ class Association(AsyncAssociation):
                 await self._read()
                 await self._done.wait()
             finally:  # a nursery takes no more tasks when those that it has have ended
-                self._can_spawn = False
+                self._stop_spawning()
                 self._writing.cancel()
 
     async def _read(self) -> None:

@@ -653,3 +653,12 @@ def test_an_offer_and_a_policy_fit_each_other(ae: ApplicationEntity) -> None:
     assert isinstance(reviewed, Review)
     assert reviewed.context_results[0] == accepted
     assert {context.result for context in reviewed.context_results} == {0}
+
+
+def test_a_server_keeps_some_connections_that_have_requested_nothing() -> None:
+    entity = ApplicationEntity()
+    assert (entity.maximum_associations, entity.maximum_connections) == (10, 110)
+    entity.maximum_associations = 200
+    assert entity.maximum_connections == 300
+    entity.maximum_connections = 7
+    assert entity.maximum_connections == 7

@@ -291,3 +291,13 @@ def test_one_more_is_bound() -> None:
     watching.update()
     watching.received(RELEASE[4:])
     assert names(watching.take()) == ["DATA_RECV", "PDU_RECV"]
+
+
+def test_what_else_there_is_to_tell_comes_behind_what_has_passed() -> None:
+    watching, _ = notifier(evt.EVT_DATA_RECV)
+    found = [watching.has_pending]
+    watching.received(RELEASE)
+    watching.add(evt.EVT_RELEASED, {"why": "asked"})
+    found.append(watching.has_pending)
+    assert watching.take() == [(evt.EVT_DATA_RECV, {"data": RELEASE}), (evt.EVT_RELEASED, {"why": "asked"})]
+    assert [*found, watching.has_pending] == [False, True, False]

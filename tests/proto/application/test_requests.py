@@ -21,7 +21,7 @@ from dicom_proto.errors import (
 from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_role
-from dicom_proto.programs.effects import Call, Receive
+from dicom_proto.programs.effects import Await, Call, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.storage.store import fit_object
 from dicom_proto.sop_class import (
@@ -150,6 +150,34 @@ def test_store_by_default() -> None:
     request = peer.connection.invoked[1].request
     assert isinstance(request, CStoreRQ)
     assert (request.priority, request.move_originator_application_entity_title) == (2, None)
+
+
+def test_room_is_waited_for_again_when_the_object_has_been_converted() -> None:
+    """Others may have invoked something meanwhile."""
+    peer = alone(CT, VERIFICATION)
+    script: Script[Any] = Script(requests.send_c_store(peer, CT_IMAGE))
+    converting = script.expect(Call)
+    asking(requests.send_c_echo(peer))
+    room = script.expect(Await, converting.function(*converting.arguments))
+    assert room.condition() is None
+    del peer.connection._invoked[1]  # noqa: SLF001 - as if it had been answered
+    assert room.condition()
+    peer = alone(CT, VERIFICATION)
+    peer.is_handling = lambda: True  # then nothing is waited for
+    script = Script(requests.send_c_store(peer, CT_IMAGE))
+    converting = script.expect(Call)
+    asking(requests.send_c_echo(peer))
+    with pytest.raises(LocalProtocolError, match="window"):
+        script.end(converting.function(*converting.arguments))
+
+
+def test_many_stores() -> None:
+    progress: list[tuple[int, int]] = []
+    pair = Pair(CT, handlers={evt.EVT_C_STORE: lambda _: 0xB000})
+    images = [dataset_of(SOPClassUID=CT, SOPInstanceUID=f"1.2.{number}") for number in range(5)]
+    sent = pair.scu.send_c_stores(images, on_progress=lambda *done: progress.append(done))
+    assert [(item, status.Status) for item, status in sent] == [(one, 0xB000) for one in images]
+    assert [objects for objects, _ in progress] == [1, 2, 3, 4, 5]
 
 
 def test_what_cannot_be_stored() -> None:

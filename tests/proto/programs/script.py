@@ -22,7 +22,7 @@ from dicom_proto.programs import tasks
 from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Program, Pull
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
-from dicom_proto.upper_layer.failures import Ending, failure_of
+from dicom_proto.upper_layer.failures import AssociationClosed, Ending, failure_of
 from dicom_proto.upper_layer.items import RoleSelection
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, PDataTF
@@ -202,6 +202,8 @@ class ScriptedPeer(Peer):
 
     def give_up(self) -> None:
         self.connection.abort()
+        self.is_over = True
+        self.end = partial(AssociationClosed, "this side has aborted the association")
 
     def tell(self) -> Program[None]:
         yield from ()

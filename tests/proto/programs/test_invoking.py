@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CFindRSP
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Receive
 from dicom_proto.programs.invoking import Invoking, invoke
-from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
@@ -129,17 +127,6 @@ def test_closing_drops_what_comes_and_spares_the_next_one_with_its_id() -> None:
     assert not both.other.is_cancelled(7)
 
 
-def test_an_id_is_in_use_until_all_responses_have_been_read() -> None:
-    both = Both(window=(2, 2))
-    first = both.find(7)
-    both.answer(7, 0)
-    both.peer.turn()
-    with pytest.raises(LocalProtocolError, match="message ID 7"):
-        both.find(7)
-    assert both.read(first).category == Category.SUCCESS
-    assert both.find(7).message_id == 7
-
-
 def test_one_request_one_response() -> None:
     both = Both()
     script = Script(invoke(both.peer, CEchoRQ(), both.one.contexts[3]))
@@ -148,10 +135,3 @@ def test_one_request_one_response() -> None:
     with pytest.raises(AssociationAborted):
         script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
     assert both.peer.router.find((1, True)) is None
-
-
-def test_a_connection_without_an_association_has_no_peer() -> None:
-    peer = Peer(Connection(), Handlers())
-    assert peer.ae_title == ""
-    with pytest.raises(LocalProtocolError, match=r"accepted are \[\]"):
-        peer.context(VERIFICATION)

@@ -20,9 +20,9 @@ from dicom_proto.dimse.messages import (
     Request,
 )
 from dicom_proto.errors import LimitExceededError, LocalProtocolError
-from dicom_proto.handlers.kinds import EVT_C_ECHO, EVT_C_STORE
+from dicom_proto.handlers.kinds import EVT_C_ECHO, EVT_C_FIND, EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Receive
+from dicom_proto.programs.effects import Call, Pull, Receive
 from dicom_proto.programs.performing import Answer, Performing, as_pair
 from dicom_proto.status import Category
 from tests.proto.programs.script import (
@@ -341,3 +341,66 @@ def test_other_fields_are_not_for_handlers() -> None:
 def test_bound_arguments_follow_the_event() -> None:
     scene = Scene(VERIFICATION, bindings=[(EVT_C_ECHO, lambda _, status: status, [0x0122])])
     assert scene.serve(CEchoRQ())[0][0].status == 0x0122
+
+
+# --- handlers that are asked, and that yield --------------------------------------------------------------------------
+
+
+def asked(handler: Any) -> Performing:
+    scene = Scene(STUDY_FIND, bindings=[] if handler is None else [(EVT_C_FIND, handler)])
+    request = CFindRQ(affected_sop_class_uid=STUDY_FIND)
+    return Performing(scene.peer, scene.arrive(request, data_set(PatientID="1")))
+
+
+def test_a_handler_is_called_and_what_it_raises_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    script = Script(asked(lambda _: 7).call(EVT_C_FIND, None, failed=0xC311))
+    call = script.expect(Call)
+    assert script.end(call.function(*call.arguments)) == 7
+    script = Script(asked(lambda _: 7).call(EVT_C_FIND, None, failed=0xC311))
+    script.expect(Call)
+    assert script.fail_at_last(ZeroDivisionError()) == Answer(0xC311)
+    assert Script(asked(None).call(EVT_C_FIND, None, failed=0xC311)).end() == Answer(0xC311)
+    assert "the handler of EVT_C_FIND raised: the answer is C311H" in caplog.text
+    assert "no handler is bound to EVT_C_FIND: a C-FIND-RQ is answered with C311H" in caplog.text
+
+
+class Anexts:
+    def __anext__(self) -> None:
+        """Is awaited by the driver."""
+
+
+@pytest.mark.parametrize("result", [[1, 2], iter([1, 2]), Anexts(), None, Answer(0xA700)])
+def test_what_a_handler_gives_is_iterated_over(result: Any, caplog: pytest.LogCaptureFixture) -> None:
+    script = Script(asked(lambda _: result).call_generator(EVT_C_FIND, None, failed=0xC311))
+    script.expect(Call)
+    items = script.end(result)
+    if result is None:
+        assert items == Answer(0xC311)
+        assert "returned NoneType: it has to yield" in caplog.text
+    elif isinstance(result, Answer | Anexts):
+        assert items is result
+    else:
+        assert list(items) == [1, 2]
+
+
+def test_items_are_pulled_and_what_is_raised_is_an_answer() -> None:
+    items = iter("a")
+    script = Script(asked(None).pull(EVT_C_FIND, items, failed=0xC311))
+    assert script.expect(Pull).iterator is items
+    assert script.end("a") == "a"
+    script = Script(asked(None).pull(EVT_C_FIND, items, failed=0xC311))
+    script.expect(Pull)
+    assert script.fail_at_last(ZeroDivisionError()) == Answer(0xC311)
+
+
+def test_many_responses_repeat_the_same() -> None:
+    scene = Scene(STUDY_FIND)
+    received = scene.arrive(CFindRQ(affected_sop_class_uid=STUDY_FIND), data_set(PatientID="1"))
+    scene.peer.turn()
+    what = Performing(scene.peer, received)
+    for _ in range(2):
+        what.respond(Answer(PENDING), data_set(PatientID="1"))
+    what.respond(Answer(0))
+    said = scene.replies()
+    assert [response.status for response, _ in said] == [PENDING, PENDING, 0]
+    assert {response.affected_sop_class_uid for response, _ in said} == {STUDY_FIND}

@@ -274,6 +274,13 @@ class AsyncAssociation(EntityAssociation):
         self._link = Link(Channel(sock, tls), self, self._loop.now)
         self.opened()
 
+    def _stop_spawning(self) -> None:
+        """Start no more tasks; if it is cancelled, abort at once: a handler that is stuck holds up itself alone."""
+        self._can_spawn = False
+        if not self.is_over:
+            self.give_up()
+            self._turn()
+
     def _hang_up(self, link: Link) -> None:
         """Abort the association and close the connection: there is no time left."""
         self.give_up()

@@ -11,7 +11,7 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import CMoveRQ, CStoreRSP, Priority
 from dicom_proto.encoding.datasets import encode
-from dicom_proto.errors import LocalProtocolError
+from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context
@@ -431,6 +431,18 @@ def test_an_object_that_the_destination_does_not_take() -> None:
     here = Moving(moves(THERE, (PENDING, image(1, MR)), (PENDING, image(2))), refused=[MR])
     *_, last = here.move()
     assert (last[0].status, counters(last), failed_uids(last)) == (0xB000, (None, 1, 1, 0), ["1.2.1"])
+
+
+def test_a_destination_that_accepts_no_context_is_not_dialled_again_for_the_same() -> None:
+    items = [(PENDING, image(1)), (PENDING, image(2)), (PENDING, stored(3, IMPLICIT)), (PENDING, image(4, MR))]
+    here = Moving(moves(THERE, *items), dials=[NoContextError("none"), None])
+    *_, last = here.move()
+    assert (last[0].status, counters(last), failed_uids(last)) == (
+        0xB000,
+        (None, 1, 3, 0),
+        ["1.2.1", "1.2.2", "1.2.3"],
+    )
+    assert [contexts[0][0] for contexts in here.proposed()] == [CT, MR]
 
 
 def test_a_line_that_is_lost_is_dialled_again() -> None:

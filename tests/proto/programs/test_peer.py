@@ -1,0 +1,83 @@
+"""The peer as programs see it: who it is, on which contexts it can be asked, and what it is asked."""
+
+import pytest
+
+from dicom_proto.application.entity import ApplicationEntity
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.messages import CEchoRQ, CFindRQ
+from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.handlers.registry import Handlers
+from dicom_proto.programs.peer import Peer, RunsPrograms
+from dicom_proto.testing.network import MemoryAssociation, Network
+from dicom_proto.upper_layer.failures import AssociationClosed
+from dicom_proto.upper_layer.items import RoleSelection
+from tests.proto.programs.script import CT, STUDY_FIND, VERIFICATION, ScriptedPeer, carry, connected, offer_of
+
+
+def peers(*contexts: str, roles: list[RoleSelection] | None = None) -> tuple[Peer, Peer]:
+    near, far = connected(offer_of(*contexts, roles=roles or []))
+    return Peer(near, Handlers()), Peer(far, Handlers())
+
+
+def test_titles() -> None:
+    near, far = peers(VERIFICATION)
+    assert (near.ae_title, far.ae_title) == ("CALLED", "CALLING")
+    assert Peer(Connection(), Handlers()).ae_title == ""
+
+
+def test_what_nothing_else_is_known_of() -> None:
+    near, _ = peers(VERIFICATION)
+    assert (near.read("as it is"), near.is_strict, near.is_handling(), near.entity) == ("as it is", False, False, None)
+    assert isinstance(near.end(), AssociationClosed)
+    assert near.end() is not near.end()
+
+
+def test_contexts_have_roles() -> None:
+    near, far = peers(CT, VERIFICATION)
+    assert [context.context_id for context in near.contexts(VERIFICATION)] == [3]
+    assert list(near.contexts(VERIFICATION, as_scu=False)) == list(far.contexts(VERIFICATION)) == []
+    assert [context.context_id for context in far.contexts(VERIFICATION, as_scu=False)] == [3]
+    near, far = peers(CT, roles=[RoleSelection(CT, scu=True, scp=True)])
+    for one in (near, far):
+        assert one.context(CT) is one.context(CT, as_scu=False) is one.connection.contexts[1]
+
+
+def test_a_context_that_is_known_already() -> None:
+    near, _ = peers(CT, CT)
+    first = near.context(CT)
+    assert first.context_id == 1
+    assert near.context(CT) is first
+
+
+def test_no_context() -> None:
+    near, far = peers(CT)
+    with pytest.raises(NoContextError, match=rf"for {VERIFICATION} with the SCU role .*accepted are \['{CT}'\]"):
+        near.context(VERIFICATION)
+    with pytest.raises(NoContextError, match="with the SCU role"):
+        far.context(CT)
+    with pytest.raises(NoContextError, match="with the SCP role"):
+        near.context(CT, as_scu=False)
+
+
+def test_a_message_id_is_in_use_until_all_has_been_read() -> None:
+    near, far = connected(offer_of(STUDY_FIND, VERIFICATION, window=(2, 2)))
+    peer = ScriptedPeer(near, Handlers())
+    inbox = peer.send(CEchoRQ(message_id=7), context_id=3)
+    assert peer.router.find((7, True)) is inbox
+    carry(near, far)
+    request = far.next_event()
+    far.send_response(CEchoRQ.response(message_id_being_responded_to=7, status=0))
+    carry(near, far)
+    peer.turn()
+    assert request is not None
+    with pytest.raises(LocalProtocolError, match="message ID 7 is in use"):
+        peer.send(CEchoRQ(message_id=7), context_id=3)
+    inbox.close()
+    assert peer.send(CEchoRQ(message_id=7), context_id=3).key == (7, True)
+    find = CFindRQ(affected_sop_class_uid=STUDY_FIND)
+    assert peer.send(find, context_id=1, data=b"ab").key[0] == find.message_id
+
+
+def test_an_association_runs_programs() -> None:
+    assert isinstance(MemoryAssociation(Network(), ApplicationEntity(), ()), RunsPrograms)
+    assert not isinstance(peers(CT)[0], RunsPrograms)
