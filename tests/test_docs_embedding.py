@@ -1,241 +1,202 @@
-"""The drivers of docs/embedding.md do more than the page shows: they fail as they should, and cut no more than fits."""
+"""The drivers of docs/embedding.md are short, do more than the page shows, and a user's own are typed."""
 
+import ast
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
-from dicom_proto.application.entity import ApplicationEntity
-from dicom_proto.handlers import kinds as evt
-from dicom_proto.limits import Limits
-from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
-from dicom_proto.services.storage.store import StoredObject
-from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto import ApplicationEntity, evt
+from dicom_proto.errors import NotEstablishedError
 from dicom_proto.sop_class import PatientRootQueryRetrieveInformationModelFind as Find
+from dicom_proto.sop_class import Verification
+from dicom_proto.testing import network as network_module
+from dicom_proto.testing.network import Network
 from dicom_proto.upper_layer.failures import AssociationRejected
 from tests.test_docs import EMBEDDING, read
 
-SCP = ("scp", 104)
+ROOT = Path(__file__).parent.parent
+ADDRESS = ("scp", 104)
+LONGEST = 60
+DRIVERS = ["StreamAssociation", "AnyioAssociation", "TwistedAssociation"]
 
 
-@pytest.fixture(scope="module")
-def page() -> dict[str, Any]:
-    """The driver for programs, and the pipe in memory."""
-    namespace: dict[str, Any] = {"__name__": "embedding"}
-    for example in read(EMBEDDING):
-        if "class Driver" in example.code or "class World" in example.code:
-            example.run(str(EMBEDDING), namespace)
-    return namespace
+def lines_of(code: str) -> int:
+    """Count the lines that are neither blank nor imports."""
+    imports = {
+        line
+        for node in ast.parse(code).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    return sum(bool(line.strip()) and number not in imports for number, line in enumerate(code.splitlines(), 1))
 
 
-@pytest.fixture
-def world(page: dict[str, Any]) -> Any:
-    return page["World"](delay=20)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_drivers_are_short(driver: str) -> None:
+    (code,) = [example.code for example in read(EMBEDDING) if f"class {driver}(" in example.code]
+    (body,) = [node for node in ast.parse(code).body if isinstance(node, ast.ClassDef) and node.name == driver]
+    assert lines_of(ast.unparse(body)) <= LONGEST
+
+
+def test_the_driver_in_memory_is_short() -> None:
+    text = Path(network_module.__file__).read_text(encoding="utf-8")
+    driver = text.partition("# --- the driver")[2].partition("# --- end of the driver")[0]
+    assert sum(bool(line.strip()) and '"""' not in line for line in driver.splitlines()[1:]) <= LONGEST + 10
 
 
 def entity() -> ApplicationEntity:
     ae = ApplicationEntity("AE")
-    ae.acse_timeout = ae.dimse_timeout = 5_000
-    ae.network_timeout = 60_000
-    for sop_class in (Verification, CTImageStorage, Find):
+    for sop_class in (Verification, Find):
         ae.add_requested_context(sop_class)
         ae.add_supported_context(sop_class)
     return ae
 
 
-def names(events: list[Any]) -> list[str]:
-    return [event.name.removeprefix("EVT_") for event in events]
+NOTIFICATIONS = [
+    getattr(evt, f"EVT_{name}")
+    for name in ("CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "REJECTED", "RELEASED", "ABORTED", "CONN_CLOSE")
+]
 
 
-NOTIFICATIONS = (
-    evt.EVT_CONN_OPEN,
-    evt.EVT_REQUESTED,
-    evt.EVT_ACCEPTED,
-    evt.EVT_ESTABLISHED,
-    evt.EVT_REJECTED,
-    evt.EVT_RELEASED,
-    evt.EVT_ABORTED,
-    evt.EVT_CONN_CLOSE,
-)
+def noting(events: list[str]) -> list[Any]:
+    return [(kind, lambda event: events.append(event.name.removeprefix("EVT_"))) for kind in NOTIFICATIONS]
 
 
-def noting(events: list[Any]) -> list[Any]:
-    return [(kind, events.append) for kind in NOTIFICATIONS]
+def test_each_side_is_told_of_its_life_once() -> None:
+    network, near, far = Network(delay=0.1), list[str](), list[str]()
+    network.listen(ADDRESS, entity(), noting(far))
+    with network.associate(entity(), ADDRESS, noting(near)) as assoc:
+        assert assoc.send_c_echo().Status == 0x0000
+    network.run_until(lambda: not network.associations)
+    assert near == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
+    assert far == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
 
 
-def test_each_side_is_told_of_its_life_once(world: Any) -> None:
-    near: list[Any] = []
-    far: list[Any] = []
-    world.listening[SCP] = entity(), noting(far)
-
-    async def talk() -> None:
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"), noting(near))
-        await scu.release()
-
-    world.run(talk())
-    assert names(near) == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
-    assert names(far) == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
-    assert world.ends == []
-
-
-def test_rejection(world: Any) -> None:
-    far: list[Any] = []
-    scp = entity()
+def test_rejection_and_nobody() -> None:
+    network, scp = Network(), entity()
     scp.require_called_aet = True
-    world.listening[SCP] = scp, noting(far)
-
-    async def talk() -> None:
-        with pytest.raises(AssociationRejected, match="called AE title not recognized"):
-            await world.connect(entity(), SCP, entity().offer("OTHER"))
-
-    world.run(talk())
-    assert names(far) == ["CONN_OPEN", "REQUESTED", "REJECTED", "CONN_CLOSE"]
-
-
-def test_nobody_listens(world: Any) -> None:
-    async def talk() -> None:
-        with pytest.raises(OSError, match="scp"):
-            await world.connect(entity(), SCP, entity().offer("SCP"))
-
-    world.run(talk())
+    network.listen(ADDRESS, scp)
+    with pytest.raises(AssociationRejected, match="called AE title not recognized"):
+        network.associate(entity(), ADDRESS, ae_title="OTHER").__enter__()
+    nobody = network.associate(entity(), ("nobody", 104))
+    with pytest.raises(OSError, match="nobody listens"):
+        nobody.__enter__()
+    with pytest.raises(NotEstablishedError):
+        nobody.send_c_echo()
 
 
-def test_abort_while_a_handler_runs(world: Any, page: dict[str, Any]) -> None:
-    far: list[Any] = []
-    signal = page["Signal"]()
-    scu: Any = None
-
-    async def wait(_: Any) -> int:
-        scu.abort()
-        await signal
-        return 0x0000
-
-    world.listening[SCP] = entity(), [*noting(far), (evt.EVT_C_ECHO, wait)]
-
-    async def talk() -> None:
-        nonlocal scu
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"))
-        assert await scu.send_c_echo() == Dataset()
-        assert scu.is_aborted
-
-    world.run(talk())
-    assert names(far)[-2:] == ["ABORTED", "CONN_CLOSE"]
-    signal.callback(None)  # what a handler returns afterwards goes nowhere
-    assert world.ends == []
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    """What the page has before it runs an event loop."""
+    namespace: dict[str, Any] = {"__name__": "embedding"}
+    for example in read(EMBEDDING):
+        if "asyncio.run(" in example.code:
+            break
+        if "AE(" not in example.code:
+            example.run(str(EMBEDDING), namespace)
+    return namespace
 
 
-def match() -> Dataset:
+async def _matches(_: Any) -> Any:
+    while True:
+        yield 0xFF00, query()
+
+
+def _failing(_: Any) -> Any:
+    yield 0xFF00, query()
+    raise ValueError("it cannot be found")
+
+
+async def _listing(_: Any) -> Any:
+    return [(0xFF00, query())]
+
+
+def query() -> Dataset:
     made = Dataset()
     made.QueryRetrieveLevel, made.PatientID = "PATIENT", "4711"
     return made
 
 
-def plain(_: Any) -> Any:
-    yield 0xFF00, match()
-
-
-async def asynchronous(_: Any) -> Any:
-    yield 0xFF00, match()
-
-
-def listing(_: Any) -> Any:
-    return [(0xFF00, match())]
-
-
-async def awaited(_: Any) -> Any:
-    return [(0xFF00, match())]
-
-
-def failing(_: Any) -> Any:
-    yield 0xFF00, match()
-    raise ValueError("it cannot be found")
-
-
 @pytest.mark.parametrize(
-    ("handler", "last"),
-    [(plain, 0x0000), (asynchronous, 0x0000), (listing, 0x0000), (awaited, 0x0000), (failing, 0xC311)],
+    ("handler", "most", "statuses"),
+    [(_listing, 9, [0xFF00, 0x0000]), (_failing, 9, [0xFF00, 0xC311]), (_matches, 3, [0xFF00] * 3)],
 )
-def test_query_handlers_of_all_kinds(world: Any, handler: Any, last: int) -> None:
-    world.listening[SCP] = entity(), [(evt.EVT_C_FIND, handler)]
-    statuses = []
+def test_queries_over_streams(
+    page: dict[str, Any], handler: Callable[..., Any], most: int, statuses: list[int]
+) -> None:
+    async def talk() -> list[int]:
+        found: list[int] = []
+        async with await page["serve"](entity(), ("127.0.0.1", 0), [(evt.EVT_C_FIND, handler)]) as server:
+            address = server.sockets[0].getsockname()
+            scu = await page["connect"](entity(), address, entity().offer("SCP"))
+            async for status, _ in scu.send_c_find(query(), Find):
+                found.append(status.Status)
+                if len(found) == most:
+                    break
+            await scu.release()
+            assert scu.is_released
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        return found
 
-    async def talk() -> None:
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"))
-        statuses.extend([status.Status async for status, _ in scu.send_c_find(match(), Find)])
-        await scu.release()
-
-    world.run(talk())
-    assert statuses == [0xFF00, last]
-
-
-def test_query_that_is_left_is_cancelled(world: Any, page: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page["End"], "room", 1000)
-    ends = []
-
-    def endless(event: Any) -> Any:
-        try:
-            while not event.is_cancelled:
-                yield 0xFF00, match()
-            yield 0xFE00, None
-        finally:
-            ends.append(event.is_cancelled)
-
-    scp = entity()
-    scp.limits = Limits(send_queue=10_000)
-    world.listening[SCP] = scp, [(evt.EVT_C_FIND, endless)]
-
-    async def talk() -> None:
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"))
-        async for _ in scu.send_c_find(match(), Find):
-            break
-        await scu.release()
-        assert scu.is_released
-
-    world.run(talk())
-    assert ends == [True]
+    assert asyncio.run(talk()) == statuses
 
 
-def test_no_more_is_cut_than_fits_into_the_pipe(world: Any) -> None:
-    world.listening[SCP] = entity(), [(evt.EVT_C_STORE, lambda _: 0x0000)]
-    stored = StoredObject(
-        sop_class_uid=CTImageStorage,
-        sop_instance_uid="1.2.3",
-        transfer_syntax=IMPLICIT_VR_LITTLE_ENDIAN,
-        data=bytes.fromhex("e07f1000 80969800") + bytes(10_000_000),
-    )
-    written = []
+USER = '''
+"""A user's program."""
 
-    async def talk() -> None:
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"))
-        write = scu.write
+from collections.abc import Iterable
+from typing import Any
 
-        def watch(data: bytes) -> None:
-            written.append(len(data))
-            write(data)
+from pydicom.dataset import Dataset
 
-        scu.write = watch
-        assert (await scu.send_c_store(stored)).Status == 0x0000
-        await scu.release()
-
-    world.run(talk())
-    assert sum(written) > 10_000_000
-    most = (1 << 16) + (1 << 17) + 12  # what fits, and the rest of a PDU
-    assert max(written) <= most
-    assert world.now >= 20 * 10_000_000 // most
+from dicom_proto import ApplicationEntity, CalledVerbs, EntityAssociation, evt
+from dicom_proto.testing.network import MemoryAssociation, Network
 
 
-@pytest.mark.parametrize("cut", [1, 1000])
-def test_peer_that_vanishes(world: Any, cut: int) -> None:
-    """The bytes of the SCP end somewhere in its answer."""
-    near: list[Any] = []
-    world.listening[SCP] = entity(), []
+class Counting(MemoryAssociation):
+    turns = 0
 
-    async def talk() -> None:
-        scu = await world.connect(entity(), SCP, entity().offer("SCP"), noting(near))
-        scp = scu.other
-        write = scp.write
-        scp.write = lambda data: (write(data[:-cut]), write(b""))
-        assert await scu.send_c_echo() == Dataset()
+    def turn(self) -> bool:
+        self.turns += 1
+        return super().turn()
 
-    world.run(talk())
-    assert names(near)[-2:] == ["ABORTED", "CONN_CLOSE"]
+
+class CountingNetwork(Network):
+    def make_association(self, entity: ApplicationEntity, handlers: Iterable[Any], reception: Any = None) -> Counting:
+        return Counting(self, entity, handlers, reception)
+
+
+class Own(EntityAssociation, CalledVerbs):
+    def run(self, program: Any, *, invokes: bool = False) -> Any:
+        raise NotImplementedError
+
+    def iterate(self, begin: Any, *, invokes: bool = False) -> Any:
+        raise NotImplementedError
+
+
+def ask(network: Network, entity: ApplicationEntity) -> list[Dataset]:
+    network.listen(("scp", 104), entity, [(evt.EVT_C_ECHO, lambda event: 0)])
+    with network.associate(entity, ("scp", 104)) as assoc:
+        status: Dataset = assoc.send_c_echo(msg_id=7)
+        return [status, *(found for found, _ in assoc.send_c_find(Dataset(), "1.2.3"))]
+
+
+def wrong(assoc: Own) -> None:
+    assoc.send_c_echo("seven")  # type: ignore[arg-type]
+'''
+
+
+def test_a_users_program_is_typed(tmp_path: Path) -> None:
+    program = tmp_path / "users_program.py"
+    program.write_text(USER, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", str(program)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if "No module named mypy" in finished.stderr:
+        pytest.skip("mypy is not installed")
+    assert finished.returncode == 0, finished.stdout

@@ -1,4 +1,7 @@
-"""What is left of an association when it has ended: words for its failure, and somebody to ask."""
+"""What is left of an association when it has ended: words for its failure, and somebody to ask.
+
+May change.
+"""
 
 import logging
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """Text to bytes and back, by Specific Character Set (0008,0005): no character is lost (PS3.3 C.12.1.1.2, PS3.5 6.1).
 
+May change.
+
 What pydicom cannot express it writes as question marks, which are wild cards in a query; here it is an error. Bytes
 that a set does not have are told from those that it has.
 """

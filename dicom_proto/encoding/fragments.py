@@ -1,4 +1,7 @@
-"""Encapsulated values: fragments of even length, and tables that say where they are (PS3.5 A.4)."""
+"""Encapsulated values: fragments of even length, and tables that say where they are (PS3.5 A.4).
+
+May change.
+"""
 
 import struct
 from typing import Final

@@ -1,4 +1,7 @@
-"""Deflated data sets (PS3.5 A.5): what they become is bounded while it happens."""
+"""Deflated data sets (PS3.5 A.5): what they become is bounded while it happens.
+
+May change.
+"""
 
 import zlib
 from typing import Final

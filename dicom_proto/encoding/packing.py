@@ -1,5 +1,7 @@
 """The values that pydicom has for elements to bytes, one element at a time (PS3.5 6.2).
 
+May change.
+
 pydicom's own writers put the value into what they raise, and write question marks for what a character set does not
 have.
 """

@@ -1,4 +1,7 @@
-"""Data sets that a peer sent, read from their bytes element by element and item by item, when they are asked for."""
+"""Data sets that a peer sent, read from their bytes element by element and item by item, when they are asked for.
+
+May change.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,7 @@
-"""Which VR an element has where its data do not say, and how values lie in bytes (PS3.5 6.2, 7.3, Annex A)."""
+"""Which VR an element has where its data do not say, and how values lie in bytes (PS3.5 6.2, 7.3, Annex A).
+
+May change.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final

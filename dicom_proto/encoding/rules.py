@@ -1,4 +1,7 @@
-"""What becomes of what cannot be sent as it is: settings of whoever sends data sets."""
+"""What becomes of what cannot be sent as it is: settings of whoever sends data sets.
+
+May change.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,7 @@
-"""UIDs that name objects, in data sets that this side makes: as they are, with nothing said about their form."""
+"""UIDs that name objects, in data sets that this side makes: as they are, with nothing said about their form.
+
+May change.
+"""
 
 from collections.abc import Iterable
 

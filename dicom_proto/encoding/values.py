@@ -1,5 +1,7 @@
 """Bytes to the values that pydicom has for them, one element at a time (PS3.5 6.2).
 
+May change.
+
 pydicom's own conversion warns of whatever breaks a rule, with the value, shortens lists of tags that do not come out
 even, and gives up on numbers that do not. Here the value is kept, and what is wrong with it is said by its tag.
 """

@@ -1,4 +1,7 @@
-"""Data sets to bytes (PS3.5 7): as they were received where that will do, otherwise element by element."""
+"""Data sets to bytes (PS3.5 7): as they were received where that will do, otherwise element by element.
+
+May change.
+"""
 
 import logging
 import re
