@@ -15,6 +15,7 @@ from dicom_proto.upper_layer.events import (
     Released,
     ReleaseRequested,
     TimedOut,
+    Tolerated,
     UpperLayerEvent,
 )
 from dicom_proto.upper_layer.negotiation import Agreement, agree, build_offer
@@ -41,6 +42,7 @@ __all__ = [
     "TimedOut",
     "Timeouts",
     "Timer",
+    "Tolerated",
     "UpperLayerEvent",
     "agree",
     "build_offer",
