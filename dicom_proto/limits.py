@@ -81,6 +81,19 @@ class Tolerance:
         An A-ASSOCIATE-RQ may carry AE titles of 16 spaces (PS3.8 9.3.2).
     long_fixed_pdus : bool
         A-ASSOCIATE-RJ, A-RELEASE-RQ/-RP and A-ABORT may be longer than 4 bytes; the rest is skipped.
+    late_data : bool
+        P-DATA-TF that arrives behind an A-RELEASE-RQ is dropped, and the release goes on, instead of being an
+        unexpected PDU (Table 9-10, Evt10 in Sta8 to Sta12).
+    foreign_elements : bool
+        A command set may have elements of other groups than 0000 (PS3.7 6.3.1): they are kept aside.
+    ill_formed_fields : bool
+        A command set may lack fields, and fields may have a length that they cannot have, if it can be told all the
+        same what is meant: Priority is then Medium, the SOP class of a C-STORE, C-FIND, C-GET, C-MOVE and C-ECHO that
+        of the presentation context, and of two numbers the first counts. A request that lacks anything else is
+        answered with 0212H (Mistyped argument), and costs no more than that.
+    other_contexts : bool
+        A response without a data set may come on any accepted presentation context of the abstract syntax of the one
+        that the request went out on.
     """
 
     early_pdus: bool = True
@@ -89,6 +102,10 @@ class Tolerance:
     missing_transfer_syntax: bool = True
     blank_ae_titles: bool = True
     long_fixed_pdus: bool = True
+    late_data: bool = True
+    foreign_elements: bool = True
+    ill_formed_fields: bool = True
+    other_contexts: bool = True
 
 
 DEFAULT_LIMITS = Limits()

@@ -40,7 +40,7 @@ from dicom_proto.handlers.kinds import (
 )
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import PresentationContext, build_context
-from dicom_proto.programs.effects import Await, Call, Program
+from dicom_proto.programs.effects import Await, Call, Pause, Program
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
@@ -55,6 +55,7 @@ from dicom_proto.upper_layer.events import (
     Released,
     ReleaseRequested,
     TimedOut,
+    Tolerated,
 )
 from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending, failure_of
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -119,6 +120,7 @@ class EntityAssociation:
         on_ended: Callable[[Any], object] | None = None,
     ) -> None:
         connection = Connection(limits=entity.limits, tolerance=entity.tolerance, timeouts=entity.timeouts)
+        connection.on_tolerated = self._note_tolerated
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
         self.peer.is_handling = self.is_handling
@@ -199,8 +201,9 @@ class EntityAssociation:
     def _abandon(self, stream: Stream[Any]) -> Program[None]:
         self._streams.pop(stream, None)
         if not stream.is_over:
+            stream.dismiss()
+            yield Pause(0)  # what has arrived is read before anything is cancelled: the end may be among it
             stream.abandon()
-        yield from ()
 
     # --- what the peer does -------------------------------------------------------------------------------------------
 
@@ -229,6 +232,9 @@ class EntityAssociation:
                 return self._answer(indication.offer)
             case _:
                 assert_never(indication)
+
+    def _note_tolerated(self, tolerated: Tolerated) -> None:
+        self.entity.note_tolerated(self.peer.ae_title, tolerated)
 
     def _begin(self) -> Program[None] | None:
         """Go on when the association is established: its handlers come first, if there are some."""
@@ -378,6 +384,7 @@ class EntityAssociation:
         self.engine.retire(self.peer.end)
         self.peer.association = Retired(self.engine)
         self.peer.is_handling = bool
+        self.peer.connection.on_tolerated = None
         self._on_ended = None
         self._streams.clear()
 

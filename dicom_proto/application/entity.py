@@ -5,6 +5,7 @@ Stable.
 Adapters add what needs a network: each has a class ``AE`` of its own, built on :class:`ApplicationEntity`.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar
@@ -28,6 +29,7 @@ from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.offers.items import MaximumLengthNotification, NegotiationItem, arrange
 from dicom_proto.programs.user_programs import ScpProgram, ScuProgram, check_scp, sop_classes_of
 from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, ServiceClass, sop_classes
+from dicom_proto.upper_layer.events import Tolerated
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy, Supported
@@ -36,6 +38,8 @@ from dicom_proto.upper_layer.timers import Timeouts
 __all__ = ["ApplicationEntity"]
 
 _P = TypeVar("_P")
+_log = logging.getLogger("dicom_proto.association")
+_MOST_REMEMBERED: Final = 1024  # habits of peers that the log has named
 _MOST_REQUESTED: Final = 128  # PS3.8 9.3.2.2: the context IDs are the odd numbers up to 255
 _STORED: Final = (ServiceClass.STORAGE, ServiceClass.NON_PATIENT_OBJECT_STORAGE)
 
@@ -141,6 +145,7 @@ class ApplicationEntity:
     tolerance: Tolerance = field(default=DEFAULT_TOLERANCE, validator=_is_a(Tolerance), init=False)
     _requested: list[PresentationContext] = field(factory=list, init=False)
     _supported: dict[str, PresentationContext] = field(factory=dict, init=False)
+    _habits: dict[tuple[str, str], None] = field(factory=dict, init=False)
     _scps: dict[str, ScpProgram] = field(factory=dict, init=False)
     _scus: dict[str, ScuProgram] = field(factory=dict, init=False)
 
@@ -427,6 +432,26 @@ class ApplicationEntity:
             tolerance=self.tolerance,
             **self._stated(),
         )
+
+    def note_tolerated(self, ae_title: str, tolerated: Tolerated) -> None:
+        """Log what a peer was allowed although it breaks the standard: once for each kind and AE title.
+
+        1,024 pairs are remembered; for the oldest that has been forgotten there is another line. It may be called in
+        any thread.
+        """
+        habit = (tolerated.kind, ae_title)
+        if habit in self._habits:
+            _log.debug("! %s from %r", tolerated.detail, ae_title)
+            return
+        _log.warning(
+            "%r breaks the standard, which Tolerance.%s allows: %s (said once)",
+            ae_title,
+            tolerated.kind,
+            tolerated.detail,
+        )
+        self._habits[habit] = None
+        if len(self._habits) > _MOST_REMEMBERED:
+            self._habits.pop(next(iter(self._habits), habit), None)
 
     @property
     def local_side(self) -> LocalSide:

@@ -172,8 +172,11 @@ class Results(Stream[Result]):
         """See :func:`next_result`."""
         return next_result(self._invoking)
 
+    def dismiss(self) -> None:
+        """Make room, so that what has arrived is read: the final response may be among it."""
+        self._invoking.close()
+
     def abandon(self) -> None:
-        """Cancel the operation, and drop what still comes; after the end it does nothing."""
-        if not self._invoking.is_over:
-            self._invoking.close()
-            self._invoking.cancel()
+        """Cancel the operation, and drop what still comes; when the final response has arrived it does nothing."""
+        self._invoking.cancel()
+        self._invoking.close()

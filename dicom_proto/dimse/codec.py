@@ -16,18 +16,21 @@ from attrs import frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.command_set import (
+    AT,
     PACK_US,
     UI,
     US,
     decode_command_set,
+    decode_odd_command_set,
     encode_element,
     encode_group_length,
     join_elements,
 )
-from dicom_proto.dimse.declaration import REGISTRY, Element, Message
+from dicom_proto.dimse.declaration import PRIORITY, REGISTRY, DataSet, Element, Message, Priority
 from dicom_proto.errors import CommandSetError, LocalProtocolError
+from dicom_proto.limits import Tolerance
 
-__all__ = ["decode_message", "encode_message"]
+__all__ = ["OddMessage", "decode_message", "decode_odd_message", "encode_message"]
 
 _COMMAND_FIELD: Final = 0x0100
 _COMMAND_DATA_SET_TYPE: Final = 0x0800
@@ -306,3 +309,117 @@ def _decode_elements(cls: type[Message], values: Mapping[int, bytes]) -> dict[st
         elif element.usage == "M":
             raise CommandSetError(f"{cls.name}: {element} is mandatory, and {'absent' if raw is None else 'empty'}")
     return known
+
+
+# --- from bytes that break the letter of the standard -----------------------------------------------------------------
+
+_NUMBERS: Final = (US, PRIORITY)
+_IDS_AND_STATUS: Final = frozenset({0x0110, 0x0120, 0x0900})  # without which nobody can be answered, or is
+_AFFECTED_SOP_CLASS: Final = 0x0002
+_COMMAND_FIELD_OF_N: Final = 0x0100  # of N-EVENT-REPORT-RQ, the first of the DIMSE-N services
+
+
+@frozen(kw_only=True)
+class OddMessage:
+    """What a command set means that :func:`decode_message` has refused.
+
+    Parameters
+    ----------
+    message : Message
+        The message. What a refused one lacks is ``None``.
+    has_data_set : bool
+        Whether a data set follows.
+    aside : mapping of int to bytes
+        Elements of other groups that stood in the command set, tag to value, without group lengths.
+    is_refused : bool
+        Whether it lacks what it cannot be performed without.
+    habits : tuple of pairs of str
+        What was tolerated: the field of :class:`~dicom_proto.limits.Tolerance`, and what it was in words.
+    """
+
+    message: Message
+    has_data_set: bool
+    aside: Mapping[int, bytes]
+    is_refused: bool
+    habits: tuple[tuple[str, str], ...]
+
+
+def decode_odd_message(data: Buffer, error: CommandSetError, tolerance: Tolerance, abstract_syntax: str) -> OddMessage:
+    """Decode a command set that :func:`decode_message` has refused, if it can be told what is meant.
+
+    Parameters
+    ----------
+    data : Buffer
+        The command set.
+    error : CommandSetError
+        Why it was refused.
+    tolerance : Tolerance
+        What is allowed.
+    abstract_syntax : str
+        That of the presentation context, which is the SOP class of a DIMSE-C request that does not name one.
+
+    Raises
+    ------
+    CommandSetError
+        That of :func:`decode_message`, if it cannot be told, or is not allowed.
+    """
+    try:
+        values, aside = decode_odd_command_set(data)
+    except CommandSetError:
+        raise error from None
+    cls = REGISTRY.get(int.from_bytes(values.get(_COMMAND_FIELD, b"")[:2], "little"))
+    faults: list[str] = []
+    has_data_set = None if cls is None else _has_data_set(cls, values.get(_COMMAND_DATA_SET_TYPE, b""), faults)
+    if cls is None or has_data_set is None or (aside and not tolerance.foreign_elements):
+        raise error
+    known: dict[str, Any] = {}
+    is_refused = False
+    for element in cls.elements:
+        value = _decode_oddly(element, values.get(element.tag, b""), faults)
+        if value == "" and element.usage == "M":
+            if element.tag in _IDS_AND_STATUS:
+                raise error
+            faults.append(f"no {element}")
+            value = _default(cls, element, abstract_syntax)
+            is_refused = is_refused or value is None
+        if value != "":
+            known[element.attribute] = value
+    if faults and not tolerance.ill_formed_fields:
+        raise error
+    habits = [("ill_formed_fields", f"{cls.name}: {'; '.join(faults)}")] if faults else []
+    if aside:
+        shown = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in list(aside)[:8])
+        habits.append(("foreign_elements", f"{cls.name} with {shown} in its command set"))
+    return OddMessage(
+        message=cls(**known),
+        has_data_set=has_data_set,
+        aside={tag: value for tag, value in aside.items() if tag & 0xFFFF},
+        is_refused=is_refused,
+        habits=tuple(habits),
+    )
+
+
+def _has_data_set(cls: type[Message], raw: bytes, faults: list[str]) -> bool | None:
+    """Tell whether a data set follows, ``None`` if nothing tells."""
+    if len(raw) != 2:
+        faults.append("CommandDataSetType (0000,0800) is absent or not of 2 bytes")
+    if len(raw) >= 2:
+        return raw[:2] != _NO_DATA_SET
+    return None if cls.data_set is DataSet.OPTIONAL else cls.data_set is DataSet.ALWAYS
+
+
+def _default(cls: type[Message], element: Element, abstract_syntax: str) -> Any:
+    """Return what a mandatory field means that is absent or empty; ``None`` if nothing says."""
+    if element.vr is PRIORITY:
+        return Priority.MEDIUM
+    is_dimse_c = cls.command_field < _COMMAND_FIELD_OF_N
+    return abstract_syntax if element.tag == _AFFECTED_SOP_CLASS and is_dimse_c else None
+
+
+def _decode_oddly(element: Element, raw: bytes, faults: list[str]) -> Any:
+    """Decode a value whose length may be wrong; what is left of it if there is nothing is an empty text."""
+    size = 2 if element.vr in _NUMBERS else 4 if element.vr is AT else len(raw)
+    kept = raw[:size] if element.vr in _NUMBERS else raw[: len(raw) // size * size] if size else raw
+    if len(kept) != len(raw) or len(raw) % 2:
+        faults.append(f"{element} of {len(raw)} bytes")
+    return element.vr.decode(kept) if len(kept) >= size and kept else ""

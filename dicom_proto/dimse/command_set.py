@@ -31,6 +31,7 @@ __all__ = [
     "US",
     "ValueRepresentation",
     "decode_command_set",
+    "decode_odd_command_set",
     "encode_command_set",
     "encode_element",
     "encode_group_length",
@@ -83,6 +84,44 @@ def decode_command_set(data: Buffer) -> dict[int, bytes]:
         elements[element] = raw[start:offset]
     elements.pop(0, None)
     return elements
+
+
+def decode_odd_command_set(data: Buffer) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """Split a command set that :func:`decode_command_set` has refused, if it can be told what is meant.
+
+    Elements of other groups are kept aside, and values may have an odd length.
+
+    Returns
+    -------
+    tuple of two dict of int to bytes
+        Element number to value of group 0000, without Command Group Length; tag to value of the other groups. Of those
+        that come twice there the first counts.
+
+    Raises
+    ------
+    CommandSetError
+        If it is cut short, or has an element of group 0000 twice.
+    """
+    raw = bytes(data)
+    elements: dict[int, bytes] = {}
+    aside: dict[int, bytes] = {}
+    offset, end = 0, len(raw)
+    while offset < end:
+        start = offset + _HEADER.size
+        if start > end:
+            raise CommandSetError(f"the command set ends inside the element header at byte {offset}")
+        group, element, length = _HEADER.unpack_from(raw, offset)
+        offset = start + length
+        if offset > end:
+            raise CommandSetError(f"({group:04X},{element:04X}) does not end within the command set")
+        if not group and element in elements:
+            raise CommandSetError(_describe(group, element, length, end - start))
+        if not group:
+            elements[element] = raw[start:offset]
+        else:
+            aside.setdefault(group << 16 | element, raw[start:offset])
+    elements.pop(0, None)
+    return elements, aside
 
 
 def _describe(group: int, element: int, length: int, left: int) -> str:
@@ -187,8 +226,8 @@ def _encode_ae(value: str) -> bytes:
 
 def _encode_lo(value: object) -> bytes:
     if not isinstance(value, str) or not _LO.fullmatch(value) or not value.strip(" "):
-        raise LocalProtocolError(
-            f"{value!r} is not 1 to 64 printable ASCII characters, not all spaces, without backslash"
+        raise LocalProtocolError(  # the value may name a patient
+            "the text is not 1 to 64 printable ASCII characters, not all spaces, without backslash"
         )
     return _pad_text(value.strip(" "))
 
@@ -197,11 +236,12 @@ def _decode_text(raw: bytes) -> str:
     return raw.decode("latin-1").strip("\0 ")
 
 
-def _encode_us(value: int) -> bytes:
+def _encode_us(value: Any) -> bytes:
     try:
         return _US.pack(value)
     except struct.error:
-        raise LocalProtocolError(f"{value!r} is not an integer from 0 to 65535") from None
+        shown = value if isinstance(value, int) else f"an object of type {type(value).__name__}"
+        raise LocalProtocolError(f"{shown} is not an integer from 0 to 65535") from None
 
 
 def _decode_us(raw: bytes) -> int:
@@ -216,7 +256,7 @@ def _encode_at(value: Iterable[int]) -> bytes:
     try:
         raw = b"".join(_AT.pack(tag >> 16, tag & 0xFFFF) for tag in value)
     except (struct.error, TypeError):
-        raise LocalProtocolError(f"{value!r} is not a sequence of 32-bit tags") from None
+        raise LocalProtocolError(f"an object of type {type(value).__name__} is not a sequence of 32-bit tags") from None
     if not raw:
         raise LocalProtocolError("a list of tags that is sent has at least one (VM 1-n)")
     return raw

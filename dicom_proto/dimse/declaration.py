@@ -270,7 +270,6 @@ _SUMMARY = {
     "event_type_id": "event",
     "action_type_id": "action",
     "move_destination": "destination",
-    "error_comment": "comment",
 }
 
 

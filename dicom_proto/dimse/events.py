@@ -7,9 +7,11 @@ fragments. ``invoked`` tells which side began an operation, because both count t
 for one that this side invoked, false for one that it performs.
 """
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
-from attrs import define
+from attrs import define, field
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.messages import Request, Response
@@ -25,6 +27,8 @@ from dicom_proto.upper_layer.events import (
 )
 
 __all__ = ["CancelReceived", "ConnectionEvent", "DataChunk", "RequestReceived", "ResponseReceived"]
+
+_NO_ELEMENTS: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 # These are made for every message and every fragment, and arguments that can only be named would double their cost.
 
@@ -46,13 +50,15 @@ class RequestReceived:
 class ResponseReceived:
     """The peer answers (confirmation primitive, PS3.7 7.5.1); the operation goes on while its status is Pending.
 
-    Where ``has_data`` is true, :class:`DataChunk` events with the same message ID follow.
+    Where ``has_data`` is true, :class:`DataChunk` events with the same message ID follow. ``aside`` has elements of
+    other groups that stood in the command set, where they do not belong, as tag to value (Implicit VR Little Endian).
     """
 
     message_id: int
     context_id: int
     response: Response
     has_data: bool
+    aside: Mapping[int, bytes] = field(default=_NO_ELEMENTS, repr=False)
 
 
 @define

@@ -8,17 +8,20 @@ reader, piece by piece; that way is the judge of everything that is odd.
 """
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from itertools import count
+from types import MappingProxyType
 from typing import Final, cast
 
+from dicom_proto.buffers import Buffer
+from dicom_proto.dimse.codec import decode_odd_message
 from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
 from dicom_proto.dimse.incoming import Assembler, Expected, Handling
 from dicom_proto.dimse.messages import CCancelRQ, CStoreRQ, Message, Request, Response, decode_message, encode_message
 from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
 from dicom_proto.dimse.outgoing import Outbox
 from dicom_proto.dimse.waits import Waits
-from dicom_proto.errors import AbortReason, PDUError, RemoteProtocolError
+from dicom_proto.errors import AbortReason, CommandSetError, PDUError, RemoteProtocolError
 from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.status import Category, code_to_category
 from dicom_proto.upper_layer.association import UpperLayer
@@ -33,6 +36,8 @@ __all__ = ["CARRIES_MESSAGES", "EARLY", "Exchange"]
 CARRIES_MESSAGES: Final = frozenset({State.Sta6, State.Sta7, State.Sta8})
 EARLY: Final = frozenset({Category.FAILURE, Category.UNKNOWN})  # possible before the whole request has arrived
 _DUPLICATE_INVOCATION: Final = 0x0210  # PS3.7 C.5.9
+_MISTYPED_ARGUMENT: Final = 0x0212  # PS3.7 C.5.15
+_NO_ELEMENTS: Final[Mapping[int, bytes]] = MappingProxyType({})
 _SUCCESS: Final = 0x0000
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _PENDING: Final = Category.PENDING
@@ -55,6 +60,7 @@ class Exchange(UpperLayer):
         self._retrieving: dict[Invoked, None] = {}  # the C-GETs: their sub-operations are part of the answer
         self._performed: dict[int, Performed] = {}
         self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
+        self._is_refused = False  # it lacks what it cannot be performed without
         self.invoked_window = self.performed_window = 0
         self._has_used_share = False  # by the last next_event(), without an event
         self._order = count()
@@ -92,7 +98,11 @@ class Exchange(UpperLayer):
             elif assembler.is_mid_message or len(data) > self._limits.command_set:
                 self._receive_command(FragmentReceived(context_id, True, True, data))
             else:
-                message, has_data = decode_message(data)
+                try:
+                    message, has_data = decode_message(data)
+                except CommandSetError as error:
+                    self._take_odd_command(context_id, data, error)
+                    return True
                 if isinstance(message, Response):
                     self._take_response(context_id, message, has_data)
                 else:
@@ -126,12 +136,28 @@ class Exchange(UpperLayer):
 
     def _receive_command(self, fragment: FragmentReceived) -> None:
         command = self._assembler.take_command(fragment)
-        if command is not None:
-            message, has_data = command
-            if isinstance(message, Response):
-                self._take_response(fragment.context_id, message, has_data)
-            else:
-                self._take_other(fragment.context_id, message, has_data)
+        if command is None:
+            return
+        try:
+            message, has_data = decode_message(command)
+        except CommandSetError as error:
+            self._take_odd_command(fragment.context_id, command, error)
+            return
+        if isinstance(message, Response):
+            self._take_response(fragment.context_id, message, has_data)
+        else:
+            self._take_other(fragment.context_id, message, has_data)
+
+    def _take_odd_command(self, context_id: int, command: Buffer, error: CommandSetError) -> None:
+        """Take a command set that breaks the letter of the standard."""
+        odd = decode_odd_message(command, error, self._tolerance, self._contexts[context_id].abstract_syntax)
+        for kind, detail in odd.habits:
+            self._tolerate(kind, detail)
+        if isinstance(odd.message, Response):
+            self._take_response(context_id, odd.message, odd.has_data_set, odd.aside)
+        else:
+            self._take_other(context_id, odd.message, odd.has_data_set)
+            self._is_refused = odd.is_refused
 
     def _receive_data(self, fragment: FragmentReceived) -> None:
         expected = self._assembler.expected
@@ -182,14 +208,18 @@ class Exchange(UpperLayer):
                 self.is_attentive = False
                 return False
             self._held = None  # no room is made by a peer that is gone: what has not begun by now never will
+            self._is_refused = False
             if event.has_data:
                 self._assembler.expect_data(event.context_id, event.message_id, invoked=False, handling=_DROP)
             return True
         self._held = None
         request, message_id, context_id, has_data = event.request, event.message_id, event.context_id, event.has_data
-        if can_answer and message_id in self._performed:
-            refusal = request.response(message_id_being_responded_to=message_id, status=_DUPLICATE_INVOCATION)
-            self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
+        if self._is_refused or (can_answer and message_id in self._performed):
+            status = _MISTYPED_ARGUMENT if self._is_refused else _DUPLICATE_INVOCATION
+            self._is_refused = False
+            if can_answer:
+                refusal = request.response(message_id_being_responded_to=message_id, status=status)
+                self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
             handling = _DROP
         else:
             handling = _STREAM if type(request) in self._streamed else _COLLECT
@@ -203,11 +233,16 @@ class Exchange(UpperLayer):
         self._update_attention()
         return True
 
-    def _take_response(self, context_id: int, response: Response, has_data: bool) -> None:
+    def _take_response(
+        self, context_id: int, response: Response, has_data: bool, aside: Mapping[int, bytes] = _NO_ELEMENTS
+    ) -> None:
         message_id = response.message_id_being_responded_to
         operation = self._invoked.get(message_id)
-        if operation is None or type(response) is not operation.request.response or context_id != operation.context_id:
+        if operation is None or type(response) is not operation.request.response:
             raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
+        if context_id != operation.context_id:
+            self._allow_other_context(context_id, operation, response, has_data)
+            context_id = operation.context_id
         is_pending = False
         if response.status != _SUCCESS or not operation.is_sent:
             category = code_to_category(response.status)
@@ -217,7 +252,7 @@ class Exchange(UpperLayer):
             if is_pending and not has_many_responses(operation.request):
                 raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
         operation.is_answered = not is_pending
-        self._indications.append(ResponseReceived(message_id, context_id, response, has_data))
+        self._indications.append(ResponseReceived(message_id, context_id, response, has_data, aside))
         if has_data:
             handling = _STREAM if type(response) in self._streamed else _COLLECT
             self._assembler.expect_data(context_id, message_id, invoked=True, handling=handling)
@@ -225,6 +260,14 @@ class Exchange(UpperLayer):
             self._end_operation(operation)
             return
         self._note_answer(operation)
+
+    def _allow_other_context(self, context_id: int, operation: Invoked, response: Response, has_data: bool) -> None:
+        """Allow a response on another context than its request's: PS3.7 does not say on which one it has to come."""
+        contexts = self._contexts
+        abstract_syntax = contexts[operation.context_id].abstract_syntax
+        if has_data or not self._tolerance.other_contexts or contexts[context_id].abstract_syntax != abstract_syntax:
+            raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
+        self._tolerate("other_contexts", f"{response.name} on another context of {abstract_syntax} than its request")
 
     def _set_received(self, message_id: int) -> None:
         if message_id in self._performed:

@@ -8,8 +8,8 @@ from typing import Final
 
 from attrs import define
 
+from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
-from dicom_proto.dimse.messages import Message, decode_message
 from dicom_proto.errors import AbortReason, LimitExceededError, PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import FragmentReceived
@@ -65,8 +65,8 @@ class Assembler:
             self.expected.handling = Handling.DROP
             self._collected.clear()
 
-    def take_command(self, fragment: FragmentReceived) -> tuple[Message, bool] | None:
-        """Take a piece of a command; return the message, and whether a data set follows, when it is whole.
+    def take_command(self, fragment: FragmentReceived) -> Buffer | None:
+        """Take a piece of a command; return the command set when it is whole.
 
         Raises
         ------
@@ -74,8 +74,6 @@ class Assembler:
             If a data set is expected, or the command began on another presentation context.
         LimitExceededError
             If the command is too long.
-        CommandSetError
-            If it cannot be decoded.
         """
         if self.expected is not None:
             raise _out_of_order("a command before the data set of the last one has ended")
@@ -84,14 +82,14 @@ class Assembler:
         if len(self._collected) + len(fragment.data) > self._limits.command_set:
             raise LimitExceededError(f"a command set of more than {self._limits.command_set} bytes")
         if fragment.last and self._command_context is None:
-            return decode_message(fragment.data)
+            return fragment.data
         self._command_context = fragment.context_id
         self._collected += fragment.data
         if not fragment.last:
             return None
         command, self._collected = self._collected, bytearray()
         self._command_context = None
-        return decode_message(command)
+        return command
 
     def take_data(self, fragment: FragmentReceived) -> DataChunk | None:
         """Take a piece of a data set; return what there is to tell about it.

@@ -3,15 +3,23 @@
 May change.
 """
 
+import struct
+from typing import Final
+
+from attrs import evolve
+
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
-from dicom_proto.dimse.messages import Request, Response
+from dicom_proto.dimse.messages import Request, Response, RetrieveResponse
 from dicom_proto.programs.effects import Program, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category, code_to_category
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
 __all__ = ["Invoking", "Reply", "invoke"]
+
+_FAILED_LIST: Final = 0x00080058  # Failed SOP Instance UID List, the identifier of C-GET and C-MOVE responses
+_IMPLICIT_VR: Final = "1.2.840.10008.1.2"
 
 
 class Reply:
@@ -68,7 +76,10 @@ class Invoking:
     def reply(self) -> Program[Reply]:
         """Wait for a response that is known to come."""
         received: ResponseReceived = yield self.receive
-        reply = Reply(received.response, (yield from self.data()) if received.has_data else None, self.context)
+        if received.aside and not received.has_data and isinstance(received.response, RetrieveResponse):
+            reply = self._reply_of_command(received)
+        else:
+            reply = Reply(received.response, (yield from self.data()) if received.has_data else None, self.context)
         if reply.category != Category.PENDING:
             self.close()
         return reply
@@ -81,6 +92,15 @@ class Invoking:
             pieces.append(chunk.data)
             if chunk.last:
                 return b"".join(pieces)
+
+    def _reply_of_command(self, received: ResponseReceived) -> Reply:
+        """Return a reply whose list of failed SOP Instances stands in the command set, instead of an identifier."""
+        value = received.aside.get(_FAILED_LIST)
+        if value is None:
+            return Reply(received.response, None, self.context)
+        value += b"\0" * (len(value) % 2)
+        data = struct.pack("<HHI", _FAILED_LIST >> 16, _FAILED_LIST & 0xFFFF, len(value)) + value
+        return Reply(received.response, data, evolve(self.context, transfer_syntax=_IMPLICIT_VR))
 
     def cancel(self) -> None:
         """Ask the peer to end the operation (C-CANCEL); its final response still comes. After the end it does nothing.

@@ -26,6 +26,9 @@ class Stream(ABC, Generic[T]):
     def next(self) -> Program[T | None]:
         """Wait for the next result; ``None`` after the last."""
 
+    def dismiss(self) -> None:
+        """Drop the results that have arrived, and those that will; :meth:`abandon` comes a moment later."""
+
     @abstractmethod
     def abandon(self) -> None:
         """Take no more interest in the results; after the last it does nothing."""

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.programs.effects import (

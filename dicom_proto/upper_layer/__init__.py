@@ -17,6 +17,7 @@ from dicom_proto.upper_layer.events import (
     Released,
     ReleaseRequested,
     TimedOut,
+    Tolerated,
     UpperLayerEvent,
 )
 from dicom_proto.upper_layer.negotiation import Agreement, agree, build_offer
@@ -43,6 +44,7 @@ __all__ = [
     "TimedOut",
     "Timeouts",
     "Timer",
+    "Tolerated",
     "UpperLayerEvent",
     "agree",
     "build_offer",

@@ -68,6 +68,15 @@ class UpperLayer(Machine):
         Habits of peers that are accepted although they break the standard.
     timeouts : Timeouts
         How long each wait may last, in the unit of ``now``: seconds.
+
+    Attributes
+    ----------
+    tolerated : dict of str to int
+        How often each habit was met with that ``tolerance`` allows, by its name there. Those of the items
+        of A-ASSOCIATE PDUs are not counted.
+    on_tolerated : callable or None
+        Called with a :class:`~dicom_proto.upper_layer.events.Tolerated` each time, in the midst of reading: it may take
+        notes, but neither raise nor call this.
     """
 
     def __init__(

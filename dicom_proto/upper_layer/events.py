@@ -27,6 +27,7 @@ __all__ = [
     "ReleaseRequested",
     "Released",
     "TimedOut",
+    "Tolerated",
     "UpperLayerEvent",
 ]
 
@@ -115,6 +116,25 @@ class TimedOut:
 @frozen(kw_only=True)
 class ConnectionClosed:
     """Nothing more will ever happen here. It is returned again and again."""
+
+
+@frozen
+class Tolerated:
+    """The peer has broken the letter of the standard, and it was accepted.
+
+    It comes to ``on_tolerated`` of the machine that notes it, at once, and not with the events that somebody asks for:
+    nothing has to be done about it.
+
+    Parameters
+    ----------
+    kind : str
+        The field of :class:`~dicom_proto.limits.Tolerance` that allows it.
+    detail : str
+        What it was, without any value that the peer has sent.
+    """
+
+    kind: str
+    detail: str
 
 
 UpperLayerEvent: TypeAlias = (

@@ -24,6 +24,7 @@ from dicom_proto.upper_layer.events import (
     AssociateRequested,
     Released,
     ReleaseRequested,
+    Tolerated,
     UpperLayerEvent,
 )
 from dicom_proto.upper_layer.inbound import Inbound
@@ -62,6 +63,8 @@ _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
 _TAKES_DATA: Final = frozenset(s for s in State if TABLE.get((Event.Evt10, s)) in {Action.DT_2, Action.AR_6})
+# The peer has asked for release, and should have nothing more to say (PS3.8 7.2.2.1).
+_IS_PARTED: Final = frozenset({State.Sta8, State.Sta9, State.Sta10, State.Sta11, State.Sta12})
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _STA1: Final = State.Sta1
 _P_DATA_TF: Final = PDUType.P_DATA_TF
@@ -109,6 +112,8 @@ class Machine:
         self._contexts = _NO_CONTEXTS
         self._observer: Callable[[Transition], None] | None = None
         self._receive_length = 0  # the maximum length that this side has stated; 0 = none
+        self.tolerated: dict[str, int] = {}
+        self.on_tolerated: Callable[[Tolerated], object] | None = None
 
     @property
     def observer(self) -> Callable[[Transition], None] | None:
@@ -130,6 +135,12 @@ class Machine:
         """Note who looks on. Whoever asks for the log when the state has changed for the last time does without."""
         self._is_logged = _log.isEnabledFor(logging.DEBUG)
         self._reads_straight = self._state in _TAKES_DATA and self._observer is None and not self._is_logged
+
+    def _tolerate(self, kind: str, detail: str) -> None:
+        """Note that something was accepted that breaks the letter of the standard."""
+        self.tolerated[kind] = self.tolerated.get(kind, 0) + 1
+        if self.on_tolerated is not None:
+            self.on_tolerated(Tolerated(kind, detail))
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -179,8 +190,7 @@ class Machine:
         """
         if self._is_logged:
             _log.debug("< P_DATA_TF, %d bytes", HEADER_LENGTH + length)
-        if self._receive_length and length > self._receive_length:
-            raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
+        self._check_data_length(length)
         self._inbound.enter_data(length)
         if self._observer is not None:  # DT-2 and AR-6 change nothing here
             self._fire(Event.Evt10)
@@ -212,7 +222,11 @@ class Machine:
         if self._is_logged:
             _log.debug("< %s, %d bytes", _TYPES[pdu_type].name, HEADER_LENGTH + length)
         action = TABLE[event, self._state]
-        if action in _REFUSALS:
+        if pdu_type == _P_DATA_TF and self._state in _IS_PARTED and self._tolerance.late_data:
+            self._check_data_length(length)
+            self._inbound.skip(length)
+            self._tolerate("late_data", f"P-DATA-TF behind an A-RELEASE-RQ, in {self._state.name}")
+        elif action in _REFUSALS:
             self._inbound.skip(length)
             name = _TYPES[pdu_type].name
             error = PDUError(f"{name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)
@@ -226,6 +240,10 @@ class Machine:
             self._inbound.read_body(length)
         return True
 
+    def _check_data_length(self, length: int) -> None:
+        if self._receive_length and length > self._receive_length:
+            raise PDUError(f"P-DATA-TF of {length} bytes, the maximum length stated is {self._receive_length}")
+
     def _check_length(self, pdu_type: PDUType, length: int) -> None:
         if pdu_type in _ASSOCIATE:
             longest = self._limits.associate_length
@@ -235,6 +253,8 @@ class Machine:
                 raise PDUError(f"{pdu_type.name} of {length} bytes, at least 4 are needed")
         if length > longest:
             raise PDUError(f"{pdu_type.name} of {length} bytes, at most {longest} are taken")
+        if length > 4 and pdu_type not in _ASSOCIATE:
+            self._tolerate("long_fixed_pdus", f"{pdu_type.name} of {length} bytes")
 
     def _lose_frame(self) -> None:
         """Drop what was received and what is yet to come: nobody can tell any more where a PDU begins."""
@@ -306,6 +326,8 @@ class Machine:
         agreement, encoded = response
         self._establish(agreement)
         self._put(encoded)
+        if self._inbound.available:
+            self._tolerate("early_pdus", "data in front of the answer to the A-ASSOCIATE-RQ")
 
     def _ae_8(self, encoded: bytes) -> None:
         self._put(encoded, Timer.ARTIM)

@@ -140,6 +140,25 @@ def test_late_responses_of_a_query_that_was_left() -> None:
         assert calling.result().Status == 0x0000
 
 
+@pytest.mark.parametrize("count", [1, 300], ids=["one", "many"])
+def test_query_that_is_left_when_its_end_has_arrived(count: int) -> None:
+    """What has arrived is read before a C-CANCEL goes out, which would come too late, and confuses some peers."""
+    pending = CFindRSP(message_id_being_responded_to=1, status=0xFF00, affected_sop_class_uid=FIND)
+    last = CFindRSP(message_id_being_responded_to=1, status=0, affected_sop_class_uid=FIND)
+    with scripted() as (association, peer):
+        results = association.send_c_find(QUERY, FIND)
+        asking = Running(next, results)
+        assert peer.get_data()
+        peer.send(message(pending, bytes(8), FIND_CONTEXT) * count + message(last, context=FIND_CONTEXT))
+        assert asking.result()[0].Status == 0xFF00
+        results.close()  # type: ignore[attr-defined]
+        calling = Running(association.send_c_echo)
+        ((_, _, command),) = peer.get_data()
+        assert command == encode_message(CEchoRQ(message_id=2), has_data_set=False)
+        peer.send(message(echoed(2)))
+        assert calling.result().Status == 0x0000
+
+
 def test_both_sides_ask_at_once() -> None:
     """The thread that waits while nobody calls takes no response away from a call, whatever comes when."""
 

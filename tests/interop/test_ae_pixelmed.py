@@ -88,11 +88,6 @@ def test_pixelmed_as_scu(tmp_path: Path) -> None:
 
 
 @exchange("PixelMed", "C-GET", ours="SCP")
-@pytest.mark.xfail(
-    strict=True,
-    reason="PixelMed answers a C-STORE of a C-GET on another accepted context of the same abstract syntax: accept a "
-    "response without data set on any such context (issue 11, section 1)",
-)
 def test_pixelmed_gets_by_several_contexts(tmp_path: Path) -> None:
     ours, theirs = directories(tmp_path, "ours", "theirs")
     with Archive(ours).start() as server:

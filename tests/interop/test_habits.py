@@ -343,11 +343,6 @@ def test_character_set_of_answers(address: Any, title: str, stated: str | list[s
     assert (found.SpecificCharacterSet, found.PatientName) == (stated, name)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="pydicom's own warnings are caught and said in our words: until then, where warnings are errors, what it "
-    "warns of cannot be decoded (issue 11, section 4)",
-)
 def test_tiny_pacs_misspells_its_character_set(address: Any) -> None:
     """ISO-IR 6 is no defined term; it is read as the default repertoire."""
     with dialled(address("TINY_PACS"), "TINY_PACS") as association:
@@ -417,11 +412,6 @@ def test_dcmqrscp_lists_what_it_could_not_send(address: Any) -> None:
     assert failed.FailedSOPInstanceUIDList == "1.2.3.1.1.1"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Orthanc 1.10 puts (0008,0000) and (0008,0058) into the command set of a C-GET-RSP when a sub-operation "
-    "failed: we abort and lose the remaining objects (issue 11, section 1)",
-)
 def test_orthanc_lists_what_it_could_not_send_in_the_command(address: Any) -> None:
     with no_storage(address("ORTHANC"), "ORTHANC") as association:
         *_, (last, failed) = association.send_c_get(query("STUDY", StudyInstanceUID="1.2.3.1"), GET)

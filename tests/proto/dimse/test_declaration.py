@@ -151,7 +151,7 @@ def test_the_rules_about_more_than_one_value(message, has_data_set, error):
         (m.CCancelRQ(message_id_being_responded_to=9), "C-CANCEL-RQ to=9"),
         (
             m.CStoreRSP(message_id_being_responded_to=9, status=0xA700, error_comment="a\n\x1b[31mb"),
-            r"C-STORE-RSP to=9 status=A700H comment='a\n\x1b[31mb'",
+            "C-STORE-RSP to=9 status=A700H",  # a comment may name a patient
         ),
         (m.CStoreRSP(message_id_being_responded_to=9, status="what"), "C-STORE-RSP to=9 status='what'"),  # type: ignore[arg-type]
     ],

@@ -40,7 +40,7 @@ from tests.proto.wire import CT, VERIFICATION, Cut, answer, associate, drain, ev
 
 RQ, RP = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP())
 HUGE = 0xFFFFFFFF
-STRICT = Tolerance(early_pdus=False, long_fixed_pdus=False)
+STRICT = Tolerance(early_pdus=False, long_fixed_pdus=False, late_data=False)
 
 
 def assert_refused(machine: Association, events: list[Any], reason: AbortReason, words: str = "") -> None:
@@ -436,8 +436,36 @@ def test_data_that_this_side_sends_after_it_was_asked_to_release_goes_before_the
     assert [type(pdu).__name__ for pdu in pdus(machine)] == ["PDataTF", "AReleaseRP"]
 
 
-def test_data_behind_a_request_for_release_is_unexpected() -> None:
+@pytest.mark.parametrize("late", [p_data(pdv()), p_data(pdv()) * 3])
+def test_data_behind_a_request_for_release_is_dropped(late: bytes) -> None:
+    """DCMTK, Orthanc and dcmjs do so: the release is what counts."""
     machine = acceptor()
+    noted: list[Any] = []
+    machine.on_tolerated = noted.append
+    assert fed(machine, RQ, late[:9], late[9:]) == [ReleaseRequested()]
+    machine.confirm_release()
+    assert [type(pdu).__name__ for pdu in pdus(machine)] == ["AReleaseRP"]
+    assert machine.tolerated == {"late_data": len(noted)}
+    assert {one.kind for one in noted} == {"late_data"}
+
+
+def test_data_behind_a_request_for_release_that_is_too_long() -> None:
+    machine = acceptor()
+    assert fed(machine, RQ) == [ReleaseRequested()]
+    events = fed(machine, bytes.fromhex("04 00 7fffffff"))
+    assert_refused(machine, events, AbortReason.INVALID_PDU_PARAMETER_VALUE, "maximum length")
+
+
+def test_what_came_early_or_is_too_long_is_counted() -> None:
+    machine = asked()
+    fed(machine, p_data(pdv()))
+    machine.accept(answer(OFFER))
+    fed(machine, b"\x05\0\0\0\0\6abcdef")
+    assert machine.tolerated == {"early_pdus": 1, "long_fixed_pdus": 1}
+
+
+def test_data_behind_a_request_for_release_is_unexpected_without_the_tolerance() -> None:
+    machine = acceptor(tolerance=STRICT)
     before, *events = fed(machine, RQ, p_data(pdv()))
     assert before == ReleaseRequested()
     assert_refused(machine, events, AbortReason.UNEXPECTED_PDU)

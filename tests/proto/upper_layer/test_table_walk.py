@@ -44,7 +44,7 @@ def receive(machine: Association, pdu: Any) -> None:
 
 def in_state(state: State) -> Association:
     """Bring a fresh machine into a state; whatever it had to say has been taken away."""
-    machine = Association(timeouts=ONLY_ARTIM, tolerance=Tolerance(early_pdus=False))
+    machine = Association(timeouts=ONLY_ARTIM, tolerance=Tolerance(early_pdus=False, late_data=False))
     is_acceptor = state in (State.Sta2, State.Sta3, State.Sta10, State.Sta12)
     if state is not State.Sta1:
         steps: list[Callable[[], None]] = [
