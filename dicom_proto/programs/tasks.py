@@ -371,7 +371,7 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
     """Close what a program has left open, then end as the program has; what is not reached stays in the list."""
     try:
         while opened:
-            item = opened.pop()
+            item = opened[-1]  # which stays there as long as nobody has called it
             aclose = getattr(item, "aclose", None)
             close = aclose or getattr(item, "close", None)
             if isinstance(item, RunsPrograms):
@@ -381,6 +381,7 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
                     yield Call(close, (), is_quick=aclose is not None)  # what is awaited is called at once
                 except Exception:  # noqa: BLE001 - it runs what the user wrote
                     _log.exception("a handler raised when it was closed")
+            opened.pop()
         if error is not None:
             raise error
         return value
