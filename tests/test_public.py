@@ -41,7 +41,7 @@ def test_dicom_proto_has_what_an_embedder_starts_from() -> None:
 
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(AttributeError, match="'dicom_proto' has no attribute 'Peers'"):
-        _ = dicom_proto.Peers  # type: ignore[attr-defined]
+        _ = dicom_proto.Peers
 
 
 @pytest.mark.parametrize("names", ["", "Connection", "Association, Limits, Policy, build_offer, review"])
