@@ -104,6 +104,9 @@ class ApplicationEntity:
         Take the first transfer syntax of a requestor that is supported, not the first supported one that is proposed.
     missing_roles : bool
         Accept contexts for which a requestor should have proposed roles and has not (PS3.7 D.3.3.4).
+    counts_sub_operations : bool
+        Refuse a C-GET or C-MOVE of more than 65,535 objects, which no counter can say. Without, it is served, with no
+        Pending responses and no counters (PS3.4 C.4.2, C.4.3).
     encoding_rules : EncodingRules
         What becomes of data sets that cannot be sent as they are: text outside their character set, long values.
     limits : Limits
@@ -140,6 +143,7 @@ class ApplicationEntity:
     related_general: bool = field(default=False, validator=FLAG, init=False)
     requestor_order: bool = field(default=False, validator=FLAG, init=False)
     missing_roles: bool = field(default=True, validator=FLAG, init=False)
+    counts_sub_operations: bool = field(default=True, validator=FLAG, init=False)
     limits: Limits = field(default=DEFAULT_LIMITS, validator=_is_a(Limits), init=False)
     encoding_rules: EncodingRules = field(default=DEFAULT_RULES, validator=_is_a(EncodingRules), init=False)
     tolerance: Tolerance = field(default=DEFAULT_TOLERANCE, validator=_is_a(Tolerance), init=False)

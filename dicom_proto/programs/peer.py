@@ -47,6 +47,14 @@ class Entity(Protocol):
     def scu_programs(self) -> Mapping[str, Callable[..., Any]]:
         """The same for the other role."""
 
+    @property
+    def requested_contexts(self) -> Sequence[PresentationContext]:
+        """What it proposes where nobody says what."""
+
+    @property
+    def counts_sub_operations(self) -> bool:
+        """Whether more sub-operations than can be counted are refused."""
+
     def offer(
         self,
         called_ae_title: str,

@@ -12,12 +12,18 @@ from attrs import evolve
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import CGetRSP, CStoreRQ, encode_message
 from dicom_proto.limits import Tolerance
-from dicom_proto.sop_class import CTImageStorage, PatientRootQueryRetrieveInformationModelGet
+from dicom_proto.offers.contexts import StoragePresentationContexts
+from dicom_proto.sop_class import (
+    CTImageStorage,
+    MRImageStorage,
+    PatientRootQueryRetrieveInformationModelGet,
+    SecondaryCaptureImageStorage,
+)
 from dicom_proto.upper_layer.events import Tolerated
 from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, PDataTF, encode_pdu
-from dicom_transports.blocking import evt
+from dicom_transports.blocking import build_role, evt
 from tests.contract.adapters import Listener, Peer, Running
-from tests.contract.entities import answered, dataset, entity, serving
+from tests.contract.entities import MOVE, answered, ct, dataset, dial, entity, serving
 from tests.contract.scenes import message
 from tests.proto.wire import CT, offer
 
@@ -94,3 +100,91 @@ def test_switched_off_the_standard_holds() -> None:
             ((status, _),) = asking.result()
             assert len(status) == 0
             assert association.is_aborted
+
+
+# --- retrieval --------------------------------------------------------------------------------------------------------
+
+
+def objects(*sop_classes: str) -> list[Any]:
+    found = []
+    for number, sop_class in enumerate(sop_classes):
+        one = ct(number)
+        one.SOPClassUID = sop_class
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "not known"])
+def test_a_move_takes_one_association_for_the_classes_that_are_known(known: bool) -> None:
+    """The destination is dialled once, not again for each SOP class that turns up."""
+    seen: list[tuple[str, int]] = []
+    classes = [CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage]
+
+    def accept(event: Any) -> None:
+        seen.append(("accepted", len(event.assoc.requestor.requested_contexts)))
+
+    def store(event: Any) -> int:
+        seen.append((event.request.AffectedSOPClassUID, 0))
+        return 0x0000
+
+    handlers = ((evt.EVT_C_STORE, store), (evt.EVT_ACCEPTED, accept))
+    with serving(*handlers, ae=entity("DEST", *classes)) as destination:
+
+        def move(_event: Any) -> Any:
+            yield destination.address
+            yield len(classes)
+            for one in objects(*classes):
+                yield 0xFF00, one
+
+        ae = entity("MOVER", MOVE, *(classes if known else [CTImageStorage]))
+        with serving((evt.EVT_C_MOVE, move), ae=ae) as server, dial(server) as association:
+            *_, (last, _) = association.send_c_move(dataset(QueryRetrieveLevel="STUDY"), "DEST", MOVE)
+            assert (last.Status, last.NumberOfCompletedSuboperations) == (0x0000, 3)
+    assert [uid for uid, count in seen if not count] == classes
+    assert [count for _, count in seen if count] == ([6] if known else [2, 4, 6])
+
+
+def test_a_move_knows_more_classes_than_there_are_contexts() -> None:
+    """Then there is one context for both uncompressed transfer syntaxes of each class."""
+    counts: list[int] = []
+
+    def accept(event: Any) -> None:
+        counts.append(len(event.assoc.requestor.requested_contexts))
+
+    ae, classes = entity("MOVER", MOVE), [CTImageStorage, MRImageStorage]
+    ae.requested_contexts = StoragePresentationContexts[:120]
+    with serving(
+        (evt.EVT_C_STORE, lambda _event: 0), (evt.EVT_ACCEPTED, accept), ae=entity("DEST", *classes)
+    ) as destination:
+
+        def move(_event: Any) -> Any:
+            yield destination.address
+            yield 2
+            for one in objects(*classes):
+                yield 0xFF00, one
+
+        with serving((evt.EVT_C_MOVE, move), ae=ae) as server, dial(server) as association:
+            *_, (last, _) = association.send_c_move(dataset(QueryRetrieveLevel="STUDY"), "DEST", MOVE)
+            assert (last.Status, last.NumberOfCompletedSuboperations) == (0x0000, 2)
+    assert len(counts) == 1
+    assert 120 < counts[0] <= 128
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_more_sub_operations_than_can_be_counted(counted: bool) -> None:
+    """Counters have 16 bits (PS3.4 C.4.3.1.5): refused in words, or served without them."""
+
+    def get(_event: Any) -> Any:
+        yield 65536
+        yield 0xFF00, ct()
+        yield 0xFE00, None
+
+    ae = entity("SCP", GET, CTImageStorage, counts_sub_operations=counted)
+    roles = [build_role(CTImageStorage, scp_role=True)]
+    handlers = ((evt.EVT_C_STORE, lambda _event: 0),)
+    scu = entity("SCU", GET, CTImageStorage)
+    with serving((evt.EVT_C_GET, get), ae=ae) as server, dial(server, *handlers, ae=scu, ext_neg=roles) as association:
+        ((status, _),) = association.send_c_get(dataset(QueryRetrieveLevel="STUDY"), GET)
+    assert status.Status == (0xC416 if counted else 0xFE00)
+    assert status.get("ErrorComment") == ("65536 objects: no more than 65535 can be counted" if counted else None)
+    assert "NumberOfCompletedSuboperations" not in status

@@ -4,12 +4,18 @@ May change.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
 from dicom_proto.encoding.datasets import encode_on
@@ -21,6 +27,7 @@ from dicom_proto.programs.effects import END, Dial, HangUp, Program, Run
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Entity, Peer
 from dicom_proto.programs.performing import Answer, Performing
+from dicom_proto.service_class import ServiceClass
 from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
 from dicom_proto.services.storage.store import StoredObject, needed_contexts, store_object_scu
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -36,6 +43,9 @@ _NO_DESTINATION: Final = Answer(0xC514)
 _BAD_DESTINATION: Final = Answer(0xC515)
 _UNKNOWN_DESTINATION: Final = Answer(0xA801)
 _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
+_STORED: Final = (ServiceClass.STORAGE, ServiceClass.NON_PATIENT_OBJECT_STORAGE)
+_UNLIKELY: Final = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
+_UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 def move_scu(
@@ -71,8 +81,9 @@ def move_scp(performing: Performing) -> Program[None]:
 
     It first yields where that is: ``(host, port)``, or ``(host, port, options)`` with what pynetdicom's
     ``AE.associate`` takes, or ``(None, None)`` if it does not know; then as for :func:`perform_sub_operations`. The
-    destination is dialled when the first object is there, and unless the options say which contexts to propose, they
-    are those that the objects need.
+    destination is dialled when the first object is there. Unless the options say which contexts to propose, they are
+    those that it needs and, so that there is one association for all objects where that can be, those of the storage
+    SOP classes that the entity requests itself.
     """
     data = yield from performing.receive_data()
     items = yield from performing.call_generator(EVT_C_MOVE, data, failed=_STATUSES.raised)
@@ -164,6 +175,7 @@ class _Line:
 
     def __init__(self, performing: Performing, destination: _Destination) -> None:
         self._destination = destination
+        self._known = _known_contexts(destination.entity.requested_contexts)
         self._peer: Peer | None = None
         self._proposed: dict[tuple[str, tuple[str, ...]], None] = {}
         self._refused: set[tuple[str, tuple[str, ...]]] = set()
@@ -183,7 +195,7 @@ class _Line:
         if peer is not None and peer.connection.state is not State.Sta6:  # it was lost between two objects
             yield from self.hang_up()
             peer = None
-        if peer is None or not needed.keys() <= self._proposed.keys():
+        if peer is None or not (needed.keys() <= self._proposed.keys() or _takes(peer, needed)):
             peer = yield from self._dial(needed)
         try:
             reply: Reply = yield Run(self._store(peer, stored), peer)
@@ -208,6 +220,8 @@ class _Line:
             proposed = needed
         contexts = self._destination.contexts
         if contexts is None:
+            known = [context for context in self._known if context not in proposed]
+            proposed = proposed | dict.fromkeys(known[: _MOST_CONTEXTS - len(proposed)])
             contexts = [PresentationContext(uid, transfer_syntaxes) for uid, transfer_syntaxes in proposed]
         offer = self._destination.offer(contexts)
         yield from self.hang_up()
@@ -226,6 +240,41 @@ class _Line:
         self._proposed = proposed
         self._peer = peer
         return peer
+
+
+def _known_contexts(requested: Sequence[PresentationContext]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the contexts for objects that may come, from what an entity requests, the most likely first.
+
+    There is one for each transfer syntax, so that objects can go as they are; for uncompressed ones, one for both if
+    there are too many.
+    """
+    plain: dict[tuple[str, str], None] = {}
+    compressed: dict[tuple[str, str], None] = {}
+    for context in requested:
+        if context.abstract_syntax.service_class in _STORED:
+            for uid in context.transfer_syntax:
+                if uid in _UNCOMPRESSED:
+                    plain[context.abstract_syntax, uid] = None
+                elif uid not in _UNLIKELY:
+                    compressed[context.abstract_syntax, uid] = None
+    single: list[tuple[str, tuple[str, ...]]]
+    if len(plain) < _MOST_CONTEXTS:
+        single = [(sop_class, (uid,)) for sop_class, uid in plain]
+    else:
+        single = [
+            (sop_class, tuple(uid for uid in _UNCOMPRESSED if (sop_class, uid) in plain))
+            for sop_class in dict.fromkeys(sop_class for sop_class, _ in plain)
+        ]
+    return [*single, *((sop_class, (uid,)) for sop_class, uid in compressed)]
+
+
+def _takes(peer: Peer, needed: Mapping[tuple[str, tuple[str, ...]], None]) -> bool:
+    """Tell whether a context was accepted that an object can go on."""
+    return any(
+        context.transfer_syntax in transfer_syntaxes
+        for sop_class, transfer_syntaxes in needed
+        for context in peer.contexts(sop_class)
+    )
 
 
 def _valid_ae_title(title: str) -> str | None:

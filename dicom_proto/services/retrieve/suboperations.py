@@ -65,6 +65,7 @@ class Retrieval:
 
     def __init__(self, performing: Performing, count: int) -> None:
         self._performing = performing
+        self._is_counted = count <= _MOST
         self.remaining = count
         self.completed = 0
         self.failed = 0
@@ -85,7 +86,8 @@ class Retrieval:
 
     def report(self) -> None:
         """Tell the peer how far it is (Pending)."""
-        self._performing.respond(_PENDING, None, self._counters())
+        if self._is_counted:
+            self._performing.respond(_PENDING, None, self._counters())
 
     def conclude(self, answer: Answer, failed_uids: Iterable[str] = ()) -> None:
         """Send the final response.
@@ -107,7 +109,9 @@ class Retrieval:
         counters = self._counters()
         if answer.category != Category.CANCEL:
             del counters["number_of_remaining_suboperations"]
-        if self.failed and failed_list is None:
+        if not self._is_counted:
+            counters.clear()
+        elif self.failed and failed_list is None:
             del counters["number_of_failed_suboperations"]  # it is never said without the list
         self._performing.respond(answer, failed_list, counters)
 
@@ -148,7 +152,9 @@ def perform_sub_operations(
     Instance UID List. An object that cannot be read or sent, or that the peer does not take, fails for itself. A
     cancelled operation ends with FE00H before the next sub-operation.
     """
-    count = _read_count(kind, (yield from performing.pull(kind, iterator, failed=statuses.raised)), statuses)
+    announced = yield from performing.pull(kind, iterator, failed=statuses.raised)
+    entity = performing.peer.entity
+    count = _read_count(kind, announced, statuses, is_bounded=entity is None or entity.counts_sub_operations)
     if isinstance(count, Answer):
         performing.respond(count)
         return
@@ -175,16 +181,16 @@ def perform_sub_operations(
     retrieval.conclude(Answer(_SUCCESS))
 
 
-def _read_count(kind: EventKind, item: Any, statuses: Statuses) -> int | Answer:
+def _read_count(kind: EventKind, item: Any, statuses: Statuses, *, is_bounded: bool) -> int | Answer:
     """Read how many sub-operations a handler has announced; if that is no number, return the final answer."""
     if isinstance(item, Answer):
         return item
     if not isinstance(item, int) or isinstance(item, bool) or item < 0:
         _log.error("the handler of %s has to yield how many sub-operations there will be", kind)
         return Answer(statuses.no_count)
-    if item > _MOST:
+    if item > _MOST and is_bounded:
         _log.error("the handler of %s wants %d sub-operations: no more than 65535 can be counted", kind, item)
-        return Answer(statuses.too_many)
+        return Answer(statuses.too_many, {"error_comment": f"{item} objects: no more than 65535 can be counted"[:64]})
     return item
 
 
