@@ -171,6 +171,8 @@ class Engine(Tasks):
 
     Attributes
     ----------
+    is_held_up : bool
+        Whether something has arrived that is not looked at before somebody asks for what waits.
     secure : callable
         Returns buffers that can be looked at before they are sent, for the witness; by default the same. A driver that
         maps files into memory copies what is in them.
@@ -193,7 +195,7 @@ class Engine(Tasks):
         self._closing_at: float | None = None
         self._deadline: float | None = None
         self.secure: Callable[[list[Buffer]], list[Buffer]] = _as_they_are
-        self._is_held_up = False
+        self.is_held_up = False
         self._has_eof = False
         self._is_closed = False
         self._has_concluded = False
@@ -324,7 +326,7 @@ class Engine(Tasks):
                 if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
                     break
                 continue  # there is room now for what was held back
-            if not ready and not (self._is_held_up and not self._router.is_full):
+            if not ready and not (self.is_held_up and not self._router.is_full):
                 break
         return self._state(buffers, share, room)
 
@@ -364,10 +366,10 @@ class Engine(Tasks):
     def _take_events(self, share: int) -> int:
         """Take up to so many events; return how many more may be taken in this turn."""
         router, connection = self._router, self.connection
-        self._is_held_up = False
+        self.is_held_up = False
         while share > 0 and not connection.is_quiet:
             if router.is_full and not self._is_closed:
-                self._is_held_up = True  # until somebody asks for what waits
+                self.is_held_up = True  # until somebody asks for what waits
                 break
             share -= 1
             event = connection.next_event()

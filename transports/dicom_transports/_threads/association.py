@@ -237,6 +237,8 @@ class Association(EntityAssociation):
         link = self._link
         if link is None or link.descriptor < 0:
             turn = self.engine.turn(now=monotonic())
+            if link is not None:
+                link.deadline = turn.deadline
         else:
             turn = link.turn()
             if turn.wants_close:
