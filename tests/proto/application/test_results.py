@@ -239,10 +239,10 @@ def test_results_that_nobody_wants_any_more() -> None:
     invoking = querying()
     results, connection = Results(invoking), invoking.peer.connection
     sent(connection)
+    results.dismiss()
+    assert results.is_over
+    assert sent(connection) == b""
     results.abandon()
     assert sent(connection) == raw(CCancelRQ(message_id_being_responded_to=1))
-    assert results.is_over
     assert not invoking.inbox.is_open
     assert Script(results.next()).end() is None
-    results.abandon()
-    assert sent(connection) == b""
