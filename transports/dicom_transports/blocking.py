@@ -26,7 +26,15 @@ from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, ServerBase, associate, debug_logger, entity_method, send_c_stores
+from dicom_transports._entity import (
+    AEBase,
+    Requested,
+    ServerBase,
+    associate,
+    debug_logger,
+    entity_method,
+    send_c_stores,
+)
 from dicom_transports._socket.polling import READABLE, poller
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, client_tls
 from dicom_transports._socket.tls_contexts import ServerTLS
@@ -230,7 +238,10 @@ class AE(AEBase[AssociationServer]):
         association.live_at_once()
         return association
 
-    associate = entity_method(associate, lambda ae, wanted: ae.dial(wanted.address, wanted.offer, **wanted.options))
+    def _request(self, wanted: Requested) -> Association:
+        return self.dial(wanted.address, wanted.offer, **wanted.options)
+
+    associate = entity_method(associate, _request)
     send_c_stores = entity_method(send_c_stores, deliver)
 
     def _make_server(

@@ -15,7 +15,7 @@ from dicom_proto.services.storage.batch import Batch
 from dicom_proto.services.storage.pipeline import Sent
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, ServerBase, associate, entity_method, send_c_stores
+from dicom_transports._entity import AEBase, Requested, ServerBase, associate, entity_method, send_c_stores
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, check_address, client_tls, no_connection
 from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._tasks.association import AsyncAssociation
@@ -224,7 +224,10 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
     def _deliver(self, batch: Batch) -> AsyncIterator[Sent]:
         return Deliveries(batch, self.loop, self._dial_loosely)
 
-    associate = entity_method(associate, lambda ae, wanted: ae.dial(wanted.address, wanted.offer, **wanted.options))
+    def _request(self, wanted: Requested) -> AbstractAsyncContextManager[AsyncAssociationT]:
+        return self.dial(wanted.address, wanted.offer, **wanted.options)
+
+    associate = entity_method(associate, _request)
     send_c_stores = entity_method(send_c_stores, _deliver)
 
     @asynccontextmanager

@@ -403,7 +403,7 @@ class Association(EntityAssociation):
             except Exception:  # noqa: BLE001 - whatever it is costs this association only
                 _log.exception("an association failed")
                 self._lose(performer)
-        self.retire()
+            self.retire()  # with the lock: nobody starts anything behind it unseen
 
     def _live_on(self, performer: _Performer) -> None:
         if performer.mail or (not self._callers and self._take_turn(performer)):
