@@ -66,6 +66,7 @@ FailureT = TypeVar("FailureT", bound=Exception)
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
+_MOST_ANSWERED: Final = 50  # transfer syntaxes of a context, by DCMTK 3.6.7
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
 Reception = Policy | AAssociateRJ | Callable[[Any, AAssociateRQ], Policy | AAssociateRJ]
@@ -359,7 +360,7 @@ class EntityAssociation:
                 self.is_aborted = was_requested and not (self.is_released or self.is_rejected)
             case _:
                 assert_never(ending)
-        suspicion = self.suspect()
+        suspicion = (None if self.is_rejected else _suspicion_of(connection)) or self.suspect()
         self._end_with(lambda: _explained(failure_of(ending), suspicion))
         if not self.is_released and self.failure is None:
             self.failure = _explained(self.cause or failure_of(ending), suspicion)
@@ -571,6 +572,20 @@ class EntityAssociation:
         For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
+
+
+def _suspicion_of(connection: Connection) -> str | None:
+    """Tell what is probably wrong with an offer that was not answered."""
+    offer = connection.offer
+    if offer is None or connection.agreement is not None or not connection.is_requestor:
+        return None
+    most = max(len(context.transfer_syntaxes) for context in offer.presentation_contexts)
+    if most <= _MOST_ANSWERED:
+        return None
+    return (
+        f"a presentation context was proposed with {most} transfer syntaxes, and some peers do not answer more than"
+        f" {_MOST_ANSWERED}"
+    )
 
 
 def _explained(failure: FailureT, suspicion: str | None) -> FailureT:
