@@ -18,7 +18,7 @@ from attrs import evolve
 
 from dicom_proto.application.acceptance import answer_request
 from dicom_proto.application.dispatch import perform
-from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing
+from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing, suspicion_of
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
 from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
@@ -373,7 +373,7 @@ class EntityAssociation:
                 self.is_aborted = was_requested and not (self.is_released or self.is_rejected)
             case _:
                 assert_never(ending)
-        suspicion = self.suspect()
+        suspicion = (None if self.is_rejected else suspicion_of(connection)) or self.suspect()
         self._end_with(lambda: explained(failure_of(ending), suspicion))
         if not self.is_released and self.failure is None:
             self.failure = explained(self.cause or failure_of(ending), suspicion)

@@ -5,16 +5,18 @@ May change.
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from dicom_proto.dimse.connection import Connection
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.tasks import Task
 
-__all__ = ["Retired", "explained", "note_forgotten", "suspect_nothing"]
+__all__ = ["Retired", "explained", "note_forgotten", "suspect_nothing", "suspicion_of"]
 
 T = TypeVar("T")
 FailureT = TypeVar("FailureT", bound=Exception)
+_MOST_ANSWERED: Final = 50  # transfer syntaxes of a context, by DCMTK 3.6.7
 _log = logging.getLogger("dicom_proto.association")
 
 
@@ -55,3 +57,17 @@ def note_forgotten(task: Task[None]) -> None:
     if task.error is not None:
         _log.debug("! results that nobody wants were not cancelled: %s", task.error)
         task.finish(None, None)
+
+
+def suspicion_of(connection: Connection) -> str | None:
+    """Tell what is probably wrong with an offer that was not answered."""
+    offer = connection.offer
+    if offer is None or connection.agreement is not None or not connection.is_requestor:
+        return None
+    most = max(len(context.transfer_syntaxes) for context in offer.presentation_contexts)
+    if most <= _MOST_ANSWERED:
+        return None
+    return (
+        f"a presentation context was proposed with {most} transfer syntaxes, and some peers do not answer more than"
+        f" {_MOST_ANSWERED}"
+    )

@@ -104,6 +104,9 @@ class ApplicationEntity:
         Take the first transfer syntax of a requestor that is supported, not the first supported one that is proposed.
     missing_roles : bool
         Accept contexts for which a requestor should have proposed roles and has not (PS3.7 D.3.3.4).
+    most_transfer_syntaxes : int
+        How many transfer syntaxes are proposed in one presentation context; those beyond go into another one of the
+        same abstract syntax. DCMTK 3.6.7, and what is built on it, takes 50, and does not answer more.
     counts_sub_operations : bool
         Refuse a C-GET or C-MOVE of more than 65,535 objects, which no counter can say. Without, it is served, with no
         Pending responses and no counters (PS3.4 C.4.2, C.4.3).
@@ -143,6 +146,7 @@ class ApplicationEntity:
     related_general: bool = field(default=False, validator=FLAG, init=False)
     requestor_order: bool = field(default=False, validator=FLAG, init=False)
     missing_roles: bool = field(default=True, validator=FLAG, init=False)
+    most_transfer_syntaxes: int = field(default=50, validator=integer(1, 1 << 16), init=False)
     counts_sub_operations: bool = field(default=True, validator=FLAG, init=False)
     limits: Limits = field(default=DEFAULT_LIMITS, validator=_is_a(Limits), init=False)
     encoding_rules: EncodingRules = field(default=DEFAULT_RULES, validator=_is_a(EncodingRules), init=False)
@@ -376,12 +380,14 @@ class ApplicationEntity:
         NothingRequestedError
             If there are no contexts.
         InvalidSettingError
-            If there are more than 128 contexts, or one of them or an item is incomplete.
+            If there are more than 128 contexts, those included that :attr:`most_transfer_syntaxes` makes of one; or
+            one of them or an item is incomplete.
         LocalProtocolError
             If something else breaks a rule of the standard, as for
             :func:`~dicom_proto.upper_layer.negotiation.build_offer`.
         """
-        proposed = _proposable(self._requested if contexts is None else contexts)
+        whole = _proposable(self._requested if contexts is None else contexts)
+        proposed = _proposable(_split(whole, self.most_transfer_syntaxes))
         if not proposed:
             raise NothingRequestedError("no presentation contexts are requested: call add_requested_context() first")
         length = [] if maximum_length is None else [MaximumLengthNotification(maximum_length)]
@@ -485,6 +491,17 @@ def _contexts(uids: Sequence[str], transfer_syntax: str | Iterable[str] | None) 
     """Return a context for each abstract syntax, all with the same transfer syntaxes."""
     first = build_context(uids[0], transfer_syntax)
     return [evolve(first, abstract_syntax=uid) for uid in uids]
+
+
+def _split(contexts: Iterable[PresentationContext], most: int) -> Iterator[PresentationContext]:
+    """Yield contexts that have no more than so many transfer syntaxes."""
+    for context in contexts:
+        syntaxes = context.transfer_syntax
+        if len(syntaxes) <= most:
+            yield context
+            continue
+        for start in range(0, len(syntaxes), most):
+            yield evolve(context, transfer_syntax=syntaxes[start : start + most])
 
 
 def _unbind(programs: dict[str, _P], program: _P) -> list[str]:

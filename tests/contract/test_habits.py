@@ -11,17 +11,20 @@ from attrs import evolve
 
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import CGetRSP, CStoreRQ, encode_message
+from dicom_proto.errors import InvalidSettingError
 from dicom_proto.limits import Tolerance
 from dicom_proto.offers.contexts import StoragePresentationContexts
 from dicom_proto.sop_class import (
+    ALL_TRANSFER_SYNTAXES,
     CTImageStorage,
     MRImageStorage,
     PatientRootQueryRetrieveInformationModelGet,
     SecondaryCaptureImageStorage,
+    Verification,
 )
 from dicom_proto.upper_layer.events import Tolerated
-from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, PDataTF, encode_pdu
-from dicom_transports.blocking import build_role, evt
+from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, AAssociateRQ, PDataTF, encode_pdu
+from dicom_transports.blocking import build_context, build_role, evt
 from tests.contract.adapters import Listener, Peer, Running
 from tests.contract.entities import MOVE, answered, ct, dataset, dial, entity, serving
 from tests.contract.scenes import message
@@ -188,3 +191,35 @@ def test_more_sub_operations_than_can_be_counted(counted: bool) -> None:
     assert status.Status == (0xC416 if counted else 0xFE00)
     assert status.get("ErrorComment") == ("65536 objects: no more than 65535 can be counted" if counted else None)
     assert "NumberOfCompletedSuboperations" not in status
+
+
+# --- lengths of lists -------------------------------------------------------------------------------------------------
+
+MANY = [f"1.2.3.{number}" for number in range(1, 102)]
+
+
+def test_a_long_list_of_transfer_syntaxes_is_split() -> None:
+    """DCMTK 3.6.7 does not answer a context with more than 50."""
+    ae = entity("SCU", CTImageStorage)
+    proposed = ae.offer("SCP", [build_context(CTImageStorage, MANY), build_context(CTImageStorage, MANY[:50])])
+    syntaxes = [context.transfer_syntaxes for context in proposed.presentation_contexts]
+    assert [len(some) for some in syntaxes] == [50, 50, 1, 50]
+    assert [uid for some in syntaxes[:3] for uid in some] == MANY
+    assert {context.abstract_syntax for context in proposed.presentation_contexts} == {CTImageStorage}
+    with pytest.raises(InvalidSettingError, match="128"):
+        ae.offer("SCP", [build_context(CTImageStorage, MANY)] * 50)
+    assert len(ALL_TRANSFER_SYNTAXES) <= 50
+
+
+@pytest.mark.parametrize("count", [50, 51])
+@pytest.mark.parametrize("vanishes", [True, False])
+def test_silence_behind_a_long_list_names_the_suspicion(count: int, vanishes: bool) -> None:
+    with Listener() as listener:
+        ae = entity("SCU", Verification, most_transfer_syntaxes=1000, acse_timeout=30 if vanishes else 0.1)
+        asking: Any = Running(ae.associate, *listener.address, contexts=[build_context(CTImageStorage, MANY[:count])])
+        with listener.accept() as peer:
+            assert isinstance(peer.get(), AAssociateRQ)
+            if vanishes:
+                peer.vanish()
+            association = asking.result()
+    assert ("not answer more than 50" in str(association.failure)) == (count > 50)
