@@ -40,7 +40,7 @@ from dicom_proto.handlers.kinds import (
 )
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import PresentationContext, build_context
-from dicom_proto.programs.effects import Await, Call, Program
+from dicom_proto.programs.effects import Await, Call, Pause, Program
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
@@ -202,11 +202,8 @@ class EntityAssociation:
         self._streams.pop(stream, None)
         if not stream.is_over:
             stream.dismiss()
-            yield Await(self._has_read)  # before anything is cancelled: the end may be among what has arrived
+            yield Pause(0)  # what has arrived is read before anything is cancelled: the end may be among it
             stream.abandon()
-
-    def _has_read(self) -> bool | None:
-        return not self.engine.is_held_up or self.peer.router.is_full or None
 
     # --- what the peer does -------------------------------------------------------------------------------------------
 

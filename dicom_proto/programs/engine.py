@@ -507,6 +507,12 @@ class Engine(Tasks):
             return
         self._has_concluded = True
         self._closing_at = self._now + FAREWELL
+        effects, self._effects = self._effects, []
+        for task, effect in effects:
+            if task.is_operation:  # nobody has been asked for anything yet: it is not begun
+                self.cancel(task)
+            else:
+                self._effects.append((task, effect))
         for task in tuple(self._tasks):
             if isinstance(task.waits_for, Inbox):
                 self._stop_waiting(task)

@@ -53,6 +53,8 @@ class Task(Generic[T]):
     ----------
     is_done : bool
         Whether it has ended, and what it left open has been closed.
+    is_closing : bool
+        Whether its program has ended, and what that has left open is being closed.
     is_operation : bool
         Whether it performs what the peer has asked for.
     effect : Call, Pull, Dial or None
@@ -72,6 +74,7 @@ class Task(Generic[T]):
         "error",
         "generation",
         "invokes",
+        "is_closing",
         "is_done",
         "is_operation",
         "is_posted",
@@ -87,7 +90,7 @@ class Task(Generic[T]):
         self.program: Program[T] | None = program
         self.on_end = on_end
         self.invokes = invokes  # and waits for its turn to, before it begins
-        self.is_operation = self.is_posted = False
+        self.is_operation = self.is_posted = self.is_closing = False
         self.is_done = False
         self.effect: DriverEffect | None = None
         self.generation = 0  # counts on when it is cancelled: what was to be answered before is not asked any more
@@ -356,6 +359,7 @@ class Tasks:
 
     def _end(self, task: Task[Any], value: Any, error: Exception | None) -> None:
         if task.opened:
+            task.is_closing = True
             task.program = _close_all(task.opened, value, error)
             self._step(task, None, None)
             return
@@ -371,7 +375,7 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
     """Close what a program has left open, then end as the program has; what is not reached stays in the list."""
     try:
         while opened:
-            item = opened[-1]  # which stays there as long as nobody has called it
+            item = opened.pop()
             aclose = getattr(item, "aclose", None)
             close = aclose or getattr(item, "close", None)
             if isinstance(item, RunsPrograms):
@@ -381,7 +385,6 @@ def _close_all(opened: list[Any], value: Any, error: Exception | None) -> Progra
                     yield Call(close, (), is_quick=aclose is not None)  # what is awaited is called at once
                 except Exception:  # noqa: BLE001 - it runs what the user wrote
                     _log.exception("a handler raised when it was closed")
-            opened.pop()
         if error is not None:
             raise error
         return value

@@ -178,12 +178,18 @@ class AsyncAssociation(EntityAssociation):
                 has_answered = self._assign(task, effect) or has_answered
             if turn.is_unfinished:
                 self.wake()
+            elif link.descriptor < 0 and turn.deadline is not None:  # a program pauses, and nothing else keeps time
+                self._loop.spawn(self._turn_at, turn.deadline)
         if engine.is_finished:
             self._is_carried = False
             self._done.set()
         self._rearrange()
         if self.is_over:
             self._cancel_operations()
+
+    async def _turn_at(self, deadline: float) -> None:
+        await self._loop.wait_until(self._loop.signal(), deadline)
+        self._turn()
 
     def _assign(self, task: Task[Any], effect: DriverEffect) -> bool:
         """Say who does what a task asks for; return whether it has been done."""
@@ -213,7 +219,10 @@ class AsyncAssociation(EntityAssociation):
             while not task.is_done:
                 await self._do_next(task, performer)
         except BaseException:
-            self.engine.cancel(task)
+            if not task.is_closing:
+                self.engine.cancel(task)
+            elif not performer.has_effect:  # it has been interrupted while it closed something
+                self.engine.resume(task)
             self._turn()
             if not task.is_done:
                 await self._loop.shielded(_LAST_WORDS, self._close(task, performer))

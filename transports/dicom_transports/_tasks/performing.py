@@ -68,6 +68,11 @@ class Performer:
 
         return both
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether something is to be done that nobody has begun with."""
+        return self._effect is not None
+
     # --- doing it -----------------------------------------------------------------------------------------------------
 
     async def next_effect(self) -> DriverEffect | None:
