@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     ),
     "a short command set raises KeyError": (
         "connection",
-        "dicom_proto.dimse.incoming.decode_message",
+        "dicom_proto.dimse.exchange.decode_message",
         lambda original: lambda data: original(data) if len(data) > 60 else raise_key_error(),
     ),
     "PDUs are longer than the peer wants them": (

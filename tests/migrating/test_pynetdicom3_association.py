@@ -335,8 +335,8 @@ def test_many_results(association: Association, server: AssociationServer, send:
     results = send(association, EVERYTHING, port)
     assert next(results)[0].Status == 0xFF00
     results.close()
-    assert "C-CANCEL-RQ" in [event.message.msg_type for event in sent.events]
     assert association.send_c_echo().Status == 0x0000
+    assert "C-CANCEL-RQ" in [event.message.msg_type for event in sent.events]
 
 
 @table.row("Association.send_c_cancel")
