@@ -414,3 +414,15 @@ def test_what_progress_raises_is_raised() -> None:
     voyage = Voyage(range(2), on_progress=fail)
     with pytest.raises(BrokenPipeError):
         voyage.next()
+
+
+def test_what_progress_raises_of_a_lost_association_is_lost_with_it() -> None:
+    failures = iter([AssociationAborted(AbortOrigin.TRANSPORT, 0, None)])
+
+    def fail(*_: int) -> None:
+        for failure in failures:
+            raise failure
+
+    voyage = Voyage(range(3), on_progress=fail)
+    assert outcome(voyage)[-2:] == [(1, 0), (2, 0)]
+    assert len(voyage.of(HangUp)) == 2
