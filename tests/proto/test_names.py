@@ -2,6 +2,7 @@
 
 import pytest
 
+import dicom_proto
 from dicom_proto.errors import InvalidNameError
 from dicom_proto.names import LONGEST_INSTANCE_UID, check_instance_uid, check_uid, is_instance_uid, is_valid_uid
 from tests.proto.rows import for_each

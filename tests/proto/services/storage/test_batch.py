@@ -21,6 +21,7 @@ from dicom_proto.services.storage import batch
 from dicom_proto.services.storage.batch import KEPT, Batch
 from dicom_proto.services.storage.pipeline import NotStored
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.state_table import State
 from tests.proto.programs.script import (
