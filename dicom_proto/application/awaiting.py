@@ -135,7 +135,7 @@ class AwaitedAssociation(EntityAssociation, AwaitedVerbs):
                     result = function(*arguments)
                 case Pull(iterator):
                     result = (anext if hasattr(iterator, "__anext__") else next)(iterator, END)
-                case Dial():
+                case _:
                     result = self.dial(effect)
             result = await result if isawaitable(result) else result
         except Exception as error:  # noqa: BLE001 - it is the program's

@@ -2,6 +2,7 @@
 
 import pytest
 
+import dicom_proto
 from dicom_proto.errors import InvalidNameError
 from dicom_proto.names import LONGEST_INSTANCE_UID, check_instance_uid, check_uid, is_instance_uid, is_valid_uid
 from tests.proto.rows import for_each
@@ -29,3 +30,13 @@ def test_who_makes_a_uid_is_bound() -> None:
         assert not is_valid_uid(uid)
         with pytest.raises(InvalidNameError):
             check_uid(uid)
+
+
+def test_the_package_loads_what_is_asked_for() -> None:
+    for name in dicom_proto.__all__:
+        vars(dicom_proto).pop(name, None)
+        assert getattr(dicom_proto, name) is getattr(dicom_proto, name)
+    assert dicom_proto.evt.__name__ == "dicom_proto.handlers.kinds"
+    assert set(dicom_proto.__all__) | {"__version__"} <= set(dir(dicom_proto))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = dicom_proto.nothing

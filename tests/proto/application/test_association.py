@@ -24,7 +24,7 @@ from dicom_proto.programs.peer import Peer, RunsPrograms
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.user_programs import sop_classes
 from dicom_proto.testing.network import MemoryAssociation, Network
-from dicom_proto.upper_layer.events import AbortOrigin
+from dicom_proto.upper_layer.events import AbortOrigin, ReleaseRequested, Tolerated
 from dicom_proto.upper_layer.failures import (
     AssociationAborted,
     AssociationClosed,
@@ -1121,3 +1121,26 @@ def test_an_answer_to_nobody() -> None:
     connection = couple.scp.peer.connection
     with pytest.raises(LocalProtocolError):
         connection.send_response(CEchoRSP(message_id_being_responded_to=1, status=0))
+
+
+def test_a_release_is_not_confirmed_if_this_side_aborts_while_it_waits() -> None:
+    couple = established()
+    connection = couple.scp.peer.connection
+    couple.scu.peer.connection.send_request(CEchoRQ(), context=1)
+    couple.scu.turn()
+    for _, block in couple.scp.on_the_way:
+        connection.receive_data(block, now=0)
+    couple.scp.on_the_way.clear()
+    assert connection.next_event() is not None
+    script = Script(couple.scp.attend(ReleaseRequested()))  # type: ignore[arg-type]
+    script.expect(Await)
+    couple.scp.give_up()
+    script.end(True)
+    assert fate(couple.scp) == {"aborted", "over"}
+
+
+def test_what_is_tolerated_is_said_of_the_peer(caplog: pytest.LogCaptureFixture) -> None:
+    connection = established().scp.peer.connection
+    assert connection.on_tolerated is not None
+    connection.on_tolerated(Tolerated("foreign_elements", "elements of group 0008"))
+    assert "'HERE' breaks the standard" in caplog.text

@@ -34,6 +34,7 @@ from dicom_proto.programs.effects import Program
 from dicom_proto.programs.performing import Performing
 from dicom_proto.programs.user_programs import sop_classes as for_sop_classes
 from dicom_proto.sop_class import ServiceClass, sop_classes
+from dicom_proto.upper_layer.events import Tolerated
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ContextResult,
@@ -662,3 +663,20 @@ def test_a_server_keeps_some_connections_that_have_requested_nothing() -> None:
     assert entity.maximum_connections == 300
     entity.maximum_connections = 7
     assert entity.maximum_connections == 7
+
+
+# --- what peers are allowed -------------------------------------------------------------------------------------------
+
+
+def test_what_is_tolerated_is_said_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom_proto.application.entity._MOST_REMEMBERED", 2)
+    entity = ApplicationEntity("HERE")
+    foreign = Tolerated("foreign_elements", "elements of group 0008")
+
+    def warnings() -> int:
+        return caplog.text.count("which Tolerance.foreign_elements allows: elements of group 0008")
+
+    for count, title in ((1, "A"), (1, "A"), (2, "B"), (2, "A"), (3, "C"), (4, "A")):  # the oldest is forgotten
+        entity.note_tolerated(title, foreign)
+        assert warnings() == count
+    assert "'A' breaks the standard" in caplog.text

@@ -161,7 +161,7 @@ def with_field(message: m.Message, name: str, value: object) -> m.Message:
     return message
 
 
-UIDS = ["1.2", "1.2.3", "2.25." + "1" * 59]
+UIDS = ["1.2", "1.2.3", "2.25." + "1" * 59, "not a UID"]  # the last is what some objects are called
 WITH_INSTANCE = [
     (STORE, True),
     (with_field(STORE, "move_originator_application_entity_title", "MOVER"), True),
@@ -189,7 +189,7 @@ def test_messages_that_differ_in_their_instance_only(message: m.Message, has_dat
         for odd in (encoded[12:], encoded[:8] + bytes(4) + encoded[12:]):  # without group length, and with a wrong one
             assert decode_message(odd) == (message, has_data_set)
     with pytest.raises(LocalProtocolError, match="SOPInstanceUID"):
-        encode_message(with_field(message, name, "not a UID"), has_data_set=has_data_set)
+        encode_message(with_field(message, name, "1.2\\3"), has_data_set=has_data_set)
 
 
 @for_each("left", range(12, 112))

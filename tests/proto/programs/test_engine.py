@@ -761,3 +761,13 @@ def test_association_of_two_engines() -> None:
         while other.requests:
             Performing(other, other.requests.popleft()).respond(Answer(0x0000))
     assert task.result().response.status == 0
+
+
+def test_a_life_may_do_at_once_what_it_is_asked_for() -> None:
+    bench = Bench()
+    seen: list[Any] = []
+    bench.peer.__dict__["attend"] = seen.append
+    bench.say(echo())
+    bench.turn()
+    assert [indication.message_id for indication in seen] == [1]
+    assert bench.engine.count == 0

@@ -494,3 +494,14 @@ def test_nothing_is_logged_of_what_ends_well(caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.DEBUG)
     Driver().start(asking()).result()
     assert caplog.text == ""
+
+
+def test_what_was_dialled_for_who_is_cancelled_meanwhile_is_aborted() -> None:
+    driver, other = Driver(), Other()
+    task = driver.start(asking(DIAL))
+    ((dialling, _),) = driver.effects
+    driver.tasks.resume(dialling, other)
+    driver.tasks.cancel(task)
+    driver.turn()
+    assert task.is_done
+    assert other.aborted == 1

@@ -25,6 +25,7 @@ from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.items import RoleSelection
 from tests.proto.programs.script import (
+    BIG_ENDIAN,
     CANCEL,
     CT,
     EXPLICIT,
@@ -492,3 +493,48 @@ def test_a_cancel_between_objects_leaves_the_rest() -> None:
     said = here.move()
     assert statuses(said) == [PENDING, CANCEL]
     assert (counters(said[-1]), said[-1][1], here.hung_up) == ((3, 1, 0, 0), None, 1)
+
+
+# --- more than counters can say ---------------------------------------------------------------------------------------
+
+
+def test_more_sub_operations_than_can_be_counted() -> None:
+    """An entity that does not count them says nothing until all is done, and then no numbers."""
+    entity = ApplicationEntity("MOVER")
+    entity.counts_sub_operations = False
+    here = Moving(moves(THERE, (PENDING, image(1)), (CANCEL, None), count=65536), entity=entity)
+    (last,) = here.move()
+    assert (last[0].status, counters(last)) == (CANCEL, (None, None, None, None))
+    assert len(here.stored) == 1
+
+
+# --- what may come ----------------------------------------------------------------------------------------------------
+
+
+def requesting(*contexts: Any) -> ApplicationEntity:
+    entity = ApplicationEntity("MOVER")
+    for sop_class, transfer_syntaxes in contexts:
+        entity.add_requested_context(sop_class, transfer_syntaxes)
+    return entity
+
+
+def proposed_by(entity: ApplicationEntity) -> list[tuple[str, tuple[str, ...]]]:
+    here = Moving(moves(THERE, (PENDING, image(1))), entity=entity)
+    here.move()
+    (proposed,) = here.proposed()
+    return proposed
+
+
+def test_what_is_requested_elsewhere_is_proposed_behind_what_the_first_object_needs() -> None:
+    entity = requesting((MR, [JPEG, BIG_ENDIAN, EXPLICIT, IMPLICIT]), (STUDY_MOVE, [IMPLICIT]), (CT, [EXPLICIT]))
+    needed = [(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]
+    assert proposed_by(entity) == [*needed, (MR, (EXPLICIT,)), (MR, (IMPLICIT,)), (MR, (JPEG,))]
+
+
+def test_uncompressed_transfer_syntaxes_share_a_context_if_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom_proto.services.retrieve.move._MOST_CONTEXTS", 4)
+    entity = requesting((MR, [IMPLICIT, EXPLICIT, JPEG]), (CT, [EXPLICIT, IMPLICIT]))
+    proposed = proposed_by(entity)
+    assert len(proposed) == 4
+    assert proposed[:2] == [(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]
+    assert (MR, (EXPLICIT, IMPLICIT)) in proposed

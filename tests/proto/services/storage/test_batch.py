@@ -21,6 +21,7 @@ from dicom_proto.services.storage import batch
 from dicom_proto.services.storage.batch import KEPT, Batch
 from dicom_proto.services.storage.pipeline import NotStored
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.state_table import State
 from tests.proto.programs.script import (
@@ -414,3 +415,15 @@ def test_what_progress_raises_is_raised() -> None:
     voyage = Voyage(range(2), on_progress=fail)
     with pytest.raises(BrokenPipeError):
         voyage.next()
+
+
+def test_what_progress_raises_of_a_lost_association_is_lost_with_it() -> None:
+    failures = iter([AssociationAborted(AbortOrigin.TRANSPORT, 0, None)])
+
+    def fail(*_: int) -> None:
+        for failure in failures:
+            raise failure
+
+    voyage = Voyage(range(3), on_progress=fail)
+    assert outcome(voyage)[-2:] == [(1, 0), (2, 0)]
+    assert len(voyage.of(HangUp)) == 2

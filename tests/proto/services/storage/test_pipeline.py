@@ -346,3 +346,11 @@ def test_not_every_driver_can_await() -> None:
 def test_an_iterator_is_taken_as_it_is() -> None:
     source: Iterator[int] = iter([1, 2])
     assert iterate(source) is source
+
+
+def test_what_is_under_way_is_given_up() -> None:
+    line = Line(range(5), window=3)
+    line.next()
+    error = AssociationClosed("gone")
+    assert failures(line.pipeline.give_up(error)) == [(number, AssociationClosed, True) for number in range(3)]
+    assert line.pipeline.is_over
