@@ -13,6 +13,7 @@ from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationTimedOut
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ
 from dicom_proto.upper_layer.timers import Timer
+from dicom_transports._threads.workers import WORKERS
 from dicom_transports.blocking import evt
 from tests.contract.adapters import WAIT, Listener, Running, assert_no_associations
 from tests.contract.entities import (
@@ -265,5 +266,5 @@ def test_nothing_leaks() -> None:
                 case _:
                     ae.associate(*server.address, ae_title="SCP").release()
         assert_no_associations()
-        assert descriptors() <= before
+        assert descriptors() <= before + len(WORKERS)  # each idle thread keeps one to be woken by
         assert server.active_associations == []
