@@ -80,19 +80,27 @@ class Checkpoint(threading.Event):
     def __init__(self, reactor: threading.Thread) -> None:
         super().__init__()
         self._reactor = reactor
+        self._guard = threading.Lock()
         self._is_reached = threading.Event()
 
     def wait(self, timeout: float | None = None) -> bool:
-        if not self.is_set():
-            self._is_reached.set()
+        while True:
+            with self._guard:
+                if self.is_set():
+                    break
+                self._is_reached.set()
+            super().wait(0.1)
         return super().wait(timeout)
 
     def set(self) -> None:
-        self._is_reached.clear()
-        super().set()
+        with self._guard:
+            self._is_reached.clear()
+            super().set()
 
     def clear(self) -> None:
-        super().clear()
+        with self._guard:
+            self._is_reached.clear()
+            super().clear()
         while self._reactor.is_alive() and threading.current_thread() is not self._reactor:
             if self._is_reached.wait(0.1):
                 break

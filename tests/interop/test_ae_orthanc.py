@@ -141,7 +141,9 @@ def test_orthanc_asks_for_a_worklist(tmp_path: Path) -> None:
     with Archive(ours).start() as server, orthanc(theirs, server.address[1]) as (_, rest):
         server.bind(evt.EVT_C_FIND, find)
         wanted = {"PatientName": "", "ScheduledProcedureStepSequence": [{"Modality": "MR"}]}
-        assert rest("/modalities/sut/find-worklist", wanted) == [{"PatientName": "Worklist^Patient"}]
+        (found,) = rest("/modalities/sut/find-worklist", wanted)
+    # in the character set of the request (Orthanc's DefaultEncoding)
+    assert found == {"PatientName": "Worklist^Patient", "SpecificCharacterSet": "ISO_IR 100"}
 
 
 def references(dataset: Dataset) -> Dataset:

@@ -680,3 +680,15 @@ def test_what_is_tolerated_is_said_once(caplog: pytest.LogCaptureFixture, monkey
         entity.note_tolerated(title, foreign)
         assert warnings() == count
     assert "'A' breaks the standard" in caplog.text
+
+
+def test_contexts_of_many_transfer_syntaxes_are_proposed_as_several() -> None:
+    """DCMTK 3.6.7 does not answer a context of more than fifty."""
+    ae, syntaxes = ApplicationEntity("SCU"), [f"1.2.826.0.1.3680043.{number}" for number in range(1, 61)]
+    ae.add_requested_context(CT, syntaxes)
+    assert [list(context.transfer_syntaxes) for context in ae.offer("PEER").presentation_contexts] == [
+        syntaxes[:50],
+        syntaxes[50:],
+    ]
+    ae.most_transfer_syntaxes = 60
+    assert [list(context.transfer_syntaxes) for context in ae.offer("PEER").presentation_contexts] == [syntaxes]
