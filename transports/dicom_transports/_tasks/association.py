@@ -17,9 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from dicom_proto.application import requests
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
-from dicom_proto.application.verbs import awaited, iterated_async
+from dicom_proto.application.verbs import AwaitedVerbs
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Dial, DriverEffect, Program
@@ -42,7 +41,7 @@ _log = logging.getLogger("dicom_transports")
 _LAST_WORDS: Final = 5.0  # seconds that handlers of the end have when their scope is cancelled
 
 
-class AsyncAssociation(EntityAssociation):
+class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     """One association of an application entity, driven by awaiting."""
 
     def __init__(
@@ -97,20 +96,6 @@ class AsyncAssociation(EntityAssociation):
         return self._loop.wait_for(function)
 
     # --- what users call ----------------------------------------------------------------------------------------------
-
-    send_c_echo = awaited(requests.send_c_echo)
-    send_c_store = awaited(requests.send_c_store)
-    send_c_stores = iterated_async(requests.send_c_stores, invokes=False)
-    send_c_find = iterated_async(requests.send_c_find)
-    send_c_get = iterated_async(requests.send_c_get)
-    send_c_move = iterated_async(requests.send_c_move)
-    send_c_cancel = awaited(requests.send_c_cancel, invokes=False)
-    send_n_event_report = awaited(requests.send_n_event_report)
-    send_n_get = awaited(requests.send_n_get)
-    send_n_set = awaited(requests.send_n_set)
-    send_n_action = awaited(requests.send_n_action)
-    send_n_create = awaited(requests.send_n_create)
-    send_n_delete = awaited(requests.send_n_delete)
 
     async def release(self) -> None:
         """Release the association and wait until it has ended; without one, do nothing.

@@ -26,9 +26,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, Self, TypeVar
 
-from dicom_proto.application import requests
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
-from dicom_proto.application.verbs import called, iterated
+from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Handlers
@@ -90,7 +89,7 @@ class _Performer:
                 return association.ae.dial_at_once(effect)
 
 
-class Association(EntityAssociation):
+class Association(CalledVerbs, EntityAssociation):
     """One association of an application entity, or the failed attempt at one.
 
     As a context manager it raises what goes wrong, releases the association at the end, and aborts it on an exception.
@@ -124,20 +123,6 @@ class Association(EntityAssociation):
             self.abort()
 
     # --- what users call ----------------------------------------------------------------------------------------------
-
-    send_c_echo = called(requests.send_c_echo)
-    send_c_store = called(requests.send_c_store)
-    send_c_stores = iterated(requests.send_c_stores, invokes=False)
-    send_c_find = iterated(requests.send_c_find)
-    send_c_get = iterated(requests.send_c_get)
-    send_c_move = iterated(requests.send_c_move)
-    send_c_cancel = called(requests.send_c_cancel, invokes=False)
-    send_n_event_report = called(requests.send_n_event_report)
-    send_n_get = called(requests.send_n_get)
-    send_n_set = called(requests.send_n_set)
-    send_n_action = called(requests.send_n_action)
-    send_n_create = called(requests.send_n_create)
-    send_n_delete = called(requests.send_n_delete)
 
     def release(self) -> None:
         """Release the association and wait until it has ended; without one, do nothing.
