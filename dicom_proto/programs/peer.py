@@ -6,10 +6,13 @@ Stable.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from pydicom.dataset import Dataset
+
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
 from dicom_proto.dimse.routing import Inbox, Router
+from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
@@ -161,6 +164,19 @@ class Peer:
         raise NoContextError(
             f"no presentation context for {abstract_syntax} with the {role} role was accepted; accepted are {accepted}"
         )
+
+    def encode(self, dataset: Dataset, abstract_syntax: str, *, as_scu: bool = True) -> tuple[AcceptedContext, bytes]:
+        """Encode a data set for an accepted context of an abstract syntax, and return that context too.
+
+        Raises
+        ------
+        NoContextError
+            As :meth:`context`.
+        LocalProtocolError
+            If the data set cannot be encoded.
+        """
+        self.context(abstract_syntax, as_scu=as_scu)  # or there is none
+        return encode_on(dataset, self.contexts(abstract_syntax, as_scu=as_scu), rules=self.rules)
 
     def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Inbox:
         """Send a request, and return the inbox in which its responses are received.

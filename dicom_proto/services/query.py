@@ -8,7 +8,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CFindRQ, Priority
-from dicom_proto.encoding.datasets import character_set_of, encode_on
+from dicom_proto.encoding.datasets import character_set_of
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.programs.effects import END, Drain, Program
 from dicom_proto.programs.invoking import Invoking
@@ -34,8 +34,7 @@ def find_scu(
     LocalProtocolError
         If no presentation context for the query model was accepted, or the identifier cannot be encoded.
     """
-    peer.context(query_model)  # or there is none
-    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
+    context, encoded = peer.encode(identifier, query_model)
     request = CFindRQ(message_id=message_id, affected_sop_class_uid=query_model, priority=priority)
     return Invoking(peer, request, context, encoded)
 

@@ -22,7 +22,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import character_set_of, encode_on
+from dicom_proto.encoding.datasets import character_set_of
 from dicom_proto.handlers.kinds import (
     EVT_N_ACTION,
     EVT_N_CREATE,
@@ -79,12 +79,9 @@ def normalized_scu(
     LocalProtocolError
         If no such context was accepted, or the data set cannot be encoded.
     """
-    context = peer.context(abstract_syntax, as_scu=as_scu)
-    encoded = None
     if data_set is not None and (len(data_set) or request.data_set is DataSet.ALWAYS):
-        contexts = peer.contexts(abstract_syntax, as_scu=as_scu)
-        context, encoded = encode_on(data_set, contexts, rules=peer.rules)
-    return (yield from invoke(peer, request, context, encoded))
+        return (yield from invoke(peer, request, *peer.encode(data_set, abstract_syntax, as_scu=as_scu)))
+    return (yield from invoke(peer, request, peer.context(abstract_syntax, as_scu=as_scu)))
 
 
 def normalized_scp(performing: Performing) -> Program[None]:

@@ -10,7 +10,6 @@ from attrs import evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import CGetRQ, Priority
-from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.handlers.kinds import EVT_C_GET
 from dicom_proto.programs.effects import Call, Program
 from dicom_proto.programs.invoking import Invoking, Reply
@@ -55,8 +54,7 @@ def get_scu(
     LocalProtocolError
         If no presentation context for the query model was accepted, or the identifier cannot be encoded.
     """
-    peer.context(query_model)  # or there is none
-    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
+    context, encoded = peer.encode(identifier, query_model)
     request = CGetRQ(message_id=message_id, affected_sop_class_uid=query_model, priority=priority)
     return Invoking(peer, request, context, encoded)
 

@@ -18,7 +18,6 @@ from pydicom.uid import (
 )
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
-from dicom_proto.encoding.datasets import encode_on
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.names import check_ae_title
@@ -65,8 +64,7 @@ def move_scu(
         If no presentation context for the query model was accepted, the destination is no AE title, or the identifier
         cannot be encoded.
     """
-    peer.context(query_model)  # or there is none
-    context, encoded = encode_on(identifier, peer.contexts(query_model), rules=peer.rules)
+    context, encoded = peer.encode(identifier, query_model)
     request = CMoveRQ(
         message_id=message_id,
         affected_sop_class_uid=query_model,
