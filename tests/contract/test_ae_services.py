@@ -89,6 +89,40 @@ def test_echo() -> None:
         assert association.send_c_echo(msg_id=99).Status == 0x0000
 
 
+def test_what_a_handler_answers_is_sent_while_a_call_waits_for_something_else() -> None:
+    """Whoever waits for the socket may have nothing to do with it: without a turn it would go out when time is up."""
+    begun, may_answer, answered, asked, may_store = (threading.Event() for _ in range(5))
+
+    def echo(_event: Any) -> int:
+        begun.set()
+        return 0x0000 if may_answer.wait(WAIT) else 0x0110
+
+    def sent(event: Any) -> None:
+        if event.message.msg_type == "C-ECHO-RSP":
+            answered.set()
+
+    def store(_event: Any) -> int:
+        asked.set()
+        return 0x0000 if may_store.wait(WAIT) else 0x0110
+
+    with (
+        serving((evt.EVT_C_ECHO, echo), (evt.EVT_DIMSE_SENT, sent)) as server,
+        dial(server, (evt.EVT_C_STORE, store), ext_neg=[CT_ROLES]) as association,
+    ):
+        echoing = Running(association.send_c_echo)
+        assert begun.wait(WAIT)
+        (accepted,) = server.active_associations
+        storing = Running(accepted.send_c_store, ct())
+        assert asked.wait(WAIT)
+        threading.Event().wait(0.1)  # whoever has sent it waits for the socket by now
+        may_answer.set()
+        try:
+            assert answered.wait(WAIT / 2)
+        finally:
+            may_store.set()
+        assert echoing.result().Status == storing.result().Status == 0x0000
+
+
 def test_handler_with_arguments() -> None:
     seen: list[Any] = []
 

@@ -105,6 +105,7 @@ class Association(CalledVerbs, EntityAssociation):
         self._callers = 0
         self._sleepers = 0
         self._reading: Waker | None = None  # of the thread that waits for the socket, for all who call
+        self._reader: tuple[_Performer, Task[Any] | None] | None = None  # that thread, and what it has called for
         self._resting: Waker | None = None  # of its own thread, while that waits for anything
         self._watched: tuple[float | None, bool] = (None, False)  # until when they do, and whether for room to write
         self._looked_at = 0.0
@@ -204,7 +205,7 @@ class Association(CalledVerbs, EntityAssociation):
             elif self._reading is not None:
                 self._sleep()
             else:
-                self._read()
+                self._read(performer, task)
 
     def _leave(self) -> None:
         """Call no more: somebody else has to read, if somebody waits; with the lock."""
@@ -290,14 +291,14 @@ class Association(CalledVerbs, EntityAssociation):
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _read(self, performer: _Performer, task: Task[Any] | None) -> None:
         """Wait for the socket, for all who call, and receive what has arrived."""
         vigil = own_vigil()
-        self._reading = vigil.waker
+        self._reading, self._reader = vigil.waker, (performer, task)
         try:
             is_readable = self._poll(vigil)
         finally:
-            self._reading = None
+            self._reading = self._reader = None
         if is_readable:
             self._receive()
 
@@ -332,10 +333,15 @@ class Association(CalledVerbs, EntityAssociation):
             self._sleepers -= 1
 
     def _tell_pollers(self) -> None:
-        """End the wait of those who poll if there is more to wait for than they know."""
+        """End the wait of those who poll if there is more to do or to wait for than they know."""
         link = self._link
         if link is None:
             return
+        if self._reader is not None:
+            performer, task = self._reader
+            if performer.mail or (task is not None and task.is_done):  # by the turn of another thread
+                self.wake()
+                return
         until, for_room = self._watched
         deadline = link.deadline
         is_earlier = deadline is not None and (until is None or deadline < until)
@@ -391,7 +397,8 @@ class Association(CalledVerbs, EntityAssociation):
             self.retire()  # with the lock: nobody starts anything behind it unseen
 
     def _live_on(self, performer: _Performer) -> None:
-        if performer.mail or (not self._callers and self._take_turn(performer)):
+        # What this thread has done is answered at once: those who call may wait for something else.
+        if performer.mail or ((not self._callers or self.engine.has_ready) and self._take_turn(performer)):
             self._perform_next(performer)
             return
         if self.engine.is_finished:
@@ -402,10 +409,7 @@ class Association(CalledVerbs, EntityAssociation):
             is_readable = self._rest(vigil) if self._callers else self._poll(vigil)
         finally:
             self._resting = None
-        if self._callers:
-            if self._reading is None and self.engine.has_ready:  # they are all busy with something else
-                self._take_turn(performer)
-        elif is_readable:
+        if is_readable and not self._callers:
             self._receive()
 
     def _rest(self, vigil: Vigil) -> bool:
