@@ -250,6 +250,7 @@ class Tasks:
             elif type(effect) is Pull and (value is END or error is not None) and effect.iterator in task.opened:
                 task.opened.remove(effect.iterator)  # it has closed itself
         self._step(task, value, error)
+        del error  # the frames of its traceback lead here: it would hold itself
 
     @staticmethod
     def _dialled(task: Task[Any], association: Any) -> tuple[Any, Exception | None]:
@@ -265,9 +266,11 @@ class Tasks:
             try:
                 effect = program.send(value) if error is None else program.throw(error)
             except StopIteration as end:
+                error = None  # see _go_on
                 self._end(task, end.value, None)
                 return
             except Exception as failure:  # noqa: BLE001 - it belongs to who has started the program
+                error = None
                 self._end(task, None, _shortened(failure))
                 return
             error = None
