@@ -166,9 +166,13 @@ class CharacterSets:
             if (wanted.is_double or wanted is _ASCII) and wanted is not instead:
                 out += home if wanted is _ASCII else wanted.escape
                 instead = wanted
-            elif not wanted.is_double and wanted is not _ASCII and wanted is not beside:
-                out += wanted.escape
-                beside = wanted
+            elif not wanted.is_double and wanted is not _ASCII:
+                if instead is not _ASCII:  # who decodes run by run takes its bytes for those of the set in G0
+                    out += home
+                    beside, instead = first, _ASCII
+                if wanted is not beside:
+                    out += wanted.escape
+                    beside = wanted
             out += raw
         return bytes(out if instead is _ASCII else out + home)
 
@@ -190,33 +194,32 @@ class CharacterSets:
         if b"\x1b" not in raw:
             return _decode_in(raw, first)
         delimiters = _NAME_DELIMITERS if is_name else _DELIMITERS
-        texts, is_sound = [], True
+        texts, is_sound, beside = [], True, first
         for part in re.findall(rb"^[^\x1b]+|\x1b[^\x1b]*", raw):
-            text, sound = self._decode_part(part, delimiters)
+            text, sound, beside = self._decode_part(part, delimiters, beside)
             texts.append(text)
             is_sound = is_sound and sound
         return "".join(texts), is_sound
 
-    def _decode_part(self, part: bytes, delimiters: re.Pattern[str]) -> tuple[str, bool]:
-        """Decode what stands between two escape sequences, the first included."""
-        first = self._sets[0]
-        escape = next((one for one in (part[:3], part[:4]) if one in _BY_ESCAPE), None)
-        if escape is None:
-            return (
-                _decode_in(part.replace(b"\x1b", b""), first)
-                if part[:1] != b"\x1b"
-                else (part.decode("latin-1"), False)
-            )
-        found = _BY_ESCAPE[escape]
-        rest = part[len(escape) :]
-        if found.is_double:
-            return _decode_in(part, found)
-        if found is _ASCII or escape == _ROMAJI:
-            return _decode_in(rest, first)
+    def _decode_part(self, part: bytes, delimiters: re.Pattern[str], beside: _Set) -> tuple[str, bool, _Set]:
+        """Decode what stands between two escape sequences, the first included; return also what is left in G1."""
+        escape = next((one for one in (part[:3], part[:4]) if one in _BY_ESCAPE), b"")
+        found = _BY_ESCAPE.get(escape)
+        if found is not None and found.is_double:
+            return *_decode_double(part, found, beside), beside
+        if found is None and part[:1] == b"\x1b":
+            return part.decode("latin-1"), False, beside
+        if found is not None and found is not _ASCII and escape != _ROMAJI:
+            beside = found
+        first, rest = self._sets[0], part[len(escape) :]
         end = re.search(rb"[\t\n\f\r\\^=]" if delimiters is _NAME_DELIMITERS else rb"[\t\n\f\r\\]", rest)
-        at = len(rest) if end is None else end.start()
-        (text, sound), (more, more_sound) = _decode_in(rest[:at], found), _decode_in(rest[at:], first)
-        return text + more, sound and more_sound
+        if end is None:
+            return *_decode_in(rest, beside), beside
+        (text, sound), (more, more_sound) = (
+            _decode_in(rest[: end.start()], beside),
+            _decode_in(rest[end.start() :], first),
+        )
+        return text + more, sound and more_sound, first
 
 
 _ALONE_CODECS: Final = frozenset(one.codec for one in _ALONE.values())
@@ -273,6 +276,14 @@ def _decode_in(raw: bytes, one: _Set) -> tuple[str, bool]:
         if one is _ASCII:
             return raw.decode("latin-1"), False
         return raw.decode(one.codec, "replace"), False
+
+
+def _decode_double(part: bytes, one: _Set, beside: _Set) -> tuple[str, bool]:
+    """Decode bytes of a set in G0, behind its escape sequence, and of the one in G1, which has the eighth bit set."""
+    escape, rest = one.escape, part[len(one.escape) :]
+    runs = re.findall(rb"[\x00-\x7f]+|[\x80-\xff]+", rest)
+    found = [_decode_in(run, beside) if run[0] > 0x7F else _decode_in(escape + run, one) for run in runs]
+    return "".join(text for text, _ in found), all(sound for _, sound in found)
 
 
 _TERMS: Final = {lookup(one.codec).name: f"ISO 2022 IR {number}" for number, one in (_SETS | _EXTENSIONS).items()} | {

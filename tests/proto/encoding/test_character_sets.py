@@ -120,7 +120,7 @@ def test_which_mean_the_same() -> None:
         ("", b"a\x1b-Ab", "ab"),
         ("", b"a\x1b%Gb", "a\x1b%Gb"),
         ("", b"\xe9\x1b-A\xe9\r\xe9", "éé\ré"),
-        ("\\ISO 2022 IR 87", b"\x1b$B\xff\xff\x1b(B", "��"),
+        ("\\ISO 2022 IR 87", b"\x1b$B\xff\xff\x1b(B", "ÿÿ"),
         ("ISO 2022 IR 13", b"\xd4\x1b(J\xcf", "ﾔﾏ"),
         ("\\ISO 2022 IR 149", b"\x1b$)C\xfb\xf3^x", "洪^x"),
     ],
@@ -131,7 +131,35 @@ def test_bytes_that_a_set_does_not_have_are_told(stated: str, raw: bytes, text: 
     assert is_sound is (stated in {"ISO 2022 IR 13", "\\ISO 2022 IR 149"} or raw == b"a\x1b-Ab")
 
 
-STATED = st.sampled_from([stated for stated, _, _ in NAMES] + [""])
+@for_each(
+    ("stated", "raw", "text"),
+    [
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", b"\x1b$B&8\xd4", "Ωﾔ"),
+        ("\\ISO 2022 IR 144\\ISO 2022 IR 87", b"\x1b-L\xd6\x1b$B&8\xd6;3\x1b(B\xd6", "жΩж山ж"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 144", b"\x1b-L\xd6\x1b(Ba\xd6\\\xe9", "жaж\\é"),
+    ],
+)
+def test_what_stands_in_g1_stays_there_until_a_delimiter(stated: str, raw: bytes, text: str) -> None:
+    """An escape sequence for G0 leaves G1 as it is (PS3.5 6.1.2.5.3)."""
+    assert CharacterSets.of(stated).decode(raw) == (text, True)
+
+
+@for_each(
+    ("stated", "text"),
+    [
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", "Ωﾔ"),
+        ("\\ISO 2022 IR 144\\ISO 2022 IR 87", "жΩжaж"),
+    ],
+)
+def test_g1_is_not_used_beside_two_bytes_in_g0(stated: str, text: str) -> None:
+    raw = CharacterSets.of(stated).encode(text)
+    assert all(run.isascii() for run in raw.split(b"\x1b") if run.startswith(b"$B"))
+    assert CharacterSets.of(stated).decode(raw) == (text, True)
+
+
+STATED = st.sampled_from(
+    [stated for stated, _, _ in NAMES] + ["", "\\ISO 2022 IR 144\\ISO 2022 IR 87", "ISO 2022 IR 100\\ISO 2022 IR 144"]
+)
 
 
 @given(stated=STATED, text=st.text("aé山ﾔ洪Ωж^=\\\n €", max_size=12), is_name=st.booleans())
