@@ -1,4 +1,4 @@
-"""Habits of peers that break the letter of the standard and cost nothing (issue 11, section 1).
+"""Habits of peers that break the letter of the standard and cost nothing.
 
 What each of them is in bytes is shown in tests/proto/dimse/test_odd_commands.py; here it is what users see.
 """

@@ -79,7 +79,8 @@ def store_to(
         are those of the request, and ``CallingAETitle`` is who sent it; all others are looked up in the data set and
         have to be text. Whatever a peer sends, each part stays one harmless component: what is not a letter, digit,
         dot, hyphen or underscore becomes an underscore, so does an empty value, and the end of what is longer than
-        64 characters becomes a digest.
+        64 characters becomes a digest. So does that of a UID which is not of digits and dots, of any length: two
+        objects never share a file because their UIDs look alike then.
     durability : {"each", "none"} or GroupCommit
         Whether each object is brought to disk before its answer, or left to the system, which is faster and loses
         objects that were answered with Success when the power fails. With a group commit each is brought to disk

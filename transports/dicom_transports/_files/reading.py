@@ -40,6 +40,7 @@ Sync: TypeAlias = Callable[[Collection[Path]], None]
 
 _HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
 _LONGEST_NAME: Final = 64  # characters, as in the longest UID
+_DIGEST: Final = 32  # of them, if there is a digest: nobody finds two UIDs that have the same
 _NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DEVICE: Final = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN_|CONOUT_|CLOCK_|COM[0-9]|LPT[0-9])(?:\.|$)", re.IGNORECASE)
 _TEMPORARY: Final = ".incoming-"
@@ -206,13 +207,17 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
 
 
 def distinct(uid: str) -> str:
-    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of one that is none, by a digest."""
-    return uid if _is_plain(uid) or _tame(uid) == uid else _digested(_tame(uid), uid)
+    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of an irregular one, by a digest.
+
+    All of them have one, also those that could be names as they are: such as another one would get with its digest, or
+    one that differs from another in upper and lower case only, which some file systems take for the same.
+    """
+    return uid if not uid or _is_plain(uid) else _digested(_tame(uid), uid)
 
 
 def _digested(name: str, whole: str) -> str:
-    digest = sha256(whole.encode(errors="replace")).hexdigest()[:15]
-    return f"{name[: _LONGEST_NAME - 16]}-{digest}"
+    digest = sha256(whole.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{name[: _LONGEST_NAME - 1 - _DIGEST]}-{digest}"
 
 
 def _tame(name: str) -> str:
