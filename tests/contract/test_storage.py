@@ -222,7 +222,7 @@ IRREGULAR = ["1.2.a:b", "1.2.a_b", "1.2.a b", "1.2.A_B", "-1.2.a", "_1.2.a", "nu
 def test_irregular_uids_never_share_a_file(tmp_path: Path, duplicates: Any) -> None:
     """Nor do those that are what another one's file is called; a regular one is a name as it is (PS3.5 9.1)."""
     sink = store_to(tmp_path, duplicates=duplicates)
-    sent = {}
+    sent: dict[str, bytes] = {}
     with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, Peer.dial(server.address) as peer:
         peer.send(offer(CTImageStorage))
         peer.get()
