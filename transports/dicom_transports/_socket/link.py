@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable
 from functools import partial
+from weakref import proxy
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
@@ -38,7 +39,7 @@ class Link:
 
     def __init__(self, channel: Channel, association: EntityAssociation, clock: Callable[[], float]) -> None:
         self._channel = channel
-        self._association = association
+        self._association = proxy(association)  # which has this link
         self._engine = association.engine
         self._clock = clock
         self._has_ended_output = False

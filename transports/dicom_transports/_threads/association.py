@@ -62,15 +62,19 @@ class _Performer:
 
     def __init__(self) -> None:
         self.mail: deque[tuple[Task[Any], DriverEffect]] = deque()  # what is for this thread and no other
-        self.bound: list[Task[Any]] = []  # those whose iterators this thread pulls
+        self.bound: set[Task[Any]] = set()  # those whose iterators this thread pulls
         self._context: Context | None = None
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing is left that only this thread may do."""
-        if self.bound:
-            self.bound = [task for task in self.bound if not task.is_done]
-        return not self.bound
+    def bind(self, task: Task[Any]) -> None:
+        """Be the one that does all that a task asks for."""
+        task.performer = self
+        self.bound.add(task)
+        task.on_end = partial(self._unbind, task.on_end)
+
+    def _unbind(self, on_end: Callable[[Task[Any]], None] | None, task: Task[Any]) -> None:
+        self.bound.remove(task)
+        if on_end is not None:
+            on_end(task)
 
     def call(self, association: "Association", effect: DriverEffect) -> Any:
         """Do what a task asks for: what is asked of the association then is known to come from a handler."""
@@ -87,6 +91,10 @@ class _Performer:
                 return self._context.run(next, iterator, END)
             case Dial():
                 return association.ae.dial_at_once(effect)
+
+    def forget(self) -> None:
+        """Let go of the association."""
+        self._context = None
 
 
 class Association(CalledVerbs, EntityAssociation):
@@ -200,7 +208,7 @@ class Association(CalledVerbs, EntityAssociation):
         while True:
             if performer.mail or self._take_turn(performer):
                 self._perform_next(performer)
-            elif (task is None or task.is_done) and performer.is_free:
+            elif (task is None or task.is_done) and not performer.bound:
                 return
             elif self._reading is not None:
                 self._sleep()
@@ -246,8 +254,8 @@ class Association(CalledVerbs, EntityAssociation):
                 owner = task.performer = WORKERS.take()
                 task.on_end = partial(_give_back, task.on_end)
             elif type(effect) is Pull or task.opened:
-                owner = task.performer = performer
-                performer.bound.append(task)
+                performer.bind(task)
+                owner = performer
             else:
                 owner = performer
         if isinstance(owner, Worker):
@@ -277,10 +285,8 @@ class Association(CalledVerbs, EntityAssociation):
             self.engine.cancel(task)
             raise
         self._lock.acquire()
-        if error is None:
-            self.engine.resume(task, value)
-        else:
-            self.engine.throw(task, error)
+        self.engine.answer(task, value, error)
+        del error  # the frames of its traceback lead here: it would hold itself
 
     def _perform_aside(self, task: Task[Any], effect: DriverEffect) -> None:
         """Do what one of several operations asks for, in a worker."""
@@ -373,6 +379,12 @@ class Association(CalledVerbs, EntityAssociation):
         self.local_address, self.peer_address = local_address(sock), peer_address(sock)
         self._link = Link(Channel(sock, tls), self, monotonic)
         self.opened()
+
+    def retire(self) -> None:
+        """Let go of what holds itself: all is over."""
+        super().retire()
+        if self._own is not None:
+            self._own.forget()
 
     def _has_lived(self) -> bool:
         return self.engine.is_finished

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define
 
 __all__ = ["WORKERS", "Outcome", "Worker", "Workers", "run_aside"]
 
@@ -14,7 +14,7 @@ _log = logging.getLogger("dicom_transports")
 _MOST_IDLE: Final = 64  # threads that wait for the next handler
 
 
-@frozen
+@define
 class Outcome:
     """What came of a call."""
 
@@ -22,10 +22,14 @@ class Outcome:
     error: BaseException | None = None
 
     def unwrap(self) -> Any:
-        """Return what the call returned, or raise what it raised."""
-        if self.error is not None:
-            raise self.error
-        return self.value
+        """Return what the call returned, or raise what it raised: once, for the frames it then leads to keep this."""
+        error, self.error = self.error, None
+        if error is None:
+            return self.value
+        try:
+            raise error
+        finally:
+            del error
 
 
 class Worker:
