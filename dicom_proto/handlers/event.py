@@ -32,7 +32,6 @@ from dicom_proto.dimse.messages import (
 from dicom_proto.encoding.datasets import decode, file_preamble_and_meta
 from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.offers.contexts import PresentationContextTuple
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
@@ -150,8 +149,8 @@ class RequestEvent(Event):
         Tells whether the peer has cancelled the operation.
     get_source : callable
         Returns the AE title of who asks.
-    limits : Limits
-        What a data set is decoded within.
+    decode : callable
+        Returns a data set, decoded from its bytes and the UID of its transfer syntax.
 
     Attributes
     ----------
@@ -169,7 +168,7 @@ class RequestEvent(Event):
         context: AcceptedContext,
         is_cancelled: Callable[[], bool],
         get_source: Callable[[], str] = str,
-        limits: Limits = DEFAULT_LIMITS,
+        decode: Callable[[bytes, str], Dataset] = decode,
     ) -> None:
         super().__init__(kind, assoc)
         self.message = request
@@ -178,7 +177,7 @@ class RequestEvent(Event):
         self._data = data
         self._is_cancelled = is_cancelled
         self._get_source = get_source
-        self._limits = limits
+        self._decode = decode
         self._decoded: Dataset | None = None
         self.pieces: Callable[[], Any] | None = None
 
@@ -336,7 +335,7 @@ class RequestEvent(Event):
         if not isinstance(self.message, kinds):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
-            self._decoded = decode(self._kept(what), self._accepted.transfer_syntax, limits=self._limits)
+            self._decoded = self._decode(self._kept(what), self._accepted.transfer_syntax)
         return self._decoded
 
     def _kept(self, what: str) -> bytes:

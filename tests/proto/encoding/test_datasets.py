@@ -33,7 +33,7 @@ from dicom_proto.encoding.datasets import (
     read_text,
 )
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
+from dicom_proto.limits import DEFAULT_LIMITS, Limits, Tolerance
 from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.proto.encoding.lay import (
     BIG,
@@ -252,9 +252,19 @@ def test_vrs_where_there_should_be_none(said: str, meant: str) -> None:
     assert read_file_meta(content, complete=True).sop_instance_uid == UID_1  # type: ignore[union-attr]
 
 
-def test_that_is_said_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    decode(encode(sample(), EXPLICIT), IMPLICIT)
-    assert "a data set in Implicit VR Little Endian came with value representations" in caplog.text
+@pytest.mark.parametrize(("said", "meant", "found"), [(IMPLICIT, EXPLICIT, "with"), (EXPLICIT, IMPLICIT, "without")])
+def test_that_is_tolerated_and_told(said: str, meant: str, found: str, caplog: pytest.LogCaptureFixture) -> None:
+    data, told = encode(sample(), meant), list[Any]()
+    decode(data, said)
+    words = f"{UID(said).name} {found} value representations"
+    assert caplog.messages == [f"a data set in {words}, which is read as what it is"]
+    caplog.clear()
+    decode(data, said, on_tolerated=lambda *what: told.append(what))
+    decode(data, meant, on_tolerated=lambda *what: told.append(what))
+    assert told == [("other_vr_encoding", f"a data set in {words}, which is read as what it is")]
+    with pytest.raises(DataSetError, match=f"this is a data set in {words}"):
+        decode(data, said, tolerance=Tolerance(other_vr_encoding=False))
+    assert caplog.messages == []
 
 
 # -- what a peer can send ----------------------------------------------------------------------------------------------
