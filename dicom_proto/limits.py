@@ -43,6 +43,9 @@ class Limits:
         Longest data set that deflated data may become (PS3.5 A.5).
     inflation_ratio : int
         How many times as long as what was received (count) deflated data may become, if that is more than 64 MiB.
+    instance_uid : int
+        Longest SOP Instance UID (characters) of a request, in either direction, though PS3.5 9.1 allows 64: some
+        devices make longer ones, and their objects have no other name.
     operations : int
         Most operations (count) kept outstanding in each direction, whatever window was negotiated (PS3.7 D.3.3.3).
     """
@@ -58,6 +61,7 @@ class Limits:
     data_set_depth: int = field(default=32, validator=[ge(0), le(100)])
     inflated_data_set: int = field(default=1 << 29, validator=ge(0))
     inflation_ratio: int = field(default=100, validator=ge(1))
+    instance_uid: int = field(default=1024, validator=[ge(64), le(0xFFFE)])
     operations: int = field(default=64, validator=[ge(1), le(0xFFFF)])
 
 

@@ -4,7 +4,7 @@ Stable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
@@ -14,7 +14,7 @@ from dicom_proto.dimse.messages import Request
 from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.encoding.datasets import decode, encode_on
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.offers.contexts import PresentationContext
@@ -192,12 +192,18 @@ class Peer:
         Raises
         ------
         LocalProtocolError
-            As ``Connection.send_request``, and if the message ID is that of an operation whose responses are still to
-            be asked for.
+            As ``Connection.send_request``, if the message ID is that of an operation whose responses are still to be
+            asked for, or if the UID of the SOP Instance is longer than the limits allow.
         """
+        instance = getattr(request, "affected_sop_instance_uid", None) or getattr(request, _REQUESTED, None)
+        if instance is not None and len(instance) > self.limits.instance_uid:
+            raise InvalidNameError(f"the SOP Instance UID has {len(instance)} characters: see Limits.instance_uid")
         if request.message_id is not None and self.router.find((request.message_id, True)) is not None:
             raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
         return self.router.open((self.connection.send_request(request, context=context_id, data=data), True))
+
+
+_REQUESTED: Final = "requested_sop_instance_uid"
 
 
 def _never() -> bool:

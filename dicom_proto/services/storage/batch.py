@@ -184,7 +184,7 @@ class Batch:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Entry(item, evolve(stored, data=b"", read=None), contexts, kept, weight)
+        return _Entry(item, evolve(stored, data=b"", load=None), contexts, kept, weight)
 
     # --- an association -----------------------------------------------------------------------------------------------
 

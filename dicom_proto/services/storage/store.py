@@ -85,7 +85,7 @@ class StoredObject:
         fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
     name : str, optional
         Where it lies: the name of a file. No message has it, for it may be that of a patient.
-    read : callable, optional
+    load : callable, optional
         Returns ``data`` to whoever has to look at it, if that may be dangerous: a file that is mapped into memory may
         become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
     """
@@ -95,7 +95,7 @@ class StoredObject:
     transfer_syntax: str | None
     data: Buffer | Dataset
     name: str | None = field(default=None, eq=False)
-    read: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
+    load: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -133,7 +133,7 @@ class StoredObject:
 
     @classmethod
     def of_file(
-        cls, meta: FileMeta, content: Buffer, name: str | None = None, read: Callable[[], Buffer] | None = None
+        cls, meta: FileMeta, content: Buffer, name: str | None = None, load: Callable[[], Buffer] | None = None
     ) -> Self:
         """Return the object in a file: what its head says, its content, its name, and how its data set is read."""
         return cls(
@@ -142,7 +142,7 @@ class StoredObject:
             transfer_syntax=meta.transfer_syntax,
             data=memoryview(content)[meta.data_offset :],
             name=name,
-            read=read,
+            load=load,
         )
 
     @classmethod
@@ -230,7 +230,7 @@ class StoredObject:
 
     def _encoded(self) -> Buffer:
         """Return the encoded data set to be looked at."""
-        return cast(Buffer, self.data) if self.read is None else self.read()
+        return cast(Buffer, self.data) if self.load is None else self.load()
 
     def _decompress(self) -> Dataset:
         """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
@@ -347,7 +347,7 @@ def fit_object(
     if stored.is_encoded_in(context.transfer_syntax):
         return stored
     context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, read=None)
+    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None)
 
 
 def _encode_for(

@@ -4,9 +4,9 @@ import pytest
 
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.messages import CEchoRQ, CFindRQ
+from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CStoreRQ, NDeleteRQ
 from dicom_proto.encoding.datasets import encode
-from dicom_proto.errors import DataSetError, LocalProtocolError, NoContextError
+from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.programs.peer import Peer, RunsPrograms
@@ -108,3 +108,16 @@ def test_data_sets_are_decoded_within_its_settings() -> None:
     near.limits = Limits(data_set_elements=1)
     with pytest.raises(DataSetError, match="more than 1 elements"):
         near.decode(encode(dataset, IMPLICIT), IMPLICIT)
+
+
+def test_what_is_asked_about_an_instance_has_a_bound() -> None:
+    near, _ = peers(CT)
+    near.limits = Limits(instance_uid=64)
+    for uid in ("1" * 65, "1" * 2000):
+        for request in (
+            CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid=uid),
+            NDeleteRQ(requested_sop_class_uid=CT, requested_sop_instance_uid=uid),
+        ):
+            with pytest.raises(InvalidNameError, match=r"see Limits\.instance_uid"):
+                near.send(request, context_id=1)
+    near.send(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1" * 64), context_id=1, data=b"12")

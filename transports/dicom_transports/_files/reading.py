@@ -138,8 +138,8 @@ def _stored(content: _Content, item: Any) -> StoredObject:
     at = meta.data_offset
     if is_cut_short(seen.behind(at) if isinstance(seen, Window) else seen[at:], meta.transfer_syntax):
         raise UnreadableFileError("it has been cut short: it ends within an element (PS3.5 7.1)", item)
-    read = partial(_read_whole, whole[at:], item) if isinstance(seen, Window) else None
-    return StoredObject.of_file(meta, whole, read=read)
+    load = partial(_read_whole, whole[at:], item) if isinstance(seen, Window) else None
+    return StoredObject.of_file(meta, whole, load=load)
 
 
 def _read_whole(data: memoryview, item: Any) -> bytes:

@@ -294,17 +294,17 @@ def test_what_may_not_be_looked_at_is_read() -> None:
         return look
 
     lost = b"no more than a length"
-    plain, deflated = stored(data=lost, read=read(ENCODED)), stored(DEFLATED, lost, read=read(b"odd"))
+    plain, deflated = stored(data=lost, load=read(ENCODED)), stored(DEFLATED, lost, load=read(b"odd"))
     assert plain == stored(data=lost)
-    assert stored(data=lost * 2, read=read(b"")).encode(EXPLICIT) == lost * 2
+    assert stored(data=lost * 2, load=read(b"")).encode(EXPLICIT) == lost * 2
     assert asked == []
     assert plain.encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
     assert deflated.encode(DEFLATED) == b"odd\0"
     packed = encode(compressed(), RLE)
-    assert stored(RLE, lost, read=read(packed)).encode(EXPLICIT) == encode(frame(PixelData=PIXELS), EXPLICIT)
+    assert stored(RLE, lost, load=read(packed)).encode(EXPLICIT) == encode(frame(PixelData=PIXELS), EXPLICIT)
     assert asked == [ENCODED, b"odd", packed]
     with pytest.raises(LocalProtocolError, match="it is gone"):
-        stored(read=gone).encode(IMPLICIT)
+        stored(load=gone).encode(IMPLICIT)
 
 
 def gone() -> bytes:
