@@ -29,7 +29,7 @@ from dicom_transports.blocking import build_context, build_role, evt
 from tests.contract.adapters import Listener, Peer, Running
 from tests.contract.entities import FIND, MOVE, answered, ct, dataset, dial, entity, serving
 from tests.contract.scenes import message
-from tests.proto.wire import CT, offer
+from tests.proto.wire import CT, IMPLICIT, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 
@@ -162,6 +162,28 @@ def test_switched_off_the_standard_holds() -> None:
             ((status, _),) = asking.result()
             assert len(status) == 0
             assert association.is_aborted
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["goes on", "is over"])
+def test_leaving_results(is_over: bool) -> None:
+    """What has arrived is read first: a query that is over is not cancelled. Any other is, with no further call."""
+    with Listener() as listener:
+        association, peer = answered(listener, entity("SCU", FIND, Verification))
+        with peer:
+            results: Any = association.send_c_find(dataset(QueryRetrieveLevel="STUDY"), FIND)
+            asking = Running(next, results)
+            peer.get_data()
+            match = encode(dataset(PatientID="P1", QueryRetrieveLevel="STUDY"), IMPLICIT)
+            peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0xFF00), match))
+            asking.result()
+            if is_over:
+                peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0)))
+            results.close()
+            if is_over:
+                asking = Running(association.send_c_echo)
+            ((_, _, command),) = peer.get_data()
+            assert decode_command_set(command)[0x0100] == (b"\x30\0" if is_over else b"\xff\x0f")
+            association.abort()
 
 
 # --- retrieval --------------------------------------------------------------------------------------------------------

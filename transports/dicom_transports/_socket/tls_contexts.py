@@ -16,9 +16,7 @@ _log = logging.getLogger("dicom_transports")
 ServerTLS: TypeAlias = ssl.SSLContext | Callable[[], ssl.SSLContext]
 """A context for the server's side, or a function that makes one whenever it is called."""
 
-_KEEPS_SESSIONS: Final = (
-    "! TLS: this SSLContext keeps sessions of TLS 1.2: pass a function that makes one"
-)
+_KEEPS_SESSIONS: Final = "! TLS: this SSLContext keeps sessions of TLS 1.2: pass a function that makes one"
 _RENEW: Final = "renewed"  # the method of a context that can be made anew: dicom_transports.tls.ServerContext
 
 
