@@ -75,28 +75,25 @@ def perform(peer: Peer, received: RequestReceived) -> Program[None]:
             inbox.close()
         return
     performing = Performing(peer, received)
+    own = _own_program(performing) if peer.entity is not None and peer.entity.scp_programs else None
     try:
-        yield from _perform(performing)
+        refusal = _refusal(performing, own)
+        if refusal is not None:
+            what = performing.request.summary()
+            _log.error("%s for %s is refused with %04XH", what, performing.context.abstract_syntax, refusal)
+            performing.respond(Answer(refusal))
+        elif own is not None:
+            yield from _run_own(own, performing)
+        else:
+            yield from SCP_PROGRAMS[type(performing.request)](performing)
     except Exception as error:
         if not performing.is_outstanding:
             raise
         _log.exception("a %s failed", received.request.name)
         performing.respond(_OUT_OF_RESOURCES if isinstance(error, LimitExceededError) else _FAILURE)
     finally:
-        performing.close()
-
-
-def _perform(performing: Performing) -> Program[None]:
-    own = _own_program(performing)
-    refusal = _refusal(performing, own)
-    if refusal is not None:
-        what = performing.request.summary()
-        _log.error("%s for %s is refused with %04XH", what, performing.context.abstract_syntax, refusal)
-        performing.respond(Answer(refusal))
-    elif own is not None:
-        yield from _run_own(own, performing)
-    else:
-        yield from SCP_PROGRAMS[type(performing.request)](performing)
+        if performing.inbox.is_open:
+            performing.close()
 
 
 def _run_own(program: ScpProgram, performing: Performing) -> Program[None]:

@@ -26,7 +26,6 @@ __all__ = ["Result", "Results", "code_to_status", "forgive", "forgiving", "next_
 
 _T = TypeVar("_T")
 _Otherwise = TypeVar("_Otherwise")
-_Twin = TypeVar("_Twin", Dataset, DataElement)
 _log = logging.getLogger("dicom_proto.services")
 
 Result: TypeAlias = tuple[Dataset, Dataset | None]
@@ -53,7 +52,8 @@ def status_of(response: Response) -> Dataset:
         if value is None:
             continue
         if isinstance(value, int) or (isinstance(value, str) and len(value) <= 64):
-            elements[tag] = _twin(_remembered_element(tag, vr, value))  # the caller may change its own
+            element = elements[tag] = _NEW(DataElement)  # the caller may change its own
+            element.__dict__.update(_remembered_element(tag, vr, value).__dict__)
         else:
             elements[tag] = _make_element(tag, vr, list(value) if isinstance(value, tuple) else value)
     return _dataset_of(elements)
@@ -66,21 +66,16 @@ def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
 
 # pydicom takes longer to make them than it takes to decode the whole response.
 _remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
+_NEW: Final = object.__new__
 _EMPTY: Final = Dataset()
 _OWN: Final = tuple(name for name, value in vars(_EMPTY).items() if isinstance(value, dict))  # what no two may share
 
 
-def _twin(original: _Twin) -> _Twin:
-    """Return another object with the same attributes."""
-    twin = object.__new__(type(original))
-    twin.__dict__.update(original.__dict__)
-    return twin
-
-
 def _dataset_of(elements: dict[BaseTag, DataElement | RawDataElement]) -> Dataset:
     """Return ``Dataset(elements)``."""
-    dataset = _twin(_EMPTY)
+    dataset = _NEW(Dataset)
     own = dataset.__dict__
+    own.update(_EMPTY.__dict__)
     for name in _OWN:
         own[name] = own[name].copy()
     own["_dict"] = elements

@@ -52,6 +52,8 @@ class Connection(Exchange):
     invoked_window, performed_window : int
         How many operations this side, and the peer, may have outstanding (PS3.7 D.3.3.3); 0 until the association is
         established.
+    held : RequestReceived or None
+        A request beyond the operations window, or for whose response there is no room: it is handed out when there is.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Connection(Exchange):
         indications, events = self._indications, self._events
         self._has_used_share = False
         for _ in range(SHARE):
-            if self._held is not None and not self._release_held():
+            if self.held is not None and not self._release_held():
                 return None
             if indications:
                 return indications.popleft()
@@ -104,7 +106,7 @@ class Connection(Exchange):
                 return CLOSED if self._started and self._state is _STA1 else None
             elif not (self._reads_straight and self._read_straight()) and not self._advance():
                 self._unread = False
-        if self._held is not None:
+        if self.held is not None:
             self._release_held()
         if indications:
             return indications.popleft()
@@ -114,7 +116,7 @@ class Connection(Exchange):
     @property
     def is_quiet(self) -> bool:
         """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return not (self._unread or self._indications or self._held is not None or self._events or self._state is _STA1)
+        return not (self._unread or self._indications or self.held is not None or self._events or self._state is _STA1)
 
     @property
     def has_unread(self) -> bool:
@@ -124,14 +126,21 @@ class Connection(Exchange):
         others their turn, and then takes another one without waiting for bytes. It is false while a request beyond the
         operations window is in the way: that has to wait for a response of this side, or for the peer to read.
         """
-        return (self._unread or bool(self._events)) and self._held is None
+        return (self._unread or bool(self._events)) and self.held is None
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the peer has more to say at once: the rest of a PDU or message, or a response."""
+        return bool(self._invoked) or self._assembler.is_mid_message or not self._inbound.is_between_pdus
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.
 
         Timers are settled by :meth:`data_to_send`, so ask behind it, once a turn.
         """
-        others = super().next_deadline()
+        deadlines = self._timers.deadlines
+        settled = min(deadlines.values()) if deadlines else None
+        others = super().next_deadline() if self._has_received else settled
         if not self._waits.running:
             return others
         own = self._next_response_deadline()
@@ -209,7 +218,9 @@ class Connection(Exchange):
             raise LocalProtocolError(f"message ID {given} is in use by an outstanding operation (PS3.7 9.1.1.1.1)")
         if self._state is not _STA6 or context not in self._contexts:
             self.check_sendable(context)
-        message_id = self._free_message_id() if given is None else given
+        message_id = self._last_message_id % 0xFFFF + 1 if given is None else given
+        if message_id in invoked:
+            message_id = self._free_message_id()
         operation = Invoked(request, context, None, next(self._order))
         if data is STREAMED:
             operation.outgoing = Outgoing(self._outbox, context, message_id, operation)
@@ -271,7 +282,7 @@ class Connection(Exchange):
             del self._performed[message_id]
             if not operation.is_received:
                 self._assembler.drop_data(message_id)
-            if self._performed or self._held is not None:
+            if self._performed or self.held is not None:
                 self._update_attention()
             else:
                 self.is_attentive = True

@@ -87,6 +87,8 @@ class Router:
 
     Attributes
     ----------
+    is_full : bool
+        Whether somebody has to ask for what waits, or close its inbox, before another event may be filed.
     left : list
         Those who have waited at an inbox when it was closed: see :meth:`take_left`.
     """
@@ -98,11 +100,7 @@ class Router:
         self._data_waiting = 0
         self._inboxes: dict[Key, Inbox] = {}
         self.left: list[Any] = []
-
-    @property
-    def is_full(self) -> bool:
-        """Whether somebody has to ask for what waits, or close its inbox, before another event may be filed."""
-        return self._waiting >= self._bound or self._data_waiting >= self._data_bound
+        self.is_full = False
 
     def find(self, key: Key) -> Inbox | None:
         """Return the inbox that is open for an operation."""
@@ -148,6 +146,7 @@ class Router:
         self._waiting += 1
         if is_data:
             self._data_waiting += len(event.data)  # type: ignore[union-attr]
+        self.is_full = self._waiting >= self._bound or self._data_waiting >= self._data_bound
         return None
 
     def forget(self, event: OperationEvent) -> OperationEvent:
@@ -155,4 +154,5 @@ class Router:
         self._waiting -= 1
         if type(event) is DataChunk:
             self._data_waiting -= len(event.data)
+        self.is_full = self._waiting >= self._bound or self._data_waiting >= self._data_bound
         return event

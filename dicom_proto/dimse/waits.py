@@ -47,7 +47,7 @@ class Waits:
         if seconds is None:
             return
         running = self.running
-        deadline = self._read(now) + seconds
+        deadline = (now if self._stopped_at is None else self._stopped_at) - self._lag + seconds
         is_sorted = not running or running[next(reversed(running))] <= deadline
         running[operation] = deadline
         if not is_sorted:  # the durations have changed

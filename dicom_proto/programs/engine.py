@@ -323,7 +323,7 @@ class Engine(Tasks):
                     more = self.secure(more)
                     self._witness.sent(more)
                 buffers += more
-                if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
+                if not (ready or self._watching or self._invoking or self._witness.pending or connection.held):
                     break
                 continue  # there is room now for what was held back
             if not ready and not (self.is_held_up and not self._router.is_full):
@@ -367,9 +367,9 @@ class Engine(Tasks):
         """Take up to so many events; return how many more may be taken in this turn."""
         router, connection = self._router, self.connection
         self.is_held_up = False
-        while share > 0 and not connection.is_quiet:
+        while share > 0:
             if router.is_full and not self._is_closed:
-                self.is_held_up = True  # until somebody asks for what waits
+                self.is_held_up = not connection.is_quiet  # until somebody asks for what waits
                 break
             share -= 1
             event = connection.next_event()
@@ -433,7 +433,8 @@ class Engine(Tasks):
         if task.invokes and task.program is not None:
             self._ready.popleft()
             task.invokes = False
-            if self._invoking or not (self.connection.can_invoke or self._has_window):
+            connection = self.connection
+            if self._invoking or not (len(connection.invoked) < connection.invoked_window or self._has_window):
                 self._invoking.append(task)
             else:
                 self._step(task, None, None)

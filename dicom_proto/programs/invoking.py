@@ -19,6 +19,8 @@ from dicom_proto.upper_layer.negotiation import AcceptedContext
 __all__ = ["Invoking", "Reply", "invoke"]
 
 _FAILED_LIST: Final = 0x00080058  # Failed SOP Instance UID List, the identifier of C-GET and C-MOVE responses
+_SUCCESS: Final = 0x0000
+_PENDING: Final = Category.PENDING  # looking up a member of an Enum in its class is slow before Python 3.12
 _IMPLICIT_VR: Final = "1.2.840.10008.1.2"
 
 
@@ -80,7 +82,7 @@ class Invoking:
             reply = self._reply_of_command(received)
         else:
             reply = Reply(received.response, (yield from self.data()) if received.has_data else None, self.context)
-        if reply.category != Category.PENDING:
+        if reply.response.status == _SUCCESS or reply.category is not _PENDING:
             self.close()
         return reply
 

@@ -59,6 +59,7 @@ _REPEATED: Final = {
     for request in MESSAGES.values()
     if issubclass(request, Request)
 }
+_SUCCESS: Final = 0x0000
 _PENDING: Final = Category.PENDING
 _NOT_FOR_HANDLERS: Final = frozenset({"message_id_being_responded_to"})
 
@@ -301,8 +302,8 @@ class Performing:
                 **self._repeated(PROCESSING_FAILURE),
             )
         self.peer.connection.send_response(response, data=data)
-        if code_to_category(response.status) is not _PENDING:
-            self.close()
+        if response.status == _SUCCESS or code_to_category(response.status) is not _PENDING:
+            self.inbox.close()
 
     def _repeated(self, status: int) -> dict[str, Any]:
         """Return what the response repeats of the request, as far as it goes with the status and may be sent."""

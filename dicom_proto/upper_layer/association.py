@@ -129,7 +129,11 @@ class UpperLayer(Machine):
             return
         self._has_received = True
         if not self._deaf:
-            self._inbound.feed(data)
+            inbound = self._inbound
+            if inbound.block:
+                inbound.feed(data)
+            else:
+                inbound.block = memoryview(data).toreadonly()
             self._unread = True
             if self._unread_since is None:
                 self._unread_since = now
@@ -237,7 +241,7 @@ class UpperLayer(Machine):
         return (
             self._state not in _WITHOUT_CONNECTION
             and not self._eof
-            and self._inbound.available < self._limits.receive_buffer
+            and (not self._inbound.block or self._inbound.available < self._limits.receive_buffer)
         )
 
     @property

@@ -1,6 +1,7 @@
 """The list of buffers that wait to be sent, what becomes of a stream with a hole, and what only threads can lack."""
 
 import errno
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -65,12 +66,18 @@ def test_gather_queue_forgets() -> None:
 def test_stream_with_a_hole_is_given_up(last_words: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that cannot send any more, although its connection lives, ends a call at once, not when time is up."""
 
-    def send(_queue: GatherQueue, _sock: Any) -> int:
-        raise OSError(errno.ENOBUFS, "no buffer space")
+    originals = {name: getattr(socket.socket, name) for name in ("send", "sendmsg")}
+
+    def send(name: str, sock: socket.socket, data: Any) -> int:
+        if sock.family == socket.AF_INET:  # others wake the loop
+            raise OSError(errno.ENOBUFS, "no buffer space")
+        sent: int = originals[name](sock, data)
+        return sent
 
     with scripted() as (association, peer):
         peer.send(last_words)
-        monkeypatch.setattr(GatherQueue, "send", send)
+        for name in originals:
+            monkeypatch.setattr(socket.socket, name, lambda *arguments, name=name: send(name, *arguments))
         Running(call, association).result()
         assert isinstance(association.failure, AssociationAborted)
         assert association.failure.origin is (AbortOrigin.PEER_PROVIDER if last_words else AbortOrigin.TRANSPORT)

@@ -641,6 +641,33 @@ def test_abort_ends_every_operation_on_both_sides() -> None:
         assert not mapping
 
 
+def test_what_is_still_to_come() -> None:
+    """A driver acknowledges at once what a peer has to have acknowledged before it goes on (RFC 896)."""
+    one, other = pair()
+
+    def expect_more() -> tuple[bool, bool]:
+        return one.expects_more, other.expects_more
+
+    assert expect_more() == (False, False)
+    one.send_request(store(), context=STORE_CONTEXT, data=b"data")
+    assert expect_more() == (True, False)  # the response
+    sending = sent(one)
+    cut = len(sending) - 3
+    other.receive_data(sending[:10], now=0)
+    assert drain(other) == []
+    assert expect_more() == (True, True)  # the rest of the command
+    other.receive_data(sending[10:cut], now=0)
+    assert names(drain(other))[0] == "RequestReceived"
+    assert expect_more() == (True, True)  # the rest of its data set
+    other.receive_data(sending[cut:], now=0)
+    assert names(drain(other)) == ["DataChunk"]
+    assert expect_more() == (True, False)
+    other.send_response(respond(store(), 1))
+    one.receive_data(sent(other), now=0)
+    assert names(drain(one)) == ["ResponseReceived"]
+    assert expect_more() == (False, False)
+
+
 def test_a_quiet_connection_has_nothing_to_tell() -> None:
     hasty, _ = pair(window=UNLIMITED)
     for _ in range(2):

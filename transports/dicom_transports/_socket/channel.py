@@ -64,6 +64,11 @@ class Channel:
         return self._socket.fileno()
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS has a say in when something is to be sent."""
+        return self._tls is not None
+
+    @property
     def wants_write(self) -> bool:
         """Whether something waits to be sent."""
         return self._queue.length > 0 or (self._tls is not None and self._tls.pending > 0)
@@ -78,7 +83,6 @@ class Channel:
         blocks: list[Buffer] = []
         room = SMALL_BLOCK
         try:
-            acknowledge_at_once(self._socket)
             while len(blocks) < _MOST_BLOCKS:
                 data = self._socket.recv(room)
                 if not data:
@@ -136,6 +140,25 @@ class Channel:
             self._lose_source()
             return []
 
+    def transmit(self, buffers: list[Buffer]) -> bool:
+        """Put buffers, and send until nothing is left or the kernel takes no more; return whether something waits.
+
+        Nearly always that is one short piece that nothing waits in front of; nothing is noted down for it.
+        """
+        if len(buffers) == 1 and self._first and not self._queue.length and self._tls is None:
+            (data,) = buffers
+            if type(data) is bytes:
+                try:
+                    sent = self._socket.send(data)
+                except OSError:  # or BlockingIOError; send() sees to both
+                    sent = 0
+                if sent == len(data):
+                    return False
+                buffers = [memoryview(data)[sent:]]
+        self.put(buffers)
+        self.send()
+        return self.wants_write
+
     def send(self) -> bool:
         """Send until nothing is left or the kernel takes no more; return whether anything was sent."""
         progress = False
@@ -161,6 +184,10 @@ class Channel:
                 sources, self._sources = self._sources, set()
                 if any(source.is_cut for source in sources):  # zeros have left in place of its end
                     self._lose_source()
+
+    def acknowledge(self) -> None:
+        """Acknowledge what has arrived at once: the peer may wait for that before it sends the rest."""
+        acknowledge_at_once(self._socket)
 
     def end_output(self) -> None:
         """Tell the peer that nothing more will come, behind what has been sent."""

@@ -1,6 +1,7 @@
 """TCP sockets that carry DICOM, the same for every adapter: their options decide speed more than any code does."""
 
 import errno
+import logging
 import socket
 import ssl
 import sys
@@ -44,6 +45,7 @@ LARGE_BLOCK: Final = 1 << 18  # bytes asked for while data flows: many PDUs are 
 SMALL_BLOCK: Final = 1 << 14  # and otherwise: room for a large block costs more than a message
 SEND_AHEAD: Final = 1 << 20  # bytes cut into PDUs ahead of what the kernel has taken
 _BACKLOG: Final = 1024  # connections that wait to be accepted
+_log = logging.getLogger("dicom_transports")
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _MAPPED: Final = "::ffff:"
 _NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -99,13 +101,16 @@ def prepare(sock: socket.socket) -> None:
 
 
 def acknowledge_at_once(sock: socket.socket) -> None:
-    """Acknowledge the next segments at once; Linux forgets it after a while, so it is said before each receive.
+    """Acknowledge what has arrived at once; Linux forgets it after a while, so it is said each time.
 
     A peer that writes header and payload of a PDU in two writes, with Nagle's algorithm on, sends the second only when
     the first has been acknowledged: without this each of its messages takes 40 ms.
     """
     if _QUICKACK is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except OSError as error:
+            _log.debug("! nothing to acknowledge any more: %s", error)
 
 
 def peer_address(sock: socket.socket) -> Address:

@@ -116,7 +116,6 @@ class Association(CalledVerbs, EntityAssociation):
         self._reader: tuple[_Performer, Task[Any] | None] | None = None  # that thread, and what it has called for
         self._resting: Waker | None = None  # of its own thread, while that waits for anything
         self._watched: tuple[float | None, bool] = (None, False)  # until when they do, and whether for room to write
-        self._looked_at = 0.0
 
     def __enter__(self) -> Self:
         if self.failure is not None:
@@ -270,11 +269,11 @@ class Association(CalledVerbs, EntityAssociation):
         if not performer.mail:
             return
         self._perform(performer, *performer.mail.popleft())
-        now = monotonic()
-        if now > self._looked_at + _GLANCE and self._reading is None and self._link is not None:
-            self._looked_at = now
-            if self._link.descriptor >= 0 and self._link.wants_read:
-                self._link.receive()
+        link = self._link
+        if link is None or self._reading is not None or monotonic() <= link.received_at + _GLANCE:
+            return
+        if link.descriptor >= 0 and link.wants_read:
+            link.receive()
 
     def _perform(self, performer: _Performer, task: Task[Any], effect: DriverEffect) -> None:
         self._lock.release()
@@ -302,32 +301,27 @@ class Association(CalledVerbs, EntityAssociation):
         vigil = own_vigil()
         self._reading, self._reader = vigil.waker, (performer, task)
         try:
-            is_readable = self._poll(vigil)
+            self._poll(vigil)
         finally:
             self._reading = self._reader = None
-        if is_readable:
-            self._receive()
 
-    def _poll(self, vigil: Vigil) -> bool:
-        """Wait without the lock; return whether there is something to read."""
+    def _poll(self, vigil: Vigil) -> None:
+        """Wait without the lock; receive what has arrived, unless somebody else is about to."""
         link = self._link
         if link is None or self.engine.has_ready:
-            return False
+            return
         deadline = link.deadline
         self._watched = deadline, link.wants_write
         mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
         seconds = None if deadline is None else max(0.0, deadline - monotonic())
         descriptor = link.descriptor
+        is_readable = False
         self._lock.release()
         try:
-            return vigil.wait(descriptor, mask, seconds)
+            is_readable = vigil.wait(descriptor, mask, seconds)
         finally:
             self._lock.acquire()
-
-    def _receive(self) -> None:
-        link = self._link
-        if link is not None and link.descriptor >= 0:
-            self._looked_at = monotonic()
+        if is_readable and (self._reading is vigil.waker or not self._callers) and link.descriptor >= 0:
             link.receive()
 
     def _sleep(self) -> None:
@@ -418,18 +412,19 @@ class Association(CalledVerbs, EntityAssociation):
         vigil = own_vigil()
         self._resting = vigil.waker
         try:
-            is_readable = self._rest(vigil) if self._callers else self._poll(vigil)
+            if self._callers:
+                self._rest(vigil)
+            else:
+                self._poll(vigil)
         finally:
             self._resting = None
-        if is_readable and not self._callers:
-            self._receive()
 
-    def _rest(self, vigil: Vigil) -> bool:
+    def _rest(self, vigil: Vigil) -> None:
         """Leave the association to those who call, for a moment: who calls will most likely call again."""
         self._watched = monotonic() + _LINGER, True
         self._lock.release()
         try:
-            return vigil.wait(-1, 0, _LINGER)
+            vigil.wait(-1, 0, _LINGER)
         finally:
             self._lock.acquire()
 
