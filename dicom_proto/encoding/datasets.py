@@ -40,6 +40,7 @@ __all__ = [
     "FileMeta",
     "LongValueError",
     "NeedBytes",
+    "actual_syntax",
     "character_set_of",
     "decode",
     "encode",
@@ -158,6 +159,19 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
     return found
 
 
+def actual_syntax(data: Buffer, transfer_syntax: str) -> str:
+    """Return the transfer syntax that a data set is really in, judged by its beginning.
+
+    It is another one where there are VRs in Implicit VR Little Endian, or none in Explicit VR Little Endian; what is
+    odd in any other way has no transfer syntax that could be told.
+    """
+    other = _OTHER_VR_ENCODING.get(transfer_syntax)
+    if other is None or not data:
+        return transfer_syntax
+    stated = transfer_syntax == ImplicitVRLittleEndian
+    return transfer_syntax if Structure(data, little=True).is_implicit(0, stated=stated) == stated else other
+
+
 def character_set_of(data: Buffer | None, transfer_syntax: str) -> tuple[str, ...]:
     """Return the Specific Character Set that an encoded data set states; empty if it states none, or is none.
 
@@ -262,6 +276,10 @@ def encode_on(dataset: Dataset, contexts: Iterable[_C], *, rules: EncodingRules 
         return roomy, encode(dataset, roomy.transfer_syntax, rules=rules)
 
 
+_OTHER_VR_ENCODING: Final[dict[str, str]] = {
+    ImplicitVRLittleEndian: ExplicitVRLittleEndian,
+    ExplicitVRLittleEndian: ImplicitVRLittleEndian,
+}
 _CHARACTER_SET: Final = 0x00080005
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018

@@ -29,7 +29,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import decode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import actual_syntax, decode, file_preamble_and_meta
 from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.offers.contexts import PresentationContextTuple
@@ -270,7 +270,8 @@ class RequestEvent(Event):
     def file_meta(self) -> FileMetaDataset:
         """File Meta Information for the data set of a C-STORE request (PS3.10 7.1); raises as :meth:`file_head`."""
         meta = FileMetaDataset()
-        for element in decode(self.file_head()[_PREAMBLE:], ExplicitVRLittleEndian):
+        data = b"" if self._data is None else self._kept("file_meta")
+        for element in decode(self.file_head(data)[_PREAMBLE:], ExplicitVRLittleEndian):
             meta.add(element)
         return meta
 
@@ -307,10 +308,16 @@ class RequestEvent(Event):
         """
         self._message("encoded_dataset", CStoreRQ)
         data = self._kept("encoded_dataset")
-        return self.file_head() + data if include_meta else data
+        return self.file_head(data) + data if include_meta else data
 
-    def file_head(self) -> bytes:
+    def file_head(self, data: Buffer = b"") -> bytes:
         """Return what makes a DICOM file of the data set of a C-STORE request when it precedes it (PS3.10 7.1).
+
+        Parameters
+        ----------
+        data : Buffer
+            The data set, or how it begins: a file states the transfer syntax that it is really in, see
+            :func:`~dicom_proto.encoding.datasets.actual_syntax`.
 
         Raises
         ------
@@ -321,7 +328,7 @@ class RequestEvent(Event):
         return file_preamble_and_meta(
             request.affected_sop_class_uid,
             request.affected_sop_instance_uid,
-            self._accepted.transfer_syntax,
+            actual_syntax(data, self._accepted.transfer_syntax),
             source_ae_title=self.source_ae_title,
         )
 

@@ -24,6 +24,7 @@ from dicom_proto.encoding.datasets import (
     FileMeta,
     LongValueError,
     NeedBytes,
+    actual_syntax,
     character_set_of,
     decode,
     encode,
@@ -265,6 +266,14 @@ def test_that_is_tolerated_and_told(said: str, meant: str, found: str, caplog: p
     with pytest.raises(DataSetError, match=f"this is a data set in {words}"):
         decode(data, said, tolerance=Tolerance(other_vr_encoding=False))
     assert caplog.messages == []
+
+
+def test_the_transfer_syntax_that_a_data_set_is_really_in() -> None:
+    for meant, data in ((IMPLICIT, encode(sample(), IMPLICIT)), (EXPLICIT, encode(sample(), EXPLICIT))):
+        assert actual_syntax(data, IMPLICIT) == actual_syntax(data[:100], EXPLICIT) == meant
+        for other in (BIG, DEFLATED, JPEG):
+            assert actual_syntax(data, other) == other
+    assert actual_syntax(b"", EXPLICIT) == EXPLICIT
 
 
 # -- what a peer can send ----------------------------------------------------------------------------------------------
@@ -600,7 +609,7 @@ def test_file_meta_with_what_peers_call_themselves() -> None:
     assert "SourceApplicationEntityTitle" not in meta
     assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("GER?T 1", "LONGER THAN ALLO")
     assert (meta.ImplementationClassUID, meta.ImplementationVersionName) == ("1.2.3", "MINE")
-    for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 2_000):
+    for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 0xFFFF):
         with pytest.raises(InvalidNameError, match="cannot be the UID of an object"):
             file_preamble_and_meta(CT, uid, IMPLICIT)
     for uid in ("../1", "1/2"):
