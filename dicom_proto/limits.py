@@ -43,6 +43,9 @@ class Limits:
         Longest data set that deflated data may become (PS3.5 A.5).
     inflation_ratio : int
         How many times as long as what was received (count) deflated data may become, if that is more than 64 MiB.
+    instance_uid : int
+        Longest SOP Instance UID (characters) of a request, in either direction, though PS3.5 9.1 allows 64: some
+        devices make longer ones, and their objects have no other name.
     operations : int
         Most operations (count) kept outstanding in each direction, whatever window was negotiated (PS3.7 D.3.3.3).
     """
@@ -58,6 +61,7 @@ class Limits:
     data_set_depth: int = field(default=32, validator=[ge(0), le(100)])
     inflated_data_set: int = field(default=1 << 29, validator=ge(0))
     inflation_ratio: int = field(default=100, validator=ge(1))
+    instance_uid: int = field(default=1024, validator=[ge(64), le(0xFFFE)])
     operations: int = field(default=64, validator=[ge(1), le(0xFFFF)])
 
 
@@ -79,6 +83,14 @@ class Tolerance:
         A context result other than acceptance may leave out its transfer syntax sub-item (PS3.8 9.3.3.2).
     blank_ae_titles : bool
         An A-ASSOCIATE-RQ may carry AE titles of 16 spaces (PS3.8 9.3.2).
+    missing_sub_items : bool
+        The User Information item may lack the maximum length, which is then unlimited (PS3.8 D.1), and the
+        implementation class UID (PS3.7 D.3.3.2).
+    repeated_sub_items : bool
+        Several sub-items of one kind may name the same SOP class: the first counts (PS3.7 D.3.3.4, D.3.3.5).
+    faulty_answers : bool
+        An A-ASSOCIATE-AC may leave out presentation contexts, which are then rejected, and say what does not answer the
+        A-ASSOCIATE-RQ, which is then not heard (PS3.8 9.3.3, PS3.7 D.3.3).
     long_fixed_pdus : bool
         A-ASSOCIATE-RJ, A-RELEASE-RQ/-RP and A-ABORT may be longer than 4 bytes; the rest is skipped.
     late_data : bool
@@ -94,6 +106,9 @@ class Tolerance:
     other_contexts : bool
         A response without a data set may come on any accepted presentation context of the abstract syntax of the one
         that the request went out on.
+    other_vr_encoding : bool
+        A data set may have VRs in a presentation context for implicit VR, or none in one for explicit VR (PS3.5 A.1,
+        A.2): it is read as what it is.
     """
 
     early_pdus: bool = True
@@ -101,11 +116,15 @@ class Tolerance:
     even_context_ids: bool = True
     missing_transfer_syntax: bool = True
     blank_ae_titles: bool = True
+    missing_sub_items: bool = True
+    repeated_sub_items: bool = True
+    faulty_answers: bool = True
     long_fixed_pdus: bool = True
     late_data: bool = True
     foreign_elements: bool = True
     ill_formed_fields: bool = True
     other_contexts: bool = True
+    other_vr_encoding: bool = True
 
 
 DEFAULT_LIMITS = Limits()

@@ -17,7 +17,6 @@ __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "IMPLICIT_VR_LITTLE_ENDIAN",
-    "LONGEST_INSTANCE_UID",
     "check_ae_title",
     "check_context_id",
     "check_instance_uid",
@@ -36,9 +35,7 @@ IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"  # PS3.5 10.1: the defaul
 IMPLEMENTATION_CLASS_UID: Final = "2.25.123960408079470034975714026273978101305"
 IMPLEMENTATION_VERSION_NAME: Final = "DICOM_PROTO_0"
 
-LONGEST_INSTANCE_UID: Final = 1024
-"""Most characters of a UID that names an object, though PS3.5 9.1 allows 64: some devices make longer ones."""
-
+_LONGEST_FIELD: Final = 0xFFFE  # bytes of a UI whose length field has 16 bits (PS3.5 7.1.2)
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 _INSTANCE_UID = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")  # no padding, no backslash, which parts values
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")  # ISO 646 G0 without the backslash (PS3.5 6.2, VR AE)
@@ -79,10 +76,10 @@ def is_instance_uid(uid: object) -> bool:
     """Tell whether something can name an object that exists, whatever its maker knew about PS3.5 9.1.
 
     Leading zeros, letters and more than 64 characters are wrong, but the object has no other name, and who passes it on
-    must not give it one. It is printable ASCII without backslash, with no space at either end, and not longer than
-    :data:`LONGEST_INSTANCE_UID`.
+    must not give it one. It is printable ASCII without backslash, with no space at either end, and has room in a field;
+    how long it may be for a peer to name, or to be asked for, is in :class:`~dicom_proto.limits.Limits`.
     """
-    return isinstance(uid, str) and len(uid) <= LONGEST_INSTANCE_UID and _matches(_INSTANCE_UID, uid)
+    return isinstance(uid, str) and len(uid) <= _LONGEST_FIELD and _matches(_INSTANCE_UID, uid)
 
 
 def check_instance_uid(uid: str) -> str:
@@ -95,7 +92,7 @@ def check_instance_uid(uid: str) -> str:
     """
     if not is_instance_uid(uid):
         raise InvalidNameError(
-            f"it cannot be the UID of an object: 1 to {LONGEST_INSTANCE_UID} printable ASCII characters, no backslash,"
+            f"it cannot be the UID of an object: 1 to {_LONGEST_FIELD} printable ASCII characters, no backslash,"
             " no space at an end"
         )
     return str(uid)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from attrs import fields
+
 from dicom_proto.dimse.command_set import AE, AT, INSTANCE_UI, LO, UI, US, ValueRepresentation
 from dicom_proto.dimse.messages import MESSAGES, DataSet, Message, Response, encode_message
 from dicom_proto.errors import LocalProtocolError
@@ -35,14 +37,7 @@ from dicom_proto.upper_layer.pdu import (
 
 __all__ = ["COMMANDS", "FULL_OFFER", "PARTIAL_ANSWER", "PDUS", "PLAIN_OFFER", "STATUSES", "STRICT", "TOKENS", "UIDS"]
 
-STRICT: Final = Tolerance(
-    early_pdus=False,
-    padded_uids=False,
-    even_context_ids=False,
-    missing_transfer_syntax=False,
-    blank_ae_titles=False,
-    long_fixed_pdus=False,
-)
+STRICT: Final = Tolerance(**dict.fromkeys((field.name for field in fields(Tolerance)), False))
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 CT: Final = "1.2.840.10008.5.1.4.1.1.2"

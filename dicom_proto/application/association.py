@@ -124,7 +124,8 @@ class EntityAssociation:
         self.entity = entity
         self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
         self.peer.is_handling = self.is_handling
-        self.peer.limits, self.peer.rules = entity.limits, entity.encoding_rules
+        self.peer.limits, self.peer.tolerance = entity.limits, entity.tolerance
+        self.peer.rules = entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
         self.failure: AssociationFailure | OSError | NoContextError | None = None

@@ -50,6 +50,10 @@ _SOP_CLASS: Final = {  # what a request calls the SOP class that it is about
     kind: next(element.attribute for element in kind.elements if element.attribute.endswith("_sop_class_uid"))
     for kind in SCP_PROGRAMS
 }
+_SOP_INSTANCE: Final = {  # and what the instance
+    kind: next((element.attribute for element in kind.elements if element.attribute.endswith("_sop_instance_uid")), "")
+    for kind in SCP_PROGRAMS
+}
 _ALWAYS: Final = DataSet.ALWAYS  # looking up a member of an Enum in its class is slow before Python 3.12
 _OUT_OF_RESOURCES: Final = Answer(Status.OUT_OF_RESOURCES)
 _FAILURE: Final = Answer(PROCESSING_FAILURE)
@@ -123,7 +127,7 @@ def _bound(peer: Peer, uid: str) -> ScpProgram | None:
 
 
 def _refusal(performing: Performing, own: ScpProgram | None) -> int | None:
-    """Return the status for a request that does not fit its presentation context, or lacks its data set.
+    """Return the status for a request that does not fit its context, lacks its data set, or goes past a bound.
 
     A SOP class may come on a context of another one of its service class: meta SOP classes and UPS work so (PS3.7
     10.1), and some peers take that liberty elsewhere. It may come on any that the user has bound to the same program.
@@ -131,6 +135,9 @@ def _refusal(performing: Performing, own: ScpProgram | None) -> int | None:
     """
     request, abstract_syntax = performing.request, performing.context.abstract_syntax
     uid = getattr(request, _SOP_CLASS[type(request)])
+    instance = _SOP_INSTANCE[type(request)]
+    if instance and len(getattr(request, instance) or "") > performing.peer.limits.instance_uid:
+        return Status.INVALID_SOP_INSTANCE
     is_free = own is not None and uid_to_sop_class(abstract_syntax).is_private
     has_own = own is not None and _bound(performing.peer, uid) == own
     refusal = _unfit(request.name, uid, abstract_syntax, has_own, is_free)

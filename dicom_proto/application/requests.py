@@ -89,7 +89,7 @@ def _result(peer: Peer, program: Program[Reply]) -> Program[Result]:
     """Run a program that invokes an operation, and return the status and the data set of its response."""
     _check_established(peer)
     reply = yield from forgiving(peer, program, lambda: None)
-    return read_reply(reply, if_damaged=PROCESSING_FAILURE, limits=peer.limits)
+    return read_reply(reply, if_damaged=PROCESSING_FAILURE, decode=peer.decode)
 
 
 # --- DIMSE-C ----------------------------------------------------------------------------------------------------------

@@ -13,10 +13,9 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.messages import MESSAGES, Response
-from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
-from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
@@ -122,10 +121,10 @@ def forgive(peer: Peer, error: AssociationFailure) -> None:
     _log.error("no response has arrived: %s", error)
 
 
-def read_reply(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -> Result:
+def read_reply(reply: Reply | None, *, if_damaged: int | None, decode: Callable[[Buffer, str], Dataset]) -> Result:
     """Return status and data set of a reply.
 
-    A data set that cannot be decoded is ``None``; that is logged, and ``if_damaged`` becomes the status.
+    A data set that cannot be decoded by ``decode`` is ``None``; that is logged, and ``if_damaged`` becomes the status.
     """
     if reply is None:
         return Dataset(), None
@@ -133,7 +132,7 @@ def read_reply(reply: Reply | None, *, if_damaged: int | None, limits: Limits) -
     if reply.data is None:
         return status, None
     try:
-        return status, decode(reply.data, reply.context.transfer_syntax, limits=limits)
+        return status, decode(reply.data, reply.context.transfer_syntax)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
         _log.error("the data set of a %s cannot be decoded: %s", reply.response.name, error)
         if if_damaged is not None:
@@ -149,7 +148,7 @@ def next_result(invoking: Invoking) -> Program[Result | None]:
     if invoking.is_over:
         return None
     reply = yield from forgiving(invoking.peer, invoking.reply(), invoking.close)
-    return read_reply(reply, if_damaged=None, limits=invoking.peer.limits)
+    return read_reply(reply, if_damaged=None, decode=invoking.peer.decode)
 
 
 class Results(Stream[Result]):

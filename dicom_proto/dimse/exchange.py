@@ -152,7 +152,7 @@ class Exchange(UpperLayer):
         """Take a command set that breaks the letter of the standard."""
         odd = decode_odd_message(command, error, self._tolerance, self._contexts[context_id].abstract_syntax)
         for kind, detail in odd.habits:
-            self._tolerate(kind, detail)
+            self.note_tolerated(kind, detail)
         if isinstance(odd.message, Response):
             self._take_response(context_id, odd.message, odd.has_data_set, odd.aside)
         else:
@@ -267,7 +267,9 @@ class Exchange(UpperLayer):
         abstract_syntax = contexts[operation.context_id].abstract_syntax
         if has_data or not self._tolerance.other_contexts or contexts[context_id].abstract_syntax != abstract_syntax:
             raise PDUError(f"{response.summary()} on context {context_id} answers no outstanding request")
-        self._tolerate("other_contexts", f"{response.name} on another context of {abstract_syntax} than its request")
+        self.note_tolerated(
+            "other_contexts", f"{response.name} on another context of {abstract_syntax} than its request"
+        )
 
     def _set_received(self, message_id: int) -> None:
         if message_id in self._performed:

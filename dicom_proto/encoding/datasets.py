@@ -8,7 +8,7 @@ opened here.
 
 import logging
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED, UNDEFINED, Structure, Syntax, TruncatedError, value_end
 from dicom_proto.encoding.writing import CharacterSetError, LongValueError, stated_sets, write
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
+from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.names import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -40,6 +40,7 @@ __all__ = [
     "FileMeta",
     "LongValueError",
     "NeedBytes",
+    "actual_syntax",
     "character_set_of",
     "decode",
     "encode",
@@ -52,7 +53,18 @@ __all__ = [
 _log = logging.getLogger("dicom_proto.encoding")
 
 
-def decode(data: Buffer, transfer_syntax: str, *, limits: Limits = DEFAULT_LIMITS) -> Dataset:
+def _warn(_kind: str, detail: str) -> None:
+    _log.warning("%s", detail)
+
+
+def decode(
+    data: Buffer,
+    transfer_syntax: str,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
+    on_tolerated: Callable[[str, str], object] = _warn,
+) -> Dataset:
     """Decode a data set that a peer sent.
 
     Parameters
@@ -60,11 +72,15 @@ def decode(data: Buffer, transfer_syntax: str, *, limits: Limits = DEFAULT_LIMIT
     data : bytes, bytearray or memoryview
         The whole data set as it was received.
     transfer_syntax : str
-        The UID of the transfer syntax of its presentation context. A data set that has VRs where there should be none,
-        or none where there should be, is taken for what it is, with a warning in the log.
+        The UID of the transfer syntax of its presentation context.
     limits : Limits
         How long deflated data may become, how deep sequences may be nested, and how many elements and items there may
         be of those that somebody asks for.
+    tolerance : Tolerance
+        Whether a data set that has VRs where there should be none, or none where there should be, is taken for what it
+        is.
+    on_tolerated : callable
+        Called with the field of the tolerance, and what it was in words; by default there is a warning in the log.
 
     Returns
     -------
@@ -77,7 +93,8 @@ def decode(data: Buffer, transfer_syntax: str, *, limits: Limits = DEFAULT_LIMIT
     Raises
     ------
     DataSetError
-        If the data is not a data set in that transfer syntax (PS3.5 7, Annex A), or goes past a bound.
+        If the data is not a data set in that transfer syntax (PS3.5 7, Annex A), goes past a bound, or is not
+        tolerated.
     LocalProtocolError
         If the transfer syntax is not known.
     """
@@ -88,8 +105,10 @@ def decode(data: Buffer, transfer_syntax: str, *, limits: Limits = DEFAULT_LIMIT
         raw = bytes(data)
     implicit = Structure(raw, little=syntax.little).is_implicit(0, stated=syntax.implicit)
     if implicit != syntax.implicit:
-        found = "without" if implicit else "with"
-        _log.warning("a data set in %s came %s value representations, and is read so", syntax.name, found)
+        found = f"a data set in {syntax.name} {'without' if implicit else 'with'} value representations"
+        if not tolerance.other_vr_encoding:
+            raise DataSetError(f"this is {found} (PS3.5 A.1, A.2)")
+        on_tolerated("other_vr_encoding", f"{found}, which is read as what it is")
     most = limits.data_set_elements
     origin = Origin(
         implicit=implicit, little=syntax.little, depth=limits.data_set_depth, budget=Budget(most=most, left=most)
@@ -138,6 +157,19 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
         if element.tag >= last:
             break
     return found
+
+
+def actual_syntax(data: Buffer, transfer_syntax: str) -> str:
+    """Return the transfer syntax that a data set is really in, judged by its beginning.
+
+    It is another one where there are VRs in Implicit VR Little Endian, or none in Explicit VR Little Endian; what is
+    odd in any other way has no transfer syntax that could be told.
+    """
+    other = _OTHER_VR_ENCODING.get(transfer_syntax)
+    if other is None or not data:
+        return transfer_syntax
+    stated = transfer_syntax == ImplicitVRLittleEndian
+    return transfer_syntax if Structure(data, little=True).is_implicit(0, stated=stated) == stated else other
 
 
 def character_set_of(data: Buffer | None, transfer_syntax: str) -> tuple[str, ...]:
@@ -244,6 +276,10 @@ def encode_on(dataset: Dataset, contexts: Iterable[_C], *, rules: EncodingRules 
         return roomy, encode(dataset, roomy.transfer_syntax, rules=rules)
 
 
+_OTHER_VR_ENCODING: Final[dict[str, str]] = {
+    ImplicitVRLittleEndian: ExplicitVRLittleEndian,
+    ExplicitVRLittleEndian: ImplicitVRLittleEndian,
+}
 _CHARACTER_SET: Final = 0x00080005
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018

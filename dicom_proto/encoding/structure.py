@@ -9,7 +9,7 @@ is passed at once. So a data set of a million items is read in a moment by whoev
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 from attrs import frozen
 from pydicom.config import IGNORE
@@ -24,8 +24,10 @@ from dicom_proto.errors import DataSetError, LocalProtocolError
 __all__ = [
     "DEFLATED",
     "UNDEFINED",
+    "Data",
     "Element",
     "Item",
+    "Sliced",
     "Structure",
     "Syntax",
     "TruncatedError",
@@ -41,6 +43,18 @@ _STANDARD: Final = "1.2.840.10008."  # no other root is DICOM's own
 
 # The second and third are JPIP Referenced Deflate, which pydicom does not know to be deflated (PS3.5 A.7, A.10).
 DEFLATED: Final = {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}
+
+
+class Sliced(Protocol):
+    """Data that is read bit by bit: slices of it are buffers, and cannot go past its length."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> Buffer: ...
+
+
+Data: TypeAlias = Buffer | Sliced
+"""What can be looked at: all of it in memory, or not."""
 
 
 @frozen(kw_only=True)
@@ -130,7 +144,18 @@ def dictionary_vr(tag: int) -> str | None:
         return None
 
 
-_LITTLE, _BIG = ([struct.Struct(order + form).unpack_from for form in ("HHL", "HH2sH", "L", "H")] for order in "<>")
+class _SlicedStruct(struct.Struct):
+    """Unpacks what lies in :class:`Sliced` data."""
+
+    def unpack_from(self, data: Any, at: int = 0) -> tuple[Any, ...]:
+        return self.unpack(data[at : at + self.size])
+
+
+_IN_MEMORY: Final = (bytes, bytearray, memoryview)
+_FORMS: Final = ("HHL", "HH2sH", "L")
+_LITTLE, _BIG, _SLICED_LITTLE, _SLICED_BIG = (
+    [kind(order + form).unpack_from for form in _FORMS] for kind in (struct.Struct, _SlicedStruct) for order in "<>"
+)
 
 
 class Structure:
@@ -140,12 +165,16 @@ class Structure:
     looked for, and what lies before that passed item by item.
     """
 
-    __slots__ = ("_data", "_explicit", "_header", "_little", "_long", "_short")
+    __slots__ = ("_data", "_explicit", "_header", "_little", "_long")
 
-    def __init__(self, data: Buffer, *, little: bool) -> None:
-        self._data = data
+    def __init__(self, data: Data, *, little: bool) -> None:
+        self._data: Any = data
         self._little = little
-        self._header, self._explicit, self._long, self._short = _LITTLE if little else _BIG
+        if isinstance(data, _IN_MEMORY):
+            unpackers = _LITTLE if little else _BIG
+        else:
+            unpackers = _SLICED_LITTLE if little else _SLICED_BIG
+        self._header, self._explicit, self._long = unpackers
 
     def element(self, at: int, end: int, *, implicit: bool) -> tuple[int, str, int, int]:
         """Return tag, VR, where the value starts, and its length; the VR is empty if it is not in the data.

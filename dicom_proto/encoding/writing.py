@@ -207,7 +207,9 @@ class _Writer:
                 return self._from_bytes(element, place)
             return self._from_value(element, place)
         except UnexpressibleError:
-            sets = " and ".join(term for term in place.target.terms if term) or "the default repertoire"
+            sets = " and ".join(filter(None, place.target.terms)) or "the default repertoire"
+            if not place.target.is_known:  # a value like any other
+                sets = "a Specific Character Set that is none"
             raise CharacterSetError(
                 f"{place.path}{named(tag)} has characters that {sets} does not have:"
                 f" it cannot be encoded as {self._syntax.name}"

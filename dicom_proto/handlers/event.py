@@ -29,10 +29,9 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import decode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import actual_syntax, decode, file_preamble_and_meta
 from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
 from dicom_proto.offers.contexts import PresentationContextTuple
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
@@ -150,8 +149,8 @@ class RequestEvent(Event):
         Tells whether the peer has cancelled the operation.
     get_source : callable
         Returns the AE title of who asks.
-    limits : Limits
-        What a data set is decoded within.
+    decode : callable
+        Returns a data set, decoded from its bytes and the UID of its transfer syntax.
 
     Attributes
     ----------
@@ -169,7 +168,7 @@ class RequestEvent(Event):
         context: AcceptedContext,
         is_cancelled: Callable[[], bool],
         get_source: Callable[[], str] = str,
-        limits: Limits = DEFAULT_LIMITS,
+        decode: Callable[[bytes, str], Dataset] = decode,
     ) -> None:
         super().__init__(kind, assoc)
         self.message = request
@@ -178,7 +177,7 @@ class RequestEvent(Event):
         self._data = data
         self._is_cancelled = is_cancelled
         self._get_source = get_source
-        self._limits = limits
+        self._decode = decode
         self._decoded: Dataset | None = None
         self.pieces: Callable[[], Any] | None = None
 
@@ -271,7 +270,8 @@ class RequestEvent(Event):
     def file_meta(self) -> FileMetaDataset:
         """File Meta Information for the data set of a C-STORE request (PS3.10 7.1); raises as :meth:`file_head`."""
         meta = FileMetaDataset()
-        for element in decode(self.file_head()[_PREAMBLE:], ExplicitVRLittleEndian):
+        data = b"" if self._data is None else self._kept("file_meta")
+        for element in decode(self.file_head(data)[_PREAMBLE:], ExplicitVRLittleEndian):
             meta.add(element)
         return meta
 
@@ -308,10 +308,16 @@ class RequestEvent(Event):
         """
         self._message("encoded_dataset", CStoreRQ)
         data = self._kept("encoded_dataset")
-        return self.file_head() + data if include_meta else data
+        return self.file_head(data) + data if include_meta else data
 
-    def file_head(self) -> bytes:
+    def file_head(self, data: Buffer = b"") -> bytes:
         """Return what makes a DICOM file of the data set of a C-STORE request when it precedes it (PS3.10 7.1).
+
+        Parameters
+        ----------
+        data : Buffer
+            The data set, or how it begins: a file states the transfer syntax that it is really in, see
+            :func:`~dicom_proto.encoding.datasets.actual_syntax`.
 
         Raises
         ------
@@ -322,7 +328,7 @@ class RequestEvent(Event):
         return file_preamble_and_meta(
             request.affected_sop_class_uid,
             request.affected_sop_instance_uid,
-            self._accepted.transfer_syntax,
+            actual_syntax(data, self._accepted.transfer_syntax),
             source_ae_title=self.source_ae_title,
         )
 
@@ -336,7 +342,7 @@ class RequestEvent(Event):
         if not isinstance(self.message, kinds):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
-            self._decoded = decode(self._kept(what), self._accepted.transfer_syntax, limits=self._limits)
+            self._decoded = self._decode(self._kept(what), self._accepted.transfer_syntax)
         return self._decoded
 
     def _kept(self, what: str) -> bytes:

@@ -4,7 +4,7 @@ Stable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
 
@@ -12,11 +12,11 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
 from dicom_proto.dimse.routing import Inbox, Router
-from dicom_proto.encoding.datasets import encode_on
+from dicom_proto.encoding.datasets import decode, encode_on
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
+from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -100,6 +100,8 @@ class Peer:
         of returning an empty status.
     limits : Limits
         What data sets are decoded within.
+    tolerance : Tolerance
+        What they may be.
     rules : EncodingRules
         How data sets are encoded.
     """
@@ -124,6 +126,7 @@ class Peer:
         self.is_handling: Callable[[], bool] = _never
         self.end: Callable[[], AssociationFailure] = _no_association
         self.limits: Limits = DEFAULT_LIMITS
+        self.tolerance: Tolerance = DEFAULT_TOLERANCE
         self.rules: EncodingRules = DEFAULT_RULES
         self._found: dict[tuple[str, bool], AcceptedContext] = {}  # what is accepted never changes
 
@@ -165,6 +168,11 @@ class Peer:
             f"no presentation context for {abstract_syntax} with the {role} role was accepted; accepted are {accepted}"
         )
 
+    def decode(self, data: Buffer, transfer_syntax: str) -> Dataset:
+        """Decode a data set of the peer; raises as :func:`dicom_proto.encoding.datasets.decode`. Any thread may ask."""
+        note = self.connection.note_tolerated
+        return decode(data, transfer_syntax, limits=self.limits, tolerance=self.tolerance, on_tolerated=note)
+
     def encode(self, dataset: Dataset, abstract_syntax: str, *, as_scu: bool = True) -> tuple[AcceptedContext, bytes]:
         """Encode a data set for an accepted context of an abstract syntax, and return that context too.
 
@@ -184,12 +192,18 @@ class Peer:
         Raises
         ------
         LocalProtocolError
-            As ``Connection.send_request``, and if the message ID is that of an operation whose responses are still to
-            be asked for.
+            As ``Connection.send_request``, if the message ID is that of an operation whose responses are still to be
+            asked for, or if the UID of the SOP Instance is longer than the limits allow.
         """
+        instance = getattr(request, "affected_sop_instance_uid", None) or getattr(request, _REQUESTED, None)
+        if instance is not None and len(instance) > self.limits.instance_uid:
+            raise InvalidNameError(f"the SOP Instance UID has {len(instance)} characters: see Limits.instance_uid")
         if request.message_id is not None and self.router.find((request.message_id, True)) is not None:
             raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
         return self.router.open((self.connection.send_request(request, context=context_id, data=data), True))
+
+
+_REQUESTED: Final = "requested_sop_instance_uid"
 
 
 def _never() -> bool:

@@ -154,7 +154,7 @@ class Performing:
             context=self.context,
             is_cancelled=self._get_cancelled,
             get_source=self._get_source,
-            limits=self.peer.limits,
+            decode=self.peer.decode,
         )
 
     def _get_cancelled(self) -> bool:

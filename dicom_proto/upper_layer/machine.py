@@ -62,6 +62,7 @@ _TYPES: Final = {int(pdu_type): pdu_type for pdu_type in PDUType}
 _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
+_MOST_FAULTS: Final = 8  # of an answer that are put into words
 _TAKES_DATA: Final = frozenset(s for s in State if TABLE.get((Event.Evt10, s)) in {Action.DT_2, Action.AR_6})
 # The peer has asked for release, and should have nothing more to say (PS3.8 7.2.2.1).
 _IS_PARTED: Final = frozenset({State.Sta8, State.Sta9, State.Sta10, State.Sta11, State.Sta12})
@@ -136,8 +137,11 @@ class Machine:
         self._is_logged = _log.isEnabledFor(logging.DEBUG)
         self._reads_straight = self._state in _TAKES_DATA and self._observer is None and not self._is_logged
 
-    def _tolerate(self, kind: str, detail: str) -> None:
-        """Note that something was accepted that breaks the letter of the standard."""
+    def note_tolerated(self, kind: str, detail: str) -> None:
+        """Count something that was accepted although it breaks the letter of the standard, and tell who listens.
+
+        ``kind`` is the field of :class:`~dicom_proto.limits.Tolerance` that allows it, ``detail`` what it was in words.
+        """
         self.tolerated[kind] = self.tolerated.get(kind, 0) + 1
         if self.on_tolerated is not None:
             self.on_tolerated(Tolerated(kind, detail))
@@ -225,7 +229,7 @@ class Machine:
         if pdu_type == _P_DATA_TF and self._state in _IS_PARTED and self._tolerance.late_data:
             self._check_data_length(length)
             self._inbound.skip(length)
-            self._tolerate("late_data", f"P-DATA-TF behind an A-RELEASE-RQ, in {self._state.name}")
+            self.note_tolerated("late_data", f"P-DATA-TF behind an A-RELEASE-RQ, in {self._state.name}")
         elif action in _REFUSALS:
             self._inbound.skip(length)
             name = _TYPES[pdu_type].name
@@ -254,7 +258,7 @@ class Machine:
         if length > longest:
             raise PDUError(f"{pdu_type.name} of {length} bytes, at most {longest} are taken")
         if length > 4 and pdu_type not in _ASSOCIATE:
-            self._tolerate("long_fixed_pdus", f"{pdu_type.name} of {length} bytes")
+            self.note_tolerated("long_fixed_pdus", f"{pdu_type.name} of {length} bytes")
 
     def _lose_frame(self) -> None:
         """Drop what was received and what is yet to come: nobody can tell any more where a PDU begins."""
@@ -301,8 +305,18 @@ class Machine:
     def _ae_3(self, answer: AAssociateAC) -> None:
         self._timers.stop(Timer.REQUEST)
         agreement = agree(cast(AAssociateRQ, self._offer), answer)
+        if agreement.faults:
+            faults = "; ".join(agreement.faults[:_MOST_FAULTS])
+            if not self._tolerance.faulty_answers:
+                raise PDUError(f"A-ASSOCIATE-AC: {faults}", abort_reason=AbortReason.UNEXPECTED_PDU_PARAMETER)
+            self.note_tolerated("faulty_answers", f"A-ASSOCIATE-AC: {faults}")
+        self._note_tolerated_in(answer)
         self._establish(agreement)
         self._events.append(AssociateAccepted(answer=answer, agreement=agreement))
+
+    def _note_tolerated_in(self, pdu: AAssociateRQ | AAssociateAC) -> None:
+        for kind, detail in pdu.tolerated:
+            self.note_tolerated(kind, detail)
 
     def _ae_4(self, rejection: AAssociateRJ) -> None:
         self._events.append(
@@ -315,6 +329,7 @@ class Machine:
     def _ae_6(self, offer: AAssociateRQ) -> State:
         self._timers.stop(Timer.ARTIM)
         self._offer = offer
+        self._note_tolerated_in(offer)
         if not offer.protocol_version & 1:  # the only bit that a receiver of version 1 tests (PS3.8 9.3.2)
             self._put(encode_pdu(_VERSION_NOT_SUPPORTED), Timer.ARTIM)
             self._ae_4(_VERSION_NOT_SUPPORTED)
@@ -327,7 +342,7 @@ class Machine:
         self._establish(agreement)
         self._put(encoded)
         if self._inbound.available:
-            self._tolerate("early_pdus", "data in front of the answer to the A-ASSOCIATE-RQ")
+            self.note_tolerated("early_pdus", "data in front of the answer to the A-ASSOCIATE-RQ")
 
     def _ae_8(self, encoded: bytes) -> None:
         self._put(encoded, Timer.ARTIM)

@@ -8,12 +8,12 @@ are never looked at, and items that are unknown, or belong to another PDU, are s
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar, assert_never
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
@@ -104,6 +104,8 @@ class AAssociateRQ:
     protocol_version: int = 1
     # The 64 bytes from offset 10 as they were received (both titles, 32 reserved): an A-ASSOCIATE-AC sends them back.
     echo: bytes = field(default=b"", eq=False, repr=False)
+    # Of one that was received, what was tolerated in it: the field of Tolerance, and what it was in words.
+    tolerated: tuple[tuple[str, str], ...] = field(default=(), eq=False, repr=False)
 
 
 @frozen(kw_only=True)
@@ -115,6 +117,7 @@ class AAssociateAC:
     application_context_name: str = APPLICATION_CONTEXT_NAME
     protocol_version: int = 1
     echo: bytes = field(default=bytes(64), eq=False, repr=False)  # reserved bytes 10 to 73: those of the request
+    tolerated: tuple[tuple[str, str], ...] = field(default=(), eq=False, repr=False)  # as in an A-ASSOCIATE-RQ
 
 
 @frozen
@@ -285,9 +288,36 @@ def decode_pdu(pdu_type: int, body: Buffer, *, tolerance: Tolerance = DEFAULT_TO
         raise PDUError(
             f"{name}, offset {HEADER_LENGTH + error.offset}: {error}", abort_reason=error.abort_reason
         ) from None
-    if isinstance(pdu, AAssociateRQ | AAssociateAC) and not _has_identity(pdu):
-        _DECODED.keep(key, (tolerance, pdu), len(raw))
+    if isinstance(pdu, AAssociateRQ | AAssociateAC):
+        pdu = evolve(pdu, tolerated=tuple(_tolerated(decode, raw, tolerance, pdu)))
+        if not _has_identity(pdu):
+            _DECODED.keep(key, (tolerance, pdu), len(raw))
     return pdu
+
+
+_OF_ASSOCIATE: Final = (
+    *("padded_uids", "even_context_ids", "missing_transfer_syntax"),
+    *("blank_ae_titles", "missing_sub_items", "repeated_sub_items"),
+)
+
+
+def _tolerated(
+    decode: Callable[[bytes, Tolerance], PDU], raw: bytes, tolerance: Tolerance, pdu: PDU
+) -> Iterator[tuple[str, str]]:
+    """Yield what is tolerated in an A-ASSOCIATE-RQ or -AC: without that it would be read otherwise, or not at all."""
+    if _decode_or_not(decode, raw, evolve(tolerance, **dict.fromkeys(_OF_ASSOCIATE, False))) == pdu:
+        return
+    for name in _OF_ASSOCIATE:
+        otherwise = _decode_or_not(decode, raw, evolve(tolerance, **{name: False}))
+        if otherwise != pdu:
+            yield name, str(otherwise) if isinstance(otherwise, ItemError) else "a UID with padding"
+
+
+def _decode_or_not(decode: Callable[[bytes, Tolerance], PDU], raw: bytes, tolerance: Tolerance) -> PDU | ItemError:
+    try:
+        return decode(raw, tolerance)
+    except ItemError as error:
+        return error
 
 
 _ENCODED: Final[Remembered[tuple[PDU, bytes]]] = Remembered()

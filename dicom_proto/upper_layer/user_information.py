@@ -84,7 +84,7 @@ def decode_user_information(value: bytes, tolerance: Tolerance, *, request: bool
     ------
     ItemError
         If a length does not fit, the maximum length has no room for data (1 to 7), or a sub-item occurs twice that may
-        occur once.
+        occur once; or for what is not tolerated.
     """
     decoders = _RQ_DECODERS if request else _AC_DECODERS
     single: dict[str, Any] = {"maximum_length": None, "implementation_class_uid": None}
@@ -99,11 +99,15 @@ def decode_user_information(value: bytes, tolerance: Tolerance, *, request: bool
             error.offset += start
             raise
         if name in by_sop_class:
-            by_sop_class[name].setdefault(decoded.sop_class_uid, decoded)
+            found = by_sop_class[name]
+            if found.setdefault(decoded.sop_class_uid, decoded) is not decoded and not tolerance.repeated_sub_items:
+                raise ItemError(start, f"a second sub-item {item_type:02X}H for the same SOP class")
         elif single.get(name) is not None:
             raise second_item(item_type, start)
         else:
             single[name] = decoded
+    if not tolerance.missing_sub_items and None in (single["maximum_length"], single["implementation_class_uid"]):
+        raise ItemError(len(value), "the item ends without maximum length (51H) or implementation class UID (52H)")
     return UserInformation(**single | {name: tuple(found.values()) for name, found in by_sop_class.items()})
 
 

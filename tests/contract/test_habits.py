@@ -1,4 +1,4 @@
-"""Habits of peers that break the letter of the standard and cost nothing (issue 11, section 1).
+"""Habits of peers that break the letter of the standard and cost nothing.
 
 What each of them is in bytes is shown in tests/proto/dimse/test_odd_commands.py; here it is what users see.
 """
@@ -10,7 +10,8 @@ import pytest
 from attrs import evolve
 
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
-from dicom_proto.dimse.messages import CGetRSP, CStoreRQ, encode_message
+from dicom_proto.dimse.messages import CFindRSP, CGetRSP, CStoreRQ, encode_message
+from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.limits import Tolerance
 from dicom_proto.offers.contexts import StoragePresentationContexts
@@ -26,9 +27,9 @@ from dicom_proto.upper_layer.events import Tolerated
 from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, AAssociateRQ, PDataTF, encode_pdu
 from dicom_transports.blocking import build_context, build_role, evt
 from tests.contract.adapters import Listener, Peer, Running
-from tests.contract.entities import MOVE, answered, ct, dataset, dial, entity, serving
+from tests.contract.entities import FIND, MOVE, answered, ct, dataset, dial, entity, serving
 from tests.contract.scenes import message
-from tests.proto.wire import CT, offer
+from tests.proto.wire import CT, IMPLICIT, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 
@@ -79,6 +80,64 @@ def test_a_habit_is_logged_once_for_each_title(caplog: Any) -> None:
     assert all("no Priority (0000,0700)" in line for line in told)
 
 
+def said(caplog: Any, kind: str) -> list[str]:
+    """Who has been said to break the standard so, in order."""
+    marked = [record.getMessage() for record in caplog.records if f"Tolerance.{kind} allows" in record.getMessage()]
+    return [line.split()[0] for line in marked]
+
+
+def test_a_habit_in_an_offer_is_logged_though_it_is_remembered(caplog: Any) -> None:
+    caplog.set_level(logging.WARNING, logger="dicom_proto.association")
+    padded = encode_pdu(offer(CT)).replace(b"\x52\0\0\x051.2.3", b"\x52\0\0\x051.2\0\0")
+    with serving() as server:
+        for title in (b"ONE", b"TWO", b"ONE"):
+            with Peer.dial(server.address) as peer:
+                peer.send(padded.replace(b"CALLING", title.ljust(7)))
+                assert isinstance(peer.get(), AAssociateAC)
+    assert said(caplog, "padded_uids") == ["'ONE'", "'TWO'"]
+
+
+@pytest.mark.parametrize("tolerated", [True, False])
+def test_explicit_vr_in_a_context_for_implicit_vr(caplog: Any, tolerated: bool) -> None:
+    """It is read as what it is by an SCP, and said once; switched off, it is no data set."""
+    caplog.set_level(logging.WARNING, logger="dicom_proto.association")
+    ae = entity("SCP")
+    ae.tolerance = Tolerance(other_vr_encoding=tolerated)
+    seen: list[Any] = []
+
+    def store(event: Any) -> int:
+        seen.append(event.dataset.Rows)
+        seen.append(event.dataset.Rows)
+        return 0
+
+    with serving((evt.EVT_C_STORE, store), ae=ae) as server, Peer.dial(server.address) as peer:
+        peer.send(offer(CT))
+        peer.get()
+        for message_id in (1, 2):
+            request = CStoreRQ(message_id=message_id, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+            peer.send(message(request, encode(ct(), "1.2.840.10008.1.2.1")))
+            ((_, _, command),) = peer.get_data()
+            assert (decode_command_set(command)[0x0900] == b"\0\0") == tolerated
+    assert seen == ([1] * 4 if tolerated else [])
+    assert said(caplog, "other_vr_encoding") == (["'CALLING'"] if tolerated else [])
+
+
+def test_explicit_vr_in_an_answer(caplog: Any) -> None:
+    caplog.set_level(logging.WARNING, logger="dicom_proto.association")
+    with Listener() as listener:
+        association, peer = answered(listener, entity("SCU", FIND))
+        with peer:
+            asking: Any = Running(list, association.send_c_find(dataset(QueryRetrieveLevel="STUDY"), FIND))
+            peer.get_data()
+            match = encode(dataset(PatientID="P1", QueryRetrieveLevel="STUDY"), "1.2.840.10008.1.2.1")
+            for _ in range(2):
+                peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0xFF00), match))
+            peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0)))
+            assert [found.PatientID for _, found in asking.result() if found] == ["P1", "P1"]
+            association.abort()
+    assert said(caplog, "other_vr_encoding") == ["'ANY-SCP'"]
+
+
 def test_what_is_remembered_of_titles_is_bounded(caplog: Any) -> None:
     ae, tolerated = entity("SCP", CTImageStorage), Tolerated("late_data", "x")
     for number in range(1100):
@@ -103,6 +162,28 @@ def test_switched_off_the_standard_holds() -> None:
             ((status, _),) = asking.result()
             assert len(status) == 0
             assert association.is_aborted
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["goes on", "is over"])
+def test_leaving_results(is_over: bool) -> None:
+    """What has arrived is read first: a query that is over is not cancelled. Any other is, with no further call."""
+    with Listener() as listener:
+        association, peer = answered(listener, entity("SCU", FIND, Verification))
+        with peer:
+            results: Any = association.send_c_find(dataset(QueryRetrieveLevel="STUDY"), FIND)
+            asking = Running(next, results)
+            peer.get_data()
+            match = encode(dataset(PatientID="P1", QueryRetrieveLevel="STUDY"), IMPLICIT)
+            peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0xFF00), match))
+            asking.result()
+            if is_over:
+                peer.send(message(CFindRSP(message_id_being_responded_to=1, status=0)))
+            results.close()
+            if is_over:
+                asking = Running(association.send_c_echo)
+            ((_, _, command),) = peer.get_data()
+            assert decode_command_set(command)[0x0100] == (b"\x30\0" if is_over else b"\xff\x0f")
+            association.abort()
 
 
 # --- retrieval --------------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CStoreRQ
-from dicom_proto.encoding.datasets import encode
+from dicom_proto.encoding.datasets import FileMeta, encode, read_file_meta
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports.blocking import evt
-from dicom_transports.storage import store_to
+from dicom_transports.storage import store_in_file, store_to
 from tests.contract.adapters import Peer
 from tests.contract.entities import dataset, dial, serving
 from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
@@ -85,3 +85,29 @@ def test_a_mismatch_is_logged_without_values(tmp_path: Path, caplog: pytest.LogC
     assert "! an object is refused: its request and its data set name different SOP classes" in caplog.text
     assert "1.2.3.7" not in caplog.text
     assert str(tmp_path) not in caplog.text
+
+
+@pytest.mark.parametrize(("negotiated", "actual"), [(IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT), (EXPLICIT, EXPLICIT)])
+@pytest.mark.parametrize("way", ["store_to", "store_in_file", "handler"])
+def test_a_file_states_what_its_data_set_is_really_in(tmp_path: Path, way: str, negotiated: str, actual: str) -> None:
+    """VRs in a context for implicit VR, or none in one for explicit VR, are kept byte for byte: the head says so."""
+    data = encode(ct(size=100_000), actual)
+    metas: list[Any] = []
+
+    def store(event: Any) -> int:
+        (tmp_path / "1.2.3.1.dcm").write_bytes(event.encoded_dataset())
+        metas.append(event.dataset.file_meta.TransferSyntaxUID)
+        return SUCCESS
+
+    sinks: dict[str, Any] = {
+        "store_to": store_to(tmp_path),
+        "store_in_file": store_in_file(lambda _event: (tmp_path / "1.2.3.1.dcm").open("wb")),
+        "handler": store,
+    }
+    with sending(sinks[way], negotiated) as association:
+        assert association.send_c_store(stored(data, negotiated)).Status == SUCCESS
+    content = (tmp_path / "1.2.3.1.dcm").read_bytes()
+    meta = read_file_meta(content, complete=True)
+    assert isinstance(meta, FileMeta)
+    assert (meta.transfer_syntax, content[meta.data_offset :]) == (actual, data)
+    assert metas == [actual] * len(metas)

@@ -215,6 +215,37 @@ def test_a_sop_instance_uid_that_is_none_is_refused(tmp_path: Path, uid: str) ->
     assert files(tmp_path) == []
 
 
+IRREGULAR = ["1.2.a:b", "1.2.a_b", "1.2.a b", "1.2.A_B", "-1.2.a", "_1.2.a", "nul", "_nul", "1.2.", "1.2_"]
+
+
+@pytest.mark.parametrize("duplicates", ["replace", "ignore", "keep"])
+def test_irregular_uids_never_share_a_file(tmp_path: Path, duplicates: Any) -> None:
+    """Nor do those that are what another one's file is called; a regular one is a name as it is (PS3.5 9.1)."""
+    sink = store_to(tmp_path, duplicates=duplicates)
+    sent: dict[str, bytes] = {}
+    with serving((evt.EVT_C_STORE, sink), ae=scp()) as server, Peer.dial(server.address) as peer:
+        peer.send(offer(CTImageStorage))
+        peer.get()
+
+        def store(uid: str) -> None:
+            request = CStoreRQ(message_id=1, affected_sop_class_uid=CTImageStorage, affected_sop_instance_uid=uid)
+            data = b"\x08\0\x05\0\n\0\0\0ISO_IR 100" + b"\x10\0\x20\0\x02\0\0\0" + b"%02d" % len(sent)
+            peer.send(raw(request, data))
+            ((_, _, command),) = peer.get_data()
+            assert b"\0\0\0\x09\2\0\0\0\0\0" in command
+            sent[uid] = data
+
+        for uid in IRREGULAR:
+            store(uid)
+        for name in [name.removesuffix(".dcm") for name in files(tmp_path)]:
+            store(name)
+        store("1.02.3")
+    names = files(tmp_path)
+    assert len({name.lower() for name in names}) == len(sent) == 2 * len(IRREGULAR) + 1
+    assert sorted((tmp_path / name).read_bytes()[-2:] for name in names) == sorted(data[-2:] for data in sent.values())
+    assert "1.02.3.dcm" in names
+
+
 # --- duplicates -------------------------------------------------------------------------------------------------------
 
 

@@ -95,12 +95,34 @@ def test_a_session_that_is_offered_again_is_not_resumed(served, authority, old_c
         assert again.server.layer.ssl_object.getpeercert()
 
 
-def test_openssl_would_resume_it(plain_tls, old_client) -> None:
-    """What the test above shows is not so by itself: a context of one's own is used as it is."""
+@pytest.mark.parametrize("by_ticket", [True, False])
+def test_openssl_would_resume_it(plain_tls, old_client, by_ticket, caplog) -> None:
+    """What the test above shows is not so by itself: a context of one's own is used as it is, and that is said."""
+    if by_ticket:
+        plain_tls.options &= ~ssl.OP_NO_TICKET
     contexts = TLSContexts(plain_tls)
+    assert [record.levelname for record in caplog.records if "pass a function that makes one" in record.message] == [
+        "WARNING"
+    ]
     wire = closed(connect(old_client, contexts.layer()))
-    again = connect(old_client, contexts.layer(), session=session_of(wire)).run()
+    session = session_of(wire)
+    assert session.has_ticket == by_ticket
+    assert session.timeout <= 7200
+    again = connect(old_client, contexts.layer(), session=session).run()
     assert again.server.layer.ssl_object.session_reused
+    assert plain_tls.session_stats()["number"] == (0 if by_ticket else 1)  # what is in a ticket needs no memory
+    caplog.clear()
+    plain_tls.minimum_version = TLS13
+    TLSContexts(plain_tls)
+    TLSContexts(lambda: plain_tls)
+    assert not caplog.records
+
+
+def test_a_function_that_makes_none_is_found_out(plain_tls, old_client, caplog) -> None:
+    contexts = TLSContexts(lambda: plain_tls)
+    for _ in range(3):
+        assert closed(connect(old_client, contexts.layer())).negotiated
+    assert len([record for record in caplog.records if "pass a function that makes one" in record.message]) == 1
 
 
 def test_what_openssl_keeps_is_bounded(served, authority, old_client) -> None:

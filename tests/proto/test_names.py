@@ -4,20 +4,18 @@ import pytest
 
 import dicom_proto
 from dicom_proto.errors import InvalidNameError
-from dicom_proto.names import LONGEST_INSTANCE_UID, check_instance_uid, check_uid, is_instance_uid, is_valid_uid
+from dicom_proto.names import check_instance_uid, check_uid, is_instance_uid, is_valid_uid
 from tests.proto.rows import for_each
 
 
-@for_each("uid", ["1.2.3", "1.2.03.4", "LOCALIZER1.2.3", "an object", "../../x", ".", "1" * LONGEST_INSTANCE_UID])
+@for_each("uid", ["1.2.3", "1.2.03.4", "LOCALIZER1.2.3", "an object", "../../x", ".", "1" * 0xFFFE])
 def test_what_can_name_an_object(uid: str) -> None:
     """PS3.5 9.1 binds who makes a UID, not who passes the object on: pynetdicom#88, horos#83."""
     assert is_instance_uid(uid)
     assert check_instance_uid(uid) == uid
 
 
-@for_each(
-    "uid", ["", " 1.2", "1.2 ", "1\\2", "1\n2", "1.2\0", "1.é", "1" * (LONGEST_INSTANCE_UID + 1), 12, None, b"1.2"]
-)
+@for_each("uid", ["", " 1.2", "1.2 ", "1\\2", "1\n2", "1.2\0", "1.é", "1" * 0xFFFF, 12, None, b"1.2"])
 def test_what_cannot(uid: object) -> None:
     assert not is_instance_uid(uid)
     with pytest.raises(InvalidNameError) as caught:

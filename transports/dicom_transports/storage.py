@@ -15,11 +15,11 @@ from secrets import token_hex
 from string import Formatter
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.encoding.datasets import read_text
+from dicom_proto.encoding.datasets import actual_syntax, read_text
 from dicom_proto.encoding.structure import TruncatedError
 from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
@@ -79,7 +79,8 @@ def store_to(
         are those of the request, and ``CallingAETitle`` is who sent it; all others are looked up in the data set and
         have to be text. Whatever a peer sends, each part stays one harmless component: what is not a letter, digit,
         dot, hyphen or underscore becomes an underscore, so does an empty value, and the end of what is longer than
-        64 characters becomes a digest.
+        64 characters becomes a digest. So does that of a UID which is not of digits and dots, of any length: two
+        objects never share a file because their UIDs look alike then.
     durability : {"each", "none"} or GroupCommit
         Whether each object is brought to disk before its answer, or left to the system, which is faster and loses
         objects that were answered with Success when the power fails. With a group commit each is brought to disk
@@ -140,9 +141,15 @@ class _Directory(Sink):
     is_quick: bool  # there is no disk to be waited for, and nothing of the user's to be called
 
     def open(self, event: RequestEvent) -> Receiving:
-        if not self.keeps_mismatches and event.request.AffectedSOPClassUID != event.context.abstract_syntax:
+        context = event.context
+        if not self.keeps_mismatches and event.request.AffectedSOPClassUID != context.abstract_syntax:
             raise _mismatch("its request and its presentation context")
-        return _Arriving(self, event)
+        return _Arriving(self, event, context.transfer_syntax)
+
+
+def _head_for(data: Buffer, event: RequestEvent, transfer_syntax: str, head: bytes) -> bytes:
+    """Return the head of a file that states what the data set is really in, whatever the peer has negotiated."""
+    return head if actual_syntax(data, transfer_syntax) == transfer_syntax else event.file_head(data)
 
 
 def _mismatch(between: str) -> Refused:
@@ -153,33 +160,40 @@ def _mismatch(between: str) -> Refused:
 class _Arriving:
     """An object that is being written into a file."""
 
-    def __init__(self, sink: _Directory, event: RequestEvent) -> None:
-        head = event.file_head()
+    def __init__(self, sink: _Directory, event: RequestEvent, transfer_syntax: str) -> None:
+        self._head = event.file_head()
+        self._head_length = 0  # as it has been written
         self._sink = sink
         self._event = event
-        self._head_length = len(head)
+        self._transfer_syntax = transfer_syntax
         self._file = IncomingFile(sink.root)
         self._sync = sink.sync
         if sink.committer is not None:
             sink.committer.expect(self)
             self._sync = partial(sink.committer.sync, self)
-        self._file.write(head)
         self._is_unchecked = False  # at the end of the data set
-        self.write = self._file.write if sink.keeps_mismatches else self._write_first
+        self.write = self._write_first
 
     def _write_first(self, data: Buffer) -> None:
         """Write the first piece of the data set; what has to be known of it is almost always there."""
         self.write = self._file.write
-        try:
-            self._check(data)
-        except TruncatedError:
-            self._is_unchecked = True
+        if not self._sink.keeps_mismatches:
+            try:
+                self._check(data)
+            except TruncatedError:
+                self._is_unchecked = True
+        self._write_head(data)
         self._file.write(data)
+
+    def _write_head(self, data: Buffer) -> None:
+        head = _head_for(data, self._event, self._transfer_syntax, self._head)
+        self._head_length = len(head)
+        self._file.write(head)
 
     def _check(self, data: Buffer) -> None:
         """Refuse an object that is another one than its request says."""
         try:
-            stated = read_text(data, self._event.context.transfer_syntax, _UIDS)
+            stated = read_text(data, self._transfer_syntax, _UIDS)
         except TruncatedError:
             raise
         except (DataSetError, LocalProtocolError):  # that is for others to say
@@ -190,6 +204,8 @@ class _Arriving:
             raise _mismatch("its request and its data set")
 
     def finish(self) -> Any:
+        if not self._head_length:
+            self._write_head(b"")
         if self._is_unchecked:
             with suppress(TruncatedError):
                 self._check(self._data())
@@ -300,16 +316,10 @@ class _Files(Sink):
         head = event.file_head()
         file = self.get_file(event)
         file, start = file if isinstance(file, tuple) else (file, None if self.then is None else file.tell())
-        receiving = _Filling(event, file, start, self.then)
-        try:
-            receiving.write(head)
-        except BaseException:
-            receiving.discard()
-            raise
-        return receiving
+        return _Filling(event, file, start, self.then, head)
 
 
-@frozen
+@define
 class _Filling:
     """An object that is being written into a file of the user."""
 
@@ -317,14 +327,19 @@ class _Filling:
     file: Any
     start: int | None
     then: Callable[[RequestEvent, Any], Any] | None
+    head: bytes | None  # that is still to be written
 
     def write(self, data: Buffer) -> None:
+        if self.head is not None:
+            head, self.head = self.head, None
+            self.write(_head_for(data, self.event, self.event.context.transfer_syntax, head))
         view = memoryview(data)
         while view:
             written = self.file.write(view)
             view = view[len(view) if written is None else written :]
 
     def finish(self) -> Any:
+        self.write(b"")
         if self.then is None:
             self.file.close()
             return Status.SUCCESS

@@ -186,7 +186,7 @@ class Batch:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Entry(item, evolve(stored, data=b""), contexts, kept, weight)
+        return _Entry(item, evolve(stored, data=b"", load=None), contexts, kept, weight)
 
     # --- an association -----------------------------------------------------------------------------------------------
 

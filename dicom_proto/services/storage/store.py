@@ -4,7 +4,7 @@ May change.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Self, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -85,6 +85,9 @@ class StoredObject:
         fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
     name : str, optional
         Where it lies: the name of a file. No message has it, for it may be that of a patient.
+    load : callable, optional
+        Returns ``data`` to whoever has to look at it, if that may be dangerous: a file that is mapped into memory may
+        become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
     """
 
     sop_class_uid: str
@@ -92,6 +95,7 @@ class StoredObject:
     transfer_syntax: str | None
     data: Buffer | Dataset
     name: str | None = field(default=None, eq=False)
+    load: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -128,14 +132,17 @@ class StoredObject:
                 )
 
     @classmethod
-    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None) -> Self:
-        """Return the object in a file: what its head says, its content, and its name."""
+    def of_file(
+        cls, meta: FileMeta, content: Buffer, name: str | None = None, load: Callable[[], Buffer] | None = None
+    ) -> Self:
+        """Return the object in a file: what its head says, its content, its name, and how its data set is read."""
         return cls(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax=meta.transfer_syntax,
             data=memoryview(content)[meta.data_offset :],
             name=name,
+            load=load,
         )
 
     @classmethod
@@ -191,7 +198,7 @@ class StoredObject:
             if not self._is_odd:
                 return self.data
             if transfer_syntax in DEFLATED:
-                return b"".join((self.data, b"\0"))
+                return b"".join((self._encoded(), b"\0"))
         try:
             if self.is_compressed and self.transfer_syntax != transfer_syntax:
                 return encode(self._decompress(), transfer_syntax, rules=rules)
@@ -219,12 +226,16 @@ class StoredObject:
             return self.data
         if self.transfer_syntax is None:
             raise LocalProtocolError("an encoded object has to state its transfer syntax")
-        return decode(self.data, self.transfer_syntax)
+        return decode(self._encoded(), self.transfer_syntax)
+
+    def _encoded(self) -> Buffer:
+        """Return the encoded data set to be looked at."""
+        return cast(Buffer, self.data) if self.load is None else self.load()
 
     def _decompress(self) -> Dataset:
         """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
         own = self.transfer_syntax or ""
-        dataset = decode(encode(self.data, own) if isinstance(self.data, Dataset) else self.data, own)
+        dataset = decode(encode(self.data, own) if isinstance(self.data, Dataset) else self._encoded(), own)
         if "PixelData" not in dataset:
             return dataset
         dataset.file_meta = FileMetaDataset()
@@ -336,7 +347,7 @@ def fit_object(
     if stored.is_encoded_in(context.transfer_syntax):
         return stored
     context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data)
+    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None)
 
 
 def _encode_for(

@@ -26,6 +26,7 @@ from dicom_proto.dimse.messages import (
 )
 from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_ECHO, EVT_C_FIND, EVT_N_EVENT_REPORT, EVT_N_GET
+from dicom_proto.limits import Limits
 from dicom_proto.programs.effects import Call, Program, Receive
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.programs.user_programs import sop_classes
@@ -69,6 +70,14 @@ def store(uid: str) -> Request:
 
 def normalized(kind: type[Request], uid: str, **more: Any) -> Request:
     return kind(requested_sop_class_uid=uid, requested_sop_instance_uid="1.2", **more)  # type: ignore[call-arg]
+
+
+@for_each(("length", "status"), [(64, 0xC211), (65, 0x0117), (5000, 0x0117)])
+def test_uids_of_instances_have_a_bound(length: int, status: int) -> None:
+    here = Scene(CT)
+    here.peer.limits = Limits(instance_uid=64)
+    request = composite(CStoreRQ, CT, affected_sop_instance_uid="1" * length)
+    assert statuses(here.serve(request, data_set(PatientID="1"))) == [status]
 
 
 def test_every_request_has_a_program() -> None:

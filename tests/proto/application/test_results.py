@@ -20,10 +20,10 @@ from dicom_proto.application.results import (
 )
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CCancelRQ, CEchoRSP, CFindRSP, CGetRSP, NGetRSP
+from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.limits import DEFAULT_LIMITS
 from dicom_proto.programs.effects import Receive
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
@@ -141,15 +141,15 @@ def test_a_reply_has_a_status_and_perhaps_a_data_set() -> None:
     context = querying().context
     response = CFindRSP(message_id_being_responded_to=1, status=PENDING)
     reply = Reply(response, data_set(PatientID="1"), context)
-    assert read_reply(reply, if_damaged=None, limits=DEFAULT_LIMITS) == (
+    assert read_reply(reply, if_damaged=None, decode=decode) == (
         dataset_of(Status=PENDING),
         dataset_of(PatientID="1"),
     )
-    assert read_reply(Reply(response, None, context), if_damaged=0x0110, limits=DEFAULT_LIMITS) == (
+    assert read_reply(Reply(response, None, context), if_damaged=0x0110, decode=decode) == (
         dataset_of(Status=PENDING),
         None,
     )
-    assert read_reply(None, if_damaged=0x0110, limits=DEFAULT_LIMITS) == (NOTHING, None)
+    assert read_reply(None, if_damaged=0x0110, decode=decode) == (NOTHING, None)
 
 
 def test_a_reply_that_cannot_be_decoded_may_be_a_failure(caplog: pytest.LogCaptureFixture) -> None:
@@ -157,8 +157,8 @@ def test_a_reply_that_cannot_be_decoded_may_be_a_failure(caplog: pytest.LogCaptu
     for transfer_syntax, data in ((IMPLICIT, b"?"), ("1.2.3", b"??")):
         near, _ = connected(offer_of((STUDY_FIND, transfer_syntax)))
         reply = Reply(response, data, near.contexts[1])
-        assert read_reply(reply, if_damaged=0x0110, limits=DEFAULT_LIMITS) == (dataset_of(Status=0x0110), None)
-        assert read_reply(reply, if_damaged=None, limits=DEFAULT_LIMITS) == (dataset_of(Status=0), None)
+        assert read_reply(reply, if_damaged=0x0110, decode=decode) == (dataset_of(Status=0x0110), None)
+        assert read_reply(reply, if_damaged=None, decode=decode) == (dataset_of(Status=0), None)
     assert caplog.text.count("N-GET-RSP cannot be decoded") == 4
 
 

@@ -24,6 +24,7 @@ from dicom_proto.encoding.datasets import (
     FileMeta,
     LongValueError,
     NeedBytes,
+    actual_syntax,
     character_set_of,
     decode,
     encode,
@@ -33,7 +34,7 @@ from dicom_proto.encoding.datasets import (
     read_text,
 )
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
-from dicom_proto.limits import DEFAULT_LIMITS, Limits
+from dicom_proto.limits import DEFAULT_LIMITS, Limits, Tolerance
 from dicom_proto.names import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.proto.encoding.lay import (
     BIG,
@@ -252,9 +253,27 @@ def test_vrs_where_there_should_be_none(said: str, meant: str) -> None:
     assert read_file_meta(content, complete=True).sop_instance_uid == UID_1  # type: ignore[union-attr]
 
 
-def test_that_is_said_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    decode(encode(sample(), EXPLICIT), IMPLICIT)
-    assert "a data set in Implicit VR Little Endian came with value representations" in caplog.text
+@pytest.mark.parametrize(("said", "meant", "found"), [(IMPLICIT, EXPLICIT, "with"), (EXPLICIT, IMPLICIT, "without")])
+def test_that_is_tolerated_and_told(said: str, meant: str, found: str, caplog: pytest.LogCaptureFixture) -> None:
+    data, told = encode(sample(), meant), list[Any]()
+    decode(data, said)
+    words = f"{UID(said).name} {found} value representations"
+    assert caplog.messages == [f"a data set in {words}, which is read as what it is"]
+    caplog.clear()
+    decode(data, said, on_tolerated=lambda *what: told.append(what))
+    decode(data, meant, on_tolerated=lambda *what: told.append(what))
+    assert told == [("other_vr_encoding", f"a data set in {words}, which is read as what it is")]
+    with pytest.raises(DataSetError, match=f"this is a data set in {words}"):
+        decode(data, said, tolerance=Tolerance(other_vr_encoding=False))
+    assert caplog.messages == []
+
+
+def test_the_transfer_syntax_that_a_data_set_is_really_in() -> None:
+    for meant, data in ((IMPLICIT, encode(sample(), IMPLICIT)), (EXPLICIT, encode(sample(), EXPLICIT))):
+        assert actual_syntax(data, IMPLICIT) == actual_syntax(data[:100], EXPLICIT) == meant
+        for other in (BIG, DEFLATED, JPEG):
+            assert actual_syntax(data, other) == other
+    assert actual_syntax(b"", EXPLICIT) == EXPLICIT
 
 
 # -- what a peer can send ----------------------------------------------------------------------------------------------
@@ -590,7 +609,7 @@ def test_file_meta_with_what_peers_call_themselves() -> None:
     assert "SourceApplicationEntityTitle" not in meta
     assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("GER?T 1", "LONGER THAN ALLO")
     assert (meta.ImplementationClassUID, meta.ImplementationVersionName) == ("1.2.3", "MINE")
-    for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 2_000):
+    for uid in ("", "1.2.3\0", "1.2\\3", "1.é", "1" * 0xFFFF):
         with pytest.raises(InvalidNameError, match="cannot be the UID of an object"):
             file_preamble_and_meta(CT, uid, IMPLICIT)
     for uid in ("../1", "1/2"):

@@ -40,6 +40,19 @@ def elements(data: bytes, *, is_implicit: bool = False, little: bool = True, max
     return list(Structure(data, little=little).elements(0, len(data), implicit=is_implicit, max_depth=max_depth))
 
 
+class Slices:
+    """Data that can only be looked at in slices."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, where: slice) -> bytes:
+        return self._data[where]
+
+
 def items(data: bytes, *, is_implicit: bool = True, max_depth: int = 32) -> list[Item]:
     return list(Structure(data, little=True).items(0, len(data), implicit=is_implicit, max_depth=max_depth))
 
@@ -237,3 +250,26 @@ def test_what_transfer_syntaxes_do() -> None:
     assert dictionary_vr(0x00100010) == "PN"
     assert dictionary_vr(0x00091001) is None
     assert struct.calcsize("<HHL") == 8
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_data_may_be_read_slice_by_slice(little: bool) -> None:
+    """As a file is, of which nobody knows whether all of it is still there when it is looked at."""
+    order = "<" if little else ">"
+    data = (
+        explicit(0x00080005, b"CS", b"ISO_IR 100", order=order)
+        + explicit(CONTENT_SEQUENCE, b"SQ", b"", UNDEFINED, order)
+        + implicit(ITEM, b"", UNDEFINED, order)
+        + explicit(0x00080060, b"CS", b"CT", order=order)
+        + implicit(ITEM_END, b"", 0, order)
+        + implicit(SEQUENCE_END, b"", 0, order)
+        + explicit(PIXEL_DATA, b"OW", bytes(100), order=order)
+    )
+    found: list[Element] = []
+    for stated in (True, False):
+        whole, sliced = (Structure(one, little=little) for one in (data, Slices(data)))
+        implicit_vr = sliced.is_implicit(0, stated=stated)
+        assert implicit_vr == whole.is_implicit(0, stated=stated)
+        found = list(sliced.elements(0, len(data), implicit=implicit_vr, max_depth=3))
+        assert found == list(whole.elements(0, len(data), implicit=implicit_vr, max_depth=3))
+    assert [element.vr for element in found] == ["CS", "SQ", "OW"]

@@ -503,3 +503,11 @@ def test_a_value_representation_that_is_none_is_not_encoded() -> None:
     read = decode(bytes.fromhex("e07f4f00554e000000000000 2800023055a00600000100001000"), EXPLICIT)
     with pytest.raises(LocalProtocolError, match="value representation"):
         encode(read, EXPLICIT)
+
+
+def test_a_character_set_that_is_none_is_not_quoted() -> None:
+    """It is a value like any other, and may be anything."""
+    dataset = dataset_of(SpecificCharacterSet="SOMEBODY", PatientName="Ä")
+    with pytest.raises(CharacterSetError, match="characters that a Specific Character Set that is none") as caught:
+        encode(dataset, EXPLICIT)
+    assert "SOMEBODY" not in str(caught.value)

@@ -21,12 +21,12 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import decode
+from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.event import Event, MessageView, RequestEvent
 from dicom_proto.handlers.kinds import EVT_C_STORE, EVT_CONN_OPEN
 from dicom_proto.upper_layer.negotiation import AcceptedContext
-from tests.proto.programs.script import CT, EXPLICIT, STUDY_FIND, STUDY_GET, STUDY_MOVE, data_set, dataset_of
+from tests.proto.programs.script import CT, EXPLICIT, IMPLICIT, STUDY_FIND, STUDY_GET, STUDY_MOVE, data_set, dataset_of
 from tests.proto.rows import for_each
 
 BOX, INSTANCE = "1.2.840.10008.5.1.1.2", "1.2.3"
@@ -138,6 +138,10 @@ def test_what_is_stored_can_become_a_file() -> None:
     assert content.endswith(ENCODED)
     assert decode(here.encoded_dataset(include_meta=False), EXPLICIT) == DATASET
     assert here.encoded_dataset() == here.file_head() + ENCODED
+    other = encode(DATASET, IMPLICIT)  # in a context for explicit VR
+    here = event(here.message, other)
+    assert here.encoded_dataset() == here.file_head(other) + other
+    assert here.file_meta.TransferSyntaxUID == IMPLICIT
     assert here.source_ae_title == "SOURCE"
 
 

@@ -4,14 +4,27 @@ import pytest
 
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.messages import CEchoRQ, CFindRQ
-from dicom_proto.errors import LocalProtocolError, NoContextError
+from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CStoreRQ, NDeleteRQ
+from dicom_proto.encoding.datasets import encode
+from dicom_proto.errors import DataSetError, InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.programs.peer import Peer, RunsPrograms
 from dicom_proto.testing.network import MemoryAssociation, Network
 from dicom_proto.upper_layer.failures import AssociationClosed
 from dicom_proto.upper_layer.items import RoleSelection
-from tests.proto.programs.script import CT, STUDY_FIND, VERIFICATION, ScriptedPeer, carry, connected, offer_of
+from tests.proto.programs.script import (
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    STUDY_FIND,
+    VERIFICATION,
+    ScriptedPeer,
+    carry,
+    connected,
+    dataset_of,
+    offer_of,
+)
 
 
 def peers(*contexts: str, roles: list[RoleSelection] | None = None) -> tuple[Peer, Peer]:
@@ -81,3 +94,30 @@ def test_a_message_id_is_in_use_until_all_has_been_read() -> None:
 def test_an_association_runs_programs() -> None:
     assert isinstance(MemoryAssociation(Network(), ApplicationEntity(), ()), RunsPrograms)
     assert not isinstance(peers(CT)[0], RunsPrograms)
+
+
+def test_data_sets_are_decoded_within_its_settings() -> None:
+    """What is tolerated in them counts with the association."""
+    near, _ = peers(CT)
+    dataset = dataset_of(SOPClassUID=CT, PatientID="1")
+    assert near.decode(encode(dataset, EXPLICIT), IMPLICIT) == dataset
+    assert near.connection.tolerated == {"other_vr_encoding": 1}
+    near.tolerance = Tolerance(other_vr_encoding=False)
+    with pytest.raises(DataSetError, match="with value representations"):
+        near.decode(encode(dataset, EXPLICIT), IMPLICIT)
+    near.limits = Limits(data_set_elements=1)
+    with pytest.raises(DataSetError, match="more than 1 elements"):
+        near.decode(encode(dataset, IMPLICIT), IMPLICIT)
+
+
+def test_what_is_asked_about_an_instance_has_a_bound() -> None:
+    near, _ = peers(CT)
+    near.limits = Limits(instance_uid=64)
+    for uid in ("1" * 65, "1" * 2000):
+        for request in (
+            CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid=uid),
+            NDeleteRQ(requested_sop_class_uid=CT, requested_sop_instance_uid=uid),
+        ):
+            with pytest.raises(InvalidNameError, match=r"see Limits\.instance_uid"):
+                near.send(request, context_id=1)
+    near.send(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1" * 64), context_id=1, data=b"12")

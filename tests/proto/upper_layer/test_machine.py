@@ -464,6 +464,18 @@ def test_what_came_early_or_is_too_long_is_counted() -> None:
     assert machine.tolerated == {"early_pdus": 1, "long_fixed_pdus": 1}
 
 
+def test_what_is_tolerated_in_offers_and_answers_is_counted() -> None:
+    machine = listening()
+    fed(machine, encode_pdu(OFFER).replace(b"\x20\0\0\x2e\1", b"\x20\0\0\x2e\2"))
+    assert machine.tolerated == {"even_context_ids": 1}
+    unanswered = evolve(answer(offer(CT)), context_results=answer(offer(VERIFICATION, CT)).context_results)
+    machine = asking(offer(CT))
+    assert [type(event) for event in fed(machine, unanswered)] == [AssociateAccepted]
+    assert machine.tolerated == {"faulty_answers": 1}
+    machine = asking(offer(CT), tolerance=Tolerance(faulty_answers=False))
+    assert_refused(machine, fed(machine, unanswered), AbortReason.UNEXPECTED_PDU_PARAMETER, "which was not proposed")
+
+
 def test_data_behind_a_request_for_release_is_unexpected_without_the_tolerance() -> None:
     machine = acceptor(tolerance=STRICT)
     before, *events = fed(machine, RQ, p_data(pdv()))

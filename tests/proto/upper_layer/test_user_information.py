@@ -369,3 +369,18 @@ def test_lengths_in_a_user_identity_response_must_fit(raw, message, offset):
 def test_arbitrary_bytes_raise_nothing_but_item_errors(value, request_):
     with suppress(ItemError):
         decode(value, request=request_)
+
+
+def test_sub_items_that_are_absent_where_that_is_tolerated():
+    for value in (b"", PLAIN_BYTES[:8], PLAIN_BYTES[8:]):
+        decode(value)
+        with pytest.raises(ItemError, match="ends without"):
+            decode(value, Tolerance(missing_sub_items=False))
+    assert decode(PLAIN_BYTES, Tolerance(missing_sub_items=False)) == PLAIN
+
+
+def test_sub_items_that_are_repeated_where_that_is_tolerated():
+    twice = PLAIN_BYTES + sub_item(0x54, prefixed(b"1.3") + b"\1\0") + sub_item(0x54, prefixed(b"1.3") + b"\0\1")
+    assert decode(twice) == evolve(PLAIN, roles=(RoleSelection("1.3", True, False),))
+    with pytest.raises(ItemError, match="a second sub-item 54H for the same SOP class"):
+        decode(twice, Tolerance(repeated_sub_items=False))

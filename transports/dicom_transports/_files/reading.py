@@ -5,7 +5,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from io import FileIO, TextIOBase
 from pathlib import Path
@@ -21,8 +21,9 @@ from dicom_proto.services.storage.batch import KEPT
 from dicom_proto.services.storage.store import StoredObject
 from dicom_transports._files.completeness import is_cut_short
 from dicom_transports._files.durability import sync_directories
+from dicom_transports._files.window import Window, read_at
 from dicom_transports._socket.gather import GatherQueue
-from dicom_transports._socket.mapping import Mapping
+from dicom_transports._socket.mapping import Mapping, read_mapped, shortened
 
 __all__ = [
     "FileObject",
@@ -40,6 +41,7 @@ Sync: TypeAlias = Callable[[Collection[Path]], None]
 
 _HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
 _LONGEST_NAME: Final = 64  # characters, as in the longest UID
+_DIGEST: Final = 32  # of them, if there is a digest: nobody finds two UIDs that have the same
 _NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DEVICE: Final = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN_|CONOUT_|CLOCK_|COM[0-9]|LPT[0-9])(?:\.|$)", re.IGNORECASE)
 _TEMPORARY: Final = ".incoming-"
@@ -90,8 +92,13 @@ def read_object(path: Path) -> FileObject:
     UnreadableFileError
         If it is not a DICOM file.
     """
-    meta, content = _read(path)
-    return FileObject(path, meta, content[meta.data_offset :])
+    try:
+        with FileIO(path) as file:
+            content = _content_of(file)
+            meta = _read_head(content.seen, path)
+    except OSError as error:
+        raise _unreadable(error, path) from None
+    return FileObject(path, meta, content.whole[meta.data_offset :])
 
 
 def as_storable(value: Any) -> Any:
@@ -106,76 +113,82 @@ def as_storable(value: Any) -> Any:
     UnreadableFileError
         If it is not a DICOM file, or it has been cut short.
     """
-    if isinstance(value, str | os.PathLike):
-        meta, content = _read(value)
-    elif hasattr(value, "read"):
-        try:
-            content = _content(value)
-        except OSError as error:
-            raise _unreadable(error, value) from None
-        except (EOFError, TypeError, ValueError) as error:
-            raise UnreadableFileError(str(error), value) from error
-        meta = _read_head(content, value)
-    else:
-        return value  # the core says what it cannot store
-    if is_cut_short(content[meta.data_offset :], meta.transfer_syntax):
-        raise UnreadableFileError("it has been cut short: it ends within an element (PS3.5 7.1)", value)
-    return StoredObject.of_file(meta, content)
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[FileMeta, memoryview]:
-    """Return what a file says about itself, and its content."""
     try:
-        with FileIO(path) as file:
-            content = _view(file)
+        if isinstance(value, str | os.PathLike):
+            with FileIO(value) as file:
+                return _stored(_content_of(file), value)
+        if hasattr(value, "read"):
+            return _stored(_content(value), value)
     except OSError as error:
-        raise _unreadable(error, path) from None
-    return _read_head(content, path), content
+        raise _unreadable(error, value) from None
+    return value  # the core says what it cannot store
 
 
-def _content(file: Any) -> memoryview:
+@frozen
+class _Content:
+    """What is in a file: as it is looked at, and as it is sent."""
+
+    seen: memoryview | Window
+    whole: memoryview
+
+
+def _stored(content: _Content, item: Any) -> StoredObject:
+    seen, whole = content.seen, content.whole
+    meta = _read_head(seen, item)
+    at = meta.data_offset
+    if is_cut_short(seen.behind(at) if isinstance(seen, Window) else seen[at:], meta.transfer_syntax):
+        raise UnreadableFileError("it has been cut short: it ends within an element (PS3.5 7.1)", item)
+    load = partial(_read_whole, whole[at:], item) if isinstance(seen, Window) else None
+    return StoredObject.of_file(meta, whole, load=load)
+
+
+def _read_whole(data: memoryview, item: Any) -> bytes:
+    """Read what is mapped for those who have to look at it."""
+    try:
+        return read_mapped(data)
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or type(error).__name__, item) from error
+
+
+def _content(file: Any) -> _Content:
     """Return what is in a file object from where it stands."""
-    if isinstance(file, TextIOBase):
-        raise ValueError("it was not opened as a binary file")
-    if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have the descriptor of another file
-        return _view(file, file.tell())
-    if not getattr(file, "seekable", bool)():
-        return memoryview(file.read())
-    start = file.tell()
     try:
-        return memoryview(file.read())
-    finally:
-        file.seek(start)
+        if isinstance(file, TextIOBase):
+            raise UnreadableFileError("it was not opened as a binary file", file)
+        if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have that of another file
+            return _content_of(file, file.tell())
+        start = file.tell() if getattr(file, "seekable", bool)() else None
+        try:
+            read = memoryview(file.read())
+        finally:
+            if start is not None:
+                file.seek(start)
+    except (EOFError, TypeError, ValueError) as error:
+        raise UnreadableFileError(str(error), file) from error
+    return _Content(read, read)
 
 
-def _view(file: Any, start: int = 0) -> memoryview:
-    """Return the content of a file: mapped, unless it is short."""
-    length = os.fstat(file.fileno()).st_size - start
+def _content_of(file: Any, start: int = 0) -> _Content:
+    """Return what is in a file: mapped, unless it is short."""
+    length = max(0, os.fstat(file.fileno()).st_size - start)
     if length <= KEPT:
-        return memoryview(_read_at(file, max(0, length), start))
-    return memoryview(Mapping(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
-
-
-def _read_at(file: Any, length: int, start: int) -> bytes:
-    """Read some bytes, and leave the file where it stands."""
-    if hasattr(os, "pread"):
-        return os.pread(file.fileno(), length, start)
-    before = file.tell()
+        read = memoryview(read_at(file, length, start))
+        return _Content(read, read)
     try:
-        file.seek(start)
-        return bytes(file.read(length))
-    finally:
-        file.seek(before)
+        mapping = Mapping(file.fileno(), start + length, access=mmap.ACCESS_READ)
+    except ValueError:  # it is shorter already
+        raise shortened("read") from None
+    return _Content(Window(file, start, length), memoryview(mapping)[start:])
 
 
-def _read_head(view: memoryview, item: Any) -> FileMeta:
+def _read_head(seen: memoryview | Window, item: Any) -> FileMeta:
     """Read the head of a file."""
     try:
-        if not view:
+        if not len(seen):
             raise LocalProtocolError("it is empty")
-        meta = read_file_meta(view[:_HEAD], complete=len(view) <= _HEAD)
+        meta = read_file_meta(seen[:_HEAD], complete=len(seen) <= _HEAD)
         while isinstance(meta, NeedBytes):
-            meta = read_file_meta(view[: meta.count], complete=meta.count >= len(view))
+            meta = read_file_meta(seen[: meta.count], complete=meta.count >= len(seen))
     except LocalProtocolError as error:
         raise UnreadableFileError(str(error), item) from error
     return meta
@@ -206,13 +219,17 @@ def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:
 
 
 def distinct(uid: str) -> str:
-    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of one that is none, by a digest."""
-    return uid if _is_plain(uid) or _tame(uid) == uid else _digested(_tame(uid), uid)
+    """Return a UID so that :func:`safe_path` makes a name of it that no other has: of an irregular one, by a digest.
+
+    All of them have one, also those that could be names as they are: such as another one would get with its digest, or
+    one that differs from another in upper and lower case only, which some file systems take for the same.
+    """
+    return uid if not uid or _is_plain(uid) else _digested(_tame(uid), uid)
 
 
 def _digested(name: str, whole: str) -> str:
-    digest = sha256(whole.encode(errors="replace")).hexdigest()[:15]
-    return f"{name[: _LONGEST_NAME - 16]}-{digest}"
+    digest = sha256(whole.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{name[: _LONGEST_NAME - 1 - _DIGEST]}-{digest}"
 
 
 def _tame(name: str) -> str:

@@ -16,7 +16,7 @@ from attrs import frozen
 from dicom_proto.buffers import Buffer
 from dicom_transports._socket.gather import GatherQueue
 
-__all__ = ["Mapping", "copied", "note_sent", "shortened"]
+__all__ = ["Mapping", "copied", "note_sent", "read_mapped", "shortened"]
 
 _STEP: Final = 1 << 23  # bytes after which pages are given back: they are in the system's cache all the same
 _GIVE_BACK: Final[int | None] = getattr(mmap, "MADV_DONTNEED", None)
@@ -51,9 +51,21 @@ def note_sent(buffers: list[Buffer]) -> set[Mapping]:
     return mappings
 
 
-def shortened() -> OSError:
-    """Return the error of an object that cannot be sent to its end."""
-    return OSError(errno.EIO, "a file has become shorter while it was sent")
+def shortened(when: str = "sent") -> OSError:
+    """Return the error of an object that cannot be sent, or read, to its end."""
+    return OSError(errno.EIO, f"a file has become shorter while it was {when}")
+
+
+def read_mapped(view: memoryview) -> bytes:
+    """Return what is in a view of a :class:`Mapping`, without touching it; raises as :func:`copied`."""
+    mapping = view.obj
+    try:
+        copies = copied([view], {mapping})  # type: ignore[arg-type]  # it is a Mapping
+    except OSError as error:
+        if error.errno in {errno.EFAULT, errno.EIO}:
+            raise shortened("read") from None
+        raise
+    return b"".join(copies)
 
 
 @frozen

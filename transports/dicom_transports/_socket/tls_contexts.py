@@ -16,6 +16,7 @@ _log = logging.getLogger("dicom_transports")
 ServerTLS: TypeAlias = ssl.SSLContext | Callable[[], ssl.SSLContext]
 """A context for the server's side, or a function that makes one whenever it is called."""
 
+_KEEPS_SESSIONS: Final = "! TLS: this SSLContext keeps sessions of TLS 1.2: pass a function that makes one"
 _RENEW: Final = "renewed"  # the method of a context that can be made anew: dicom_transports.tls.ServerContext
 
 
@@ -24,7 +25,8 @@ class TLSContexts:
 
     One that can be made anew, as :func:`dicom_transports.tls.server_context` makes it, or that a function makes, is
     used until OpenSSL has kept a session of TLS 1.2 in it, which nobody can forbid: then the next connection gets
-    another one. So no session is resumed, and those that are kept go with the last connection of their context.
+    another one. So no session is resumed, and those that are kept go with the last connection of their context. A
+    context that cannot be made anew is used as it is, with a warning in the log if it has TLS 1.2.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class TLSContexts:
         self._has_warned = False
         self._source = source
         self._context = _checked(source if isinstance(source, ssl.SSLContext) else _made(source))
+        if not self._can_renew and _has_tls_1_2(self._context):
+            _log.warning(_KEEPS_SESSIONS)
 
     def layer(self) -> TLSLayer:
         """Return the server's side of TLS for a new connection; any thread may call this."""
@@ -57,8 +61,11 @@ class TLSContexts:
 
     def _renew(self) -> None:
         try:
-            self._context = self._another()
-            self._has_warned = False
+            another = self._another()
+            if another is self._context and not self._has_warned:  # a function that does not make one
+                _log.warning(_KEEPS_SESSIONS)
+            self._has_warned = another is self._context
+            self._context = another
         except Exception as error:  # noqa: BLE001 - a function may be the user's, and who wants to be served is there
             if not self._has_warned:  # without the text of others, which may name a file
                 reason = str(error) if isinstance(error, InvalidSettingError) else type(error).__name__
@@ -94,6 +101,10 @@ class TLSContexts:
         with self._lock:
             self._context = self._another()
             self._has_warned = False
+
+
+def _has_tls_1_2(context: ssl.SSLContext) -> bool:
+    return context.minimum_version < ssl.TLSVersion.TLSv1_3 and not context.options & ssl.OP_NO_TLSv1_2
 
 
 def _made(make: Any) -> Any:

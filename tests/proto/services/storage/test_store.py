@@ -62,10 +62,9 @@ def with_meta(transfer_syntax: str) -> Dataset:
     return image
 
 
-def stored(transfer_syntax: str | None = EXPLICIT, data: Any = ENCODED, **uids: str) -> StoredObject:
-    return StoredObject(
-        **({"sop_class_uid": CT, "sop_instance_uid": "1.2.3"} | uids), transfer_syntax=transfer_syntax, data=data
-    )
+def stored(transfer_syntax: str | None = EXPLICIT, data: Any = ENCODED, **more: Any) -> StoredObject:
+    known: dict[str, Any] = {"sop_class_uid": CT, "sop_instance_uid": "1.2.3"}
+    return StoredObject(**(known | more), transfer_syntax=transfer_syntax, data=data)
 
 
 def meta_of(transfer_syntax: str = EXPLICIT, **uids: str) -> FileMetaDataset:
@@ -281,6 +280,35 @@ def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
     assert encode(image, RLE) == before
     assert image.file_meta.TransferSyntaxUID == RLE
     assert what.encode(RLE) == before
+
+
+def test_what_may_not_be_looked_at_is_read() -> None:
+    """By whoever has to: bytes that are sent as they are stay where they are."""
+    asked: list[bytes] = []
+
+    def read(data: bytes) -> Any:
+        def look() -> bytes:
+            asked.append(data)
+            return data
+
+        return look
+
+    lost = b"no more than a length"
+    plain, deflated = stored(data=lost, load=read(ENCODED)), stored(DEFLATED, lost, load=read(b"odd"))
+    assert plain == stored(data=lost)
+    assert stored(data=lost * 2, load=read(b"")).encode(EXPLICIT) == lost * 2
+    assert asked == []
+    assert plain.encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
+    assert deflated.encode(DEFLATED) == b"odd\0"
+    packed = encode(compressed(), RLE)
+    assert stored(RLE, lost, load=read(packed)).encode(EXPLICIT) == encode(frame(PixelData=PIXELS), EXPLICIT)
+    assert asked == [ENCODED, b"odd", packed]
+    with pytest.raises(LocalProtocolError, match="it is gone"):
+        stored(load=gone).encode(IMPLICIT)
+
+
+def gone() -> bytes:
+    raise LocalProtocolError("it is gone")
 
 
 def test_there_may_be_nothing_to_decompress() -> None:
