@@ -232,3 +232,13 @@ def test_the_encoded_data_set_under_its_own_name(request_: Request, name: str) -
     assert getattr(event(request_).request, name).getvalue() == ENCODED
     with pytest.raises(AttributeError, match=name):
         getattr(event(N_GET).request, name)
+
+
+def test_the_chunks_of_an_object() -> None:
+    """Those that the service hands in, for a handler that was bound for them alone."""
+    without, with_them = event(STORE, None), event(STORE, None)
+    pieces = iter([b"ab"])
+    with_them.pieces = lambda: pieces
+    assert with_them.chunks() is pieces
+    with pytest.raises(LocalProtocolError, match="bind the handler of EVT_C_STORE as chunked"):
+        without.chunks()

@@ -6,6 +6,7 @@ import pytest
 
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CFindRSP
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
@@ -200,3 +201,15 @@ def test_an_identifier_that_is_there_counts() -> None:
 def test_other_elements_are_no_identifier() -> None:
     (reply,) = replies(get_response(0, FAILED[12:].replace(b"\x58", b"\x59")))
     assert reply.data is None
+
+
+def test_the_data_set_of_the_one_response_comes_in_pieces() -> None:
+    both = Both()
+    script = Script(invoke(both.peer, CFindRQ(affected_sop_class_uid=STUDY_FIND), both.one.contexts[1], IDENTIFIER))
+    inbox = script.expect(Receive).inbox
+    response = CFindRSP(message_id_being_responded_to=1, status=0xB000)
+    script.expect(Receive, ResponseReceived(1, 1, response, True))
+    script.expect(Receive, DataChunk(1, True, b"ab", False))
+    reply = script.end(DataChunk(1, True, b"cd", True))
+    assert (reply.response, reply.data) == (response, b"abcd")
+    assert both.peer.router.find(inbox.key) is None
