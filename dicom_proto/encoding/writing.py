@@ -335,7 +335,10 @@ class _Writer:
             if vr in WIDTHS_OF_VALUES:
                 raise self._refusal(tag, place, f"it has {len(data)} bytes, no whole values of VR {vr}")
             data += PADDING.get(vr, b" ")
-        if len(data) > _LONGEST and not self._syntax.implicit and vr not in _LONG_VRS:
+        is_too_long = len(data) > _LONGEST and not self._syntax.implicit and vr not in _LONG_VRS
+        if is_too_long and "OW" in (dictionary_vr(tag) or ""):  # such as LUT Data, of the same words
+            vr = "OW"
+        elif is_too_long:
             if self._rules.long_values == "refuse":
                 raise LongValueError(
                     f"{place.path}{named(tag)} has {len(data)} bytes, and {vr} no room for more than {_LONGEST}"
