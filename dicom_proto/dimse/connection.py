@@ -52,8 +52,6 @@ class Connection(Exchange):
     invoked_window, performed_window : int
         How many operations this side, and the peer, may have outstanding (PS3.7 D.3.3.3); 0 until the association is
         established.
-    held : RequestReceived or None
-        A request beyond the operations window, or for whose response there is no room: it is handed out when there is.
     """
 
     def __init__(
@@ -96,7 +94,7 @@ class Connection(Exchange):
         indications, events = self._indications, self._events
         self._has_used_share = False
         for _ in range(SHARE):
-            if self.held is not None and not self._release_held():
+            if self._held is not None and not self._release_held():
                 return None
             if indications:
                 return indications.popleft()
@@ -106,7 +104,7 @@ class Connection(Exchange):
                 return CLOSED if self._started and self._state is _STA1 else None
             elif not (self._reads_straight and self._read_straight()) and not self._advance():
                 self._unread = False
-        if self.held is not None:
+        if self._held is not None:
             self._release_held()
         if indications:
             return indications.popleft()
@@ -116,7 +114,7 @@ class Connection(Exchange):
     @property
     def is_quiet(self) -> bool:
         """Whether :meth:`next_event` has nothing to return, and nothing to read either."""
-        return not (self._unread or self._indications or self.held is not None or self._events or self._state is _STA1)
+        return not (self._unread or self._indications or self._held is not None or self._events or self._state is _STA1)
 
     @property
     def has_unread(self) -> bool:
@@ -126,7 +124,7 @@ class Connection(Exchange):
         others their turn, and then takes another one without waiting for bytes. It is false while a request beyond the
         operations window is in the way: that has to wait for a response of this side, or for the peer to read.
         """
-        return (self._unread or bool(self._events)) and self.held is None
+        return (self._unread or bool(self._events)) and self._held is None
 
     @property
     def expects_more(self) -> bool:
@@ -282,7 +280,7 @@ class Connection(Exchange):
             del self._performed[message_id]
             if not operation.is_received:
                 self._assembler.drop_data(message_id)
-            if self._performed or self.held is not None:
+            if self._performed or self._held is not None:
                 self._update_attention()
             else:
                 self.is_attentive = True

@@ -59,7 +59,7 @@ class Exchange(UpperLayer):
         self._waits = Waits()
         self._retrieving: dict[Invoked, None] = {}  # the C-GETs: their sub-operations are part of the answer
         self._performed: dict[int, Performed] = {}
-        self.held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
+        self._held: RequestReceived | None = None  # beyond the window, or what the peer has read of the responses
         self._is_refused = False  # it lacks what it cannot be performed without
         self.invoked_window = self.performed_window = 0
         self._has_used_share = False  # by the last next_event(), without an event
@@ -78,7 +78,7 @@ class Exchange(UpperLayer):
         self._outbox.clear()
         self._waits.clear()
         self._retrieving.clear()
-        self.held = None
+        self._held = None
 
     # --- what arrives -------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Exchange(UpperLayer):
         """Take a request, or the one message that is neither a request nor a response."""
         if isinstance(message, Request):
             # One that was decoded has an ID: it is mandatory.
-            self.held = RequestReceived(message.message_id or 0, context_id, message, has_data)
+            self._held = RequestReceived(message.message_id or 0, context_id, message, has_data)
             return
         message_id = cast(CCancelRQ, message).message_id_being_responded_to
         operation = self._performed.get(message_id)
@@ -193,10 +193,10 @@ class Exchange(UpperLayer):
 
     def _release_held(self) -> bool:
         """Hand out the request that is held if there is room for it; return whether it is held no longer."""
-        event: RequestReceived = self.held  # type: ignore[assignment]  # or nobody would call this
+        event: RequestReceived = self._held  # type: ignore[assignment]  # or nobody would call this
         state = self._state
         if state not in CARRIES_MESSAGES:
-            self.held = None
+            self._held = None
             return True
         outbound = self._outbound
         can_answer = state is not _STA7  # what still arrives during a release is delivered (AR-6), no more
@@ -207,12 +207,12 @@ class Exchange(UpperLayer):
             if not self._eof:
                 self.is_attentive = False
                 return False
-            self.held = None  # no room is made by a peer that is gone: what has not begun by now never will
+            self._held = None  # no room is made by a peer that is gone: what has not begun by now never will
             self._is_refused = False
             if event.has_data:
                 self._assembler.expect_data(event.context_id, event.message_id, invoked=False, handling=_DROP)
             return True
-        self.held = None
+        self._held = None
         request, message_id, context_id, has_data = event.request, event.message_id, event.context_id, event.has_data
         if self._is_refused or (can_answer and message_id in self._performed):
             status = _MISTYPED_ARGUMENT if self._is_refused else _DUPLICATE_INVOCATION
@@ -288,7 +288,7 @@ class Exchange(UpperLayer):
     def _update_attention(self) -> None:
         """Note whether this side waits for the peer, or the peer for this side."""
         newest = self._newest_performed() if self._performed else -1
-        self.is_attentive = newest < 0 and self.held is None
+        self.is_attentive = newest < 0 and self._held is None
         if newest >= 0 and self._waits.running:
             self._waits.interrupt(newest, self._now)
 
@@ -327,7 +327,7 @@ class Exchange(UpperLayer):
 
         What a request beyond the window, or more than a share, is in front of does not count: it would never be late.
         """
-        return self._unread and self.held is None and not self._has_used_share
+        return self._unread and self._held is None and not self._has_used_share
 
     def _next_response_deadline(self) -> float | None:
         """Return the earliest deadline of the waits for responses, ``None`` if none is coming closer."""

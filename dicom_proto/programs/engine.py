@@ -323,7 +323,7 @@ class Engine(Tasks):
                     more = self.secure(more)
                     self._witness.sent(more)
                 buffers += more
-                if not (ready or self._watching or self._invoking or self._witness.pending or connection.held):
+                if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
                     break
                 continue  # there is room now for what was held back
             if not ready and not (self.is_held_up and not self._router.is_full):

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModelInstance
 from dicom_proto.upper_layer.failures import AssociationClosed
 from dicom_transports.asyncio import evt
+from tests.contract.adapters import WAIT
 from tests.contract.entities import COMMITMENT, CT_ROLES, FIND, GET, MOVE, Happened, ct, dataset
 from tests.contract.stacks import Stack
 
@@ -293,3 +295,28 @@ async def test_async_handler_that_raises(stack: Stack, caplog: pytest.LogCapture
     async with stack.serving(*handlers) as server, stack.dial(server) as association:
         assert (await association.send_c_echo()).Status == 0x0110
     assert caplog.text.count("ZeroDivisionError") >= 2
+
+
+@pytest.mark.parametrize("is_of_entity", [False, True])
+async def test_objects_of_an_iterator_that_waits(stack: Stack, is_of_entity: bool) -> None:
+    """A plain iterator of objects may wait for the loop that sends them: it is asked in another thread."""
+    may_go_on = threading.Event()
+
+    def slowly() -> Iterator[Dataset]:
+        yield ct(1)
+        assert may_go_on.wait(WAIT), "the loop stands still"
+        yield ct(2)
+
+    async def let_go_on() -> None:
+        await stack.loop.pause()
+        may_go_on.set()
+
+    async with (
+        stack.serving((evt.EVT_C_STORE, lambda _: 0x0000)) as server,
+        stack.dial(server) as association,
+        stack.group() as group,
+    ):
+        sending = stack.entity("SCU").send_c_stores(*server.address, slowly()) if is_of_entity else None
+        results = sending or association.send_c_stores(slowly())
+        group.start(let_go_on)
+        assert [status.Status async for _, status in results] == [0x0000, 0x0000]

@@ -12,12 +12,14 @@ import pytest
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import NotEstablishedError
+from dicom_proto.handlers.registry import Handlers
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_transports._socket.gather import IOV_MAX, GatherQueue
 from dicom_transports._threads.workers import WORKERS
+from dicom_transports.blocking import Association
 from tests.contract.adapters import Peer, Running, use
-from tests.contract.entities import serving
+from tests.contract.entities import entity, serving
 from tests.contract.scenes import assert_serves, scripted
 
 
@@ -99,3 +101,16 @@ def test_server_that_gets_no_thread_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
             with Peer.dial(server.address) as peer:
                 assert peer.is_at_end()
         assert_serves(server)
+
+
+def test_aborted_before_its_thread_has_begun() -> None:
+    """A server that is full gives up who is silent, also one whose thread has yet to open its end."""
+    ae = entity("SCP")
+    with socket.create_server(("127.0.0.1", 0)) as listener, Peer.dial(listener.getsockname()) as peer:
+        association = Association(ae, Handlers(None), ae.policy())
+        association.abort()
+        sock, _ = listener.accept()
+        association.open(sock, None)
+        association.live()
+        assert peer.is_at_end()
+        assert association.is_aborted

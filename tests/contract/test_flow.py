@@ -138,10 +138,11 @@ def test_server_rejects_those_too_many_and_then_takes_the_next() -> None:
 def test_connections_that_say_nothing_are_bounded() -> None:
     with serving(maximum_associations=2, maximum_connections=4) as server:
         with ExitStack() as stack:
-            peers = [stack.enter_context(Peer.dial(server.address)) for _ in range(5)]
-            assert peers[0].is_at_end()  # it has been silent longest, and gives way
-            peers[4].send(OFFER)
-            assert isinstance(peers[4].get(), AAssociateAC)
+            peers = [stack.enter_context(Peer.dial(server.address)) for _ in range(40)]
+            for peer in peers[:-4]:  # they have been silent longest, and give way: some before anybody has seen to them
+                assert peer.is_at_end()
+            peers[-1].send(OFFER)
+            assert isinstance(peers[-1].get(), AAssociateAC)
         assert_serves(server)
 
 

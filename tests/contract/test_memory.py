@@ -33,6 +33,7 @@ def abort(association: Association) -> None:
 @contextmanager
 def without_collector() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # what is there already is not of this test
     gc.disable()
     logging.disable()  # what is logged would keep what was raised
     try:
@@ -40,6 +41,7 @@ def without_collector() -> Iterator[None]:
     finally:
         logging.disable(logging.NOTSET)
         gc.enable()
+        gc.unfreeze()
 
 
 def in_cycles() -> list[str]:

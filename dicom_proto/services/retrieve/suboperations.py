@@ -19,6 +19,7 @@ from dicom_proto.names import is_instance_uid
 from dicom_proto.programs.effects import END, Call, Drain, Program
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.performing import Answer, Performing, as_pair
+from dicom_proto.services.storage.pipeline import is_in_memory
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.status import Category
 
@@ -198,7 +199,7 @@ def _perform_one(performing: Performing, retrieval: Retrieval, store: Store, val
     """Store one object and count it, whatever comes of it."""
     uid, reply = "", None
     try:
-        stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_quick=True)))
+        stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_in_memory(value))))
         uid = stored.sop_instance_uid
         reply = yield from store(stored)
     except (DicomProtoError, OSError) as error:

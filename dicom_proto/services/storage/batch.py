@@ -18,9 +18,9 @@ from pydicom.dataset import Dataset
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.errors import DicomProtoError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
-from dicom_proto.programs.effects import END, Await, Call, Dial, HangUp, Pause, Program, Run
+from dicom_proto.programs.effects import END, Await, Dial, HangUp, Pause, Program, Run
 from dicom_proto.programs.peer import Peer
-from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, iterate, next_item
+from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, fetch, iterate
 from dicom_proto.services.storage.store import Storable, StoredObject, needed_contexts, no_context_for
 from dicom_proto.upper_layer.failures import AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -159,12 +159,14 @@ class Batch:
         while len(self._waiting) < _MOST_OBJECTS and weight < _MOST_BYTES and len(contexts) <= _MOST_CONTEXTS:
             if self._is_exhausted or self.finished:
                 return
-            item = yield from next_item(self._items)
+            item, value, unreadable = yield from fetch(self._items, self._read)
             if item is END:
                 self._is_exhausted = True
                 return
             try:
-                entry = self._pack(item, StoredObject.of((yield Call(self._read, (item,), is_quick=True))))
+                if unreadable is not None:
+                    raise unreadable
+                entry = self._pack(item, StoredObject.of(value))
             except (DicomProtoError, OSError) as error:
                 _log.error("an object cannot be sent: %s", error)
                 self.finished.append((item, NotStored(error)))

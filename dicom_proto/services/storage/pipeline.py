@@ -18,17 +18,24 @@ from dicom_proto.programs.effects import END, Await, Call, Program
 from dicom_proto.programs.invoking import Invoking
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
-from dicom_proto.services.storage.store import Storable, begin_store, fit_object
+from dicom_proto.services.storage.store import Storable, StoredObject, begin_store, fit_object
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.state_table import State
 
-__all__ = ["NotStored", "Pipeline", "Sent", "iterate", "next_item"]
+__all__ = ["NotStored", "Pipeline", "Sent", "fetch", "is_in_memory", "iterate"]
 
 _log = logging.getLogger("dicom_proto.services")
 _MOST: Final = 64  # objects under way at a time, where the window has no limit
 
 Sent: TypeAlias = tuple[Any, Dataset]
 """What was to be sent, as the user gave it, and the status of the response."""
+
+
+Fetched: TypeAlias = tuple[Any, Any, DicomProtoError | OSError | None]
+"""An item, what can be stored for it, and why it cannot be read."""
+
+_AT_HAND: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))  # iterators that nothing has to be waited for
+_IN_MEMORY: Final = (StoredObject, Dataset, bytes, bytearray, memoryview, tuple)
 
 
 class NotStored(Dataset):
@@ -169,13 +176,15 @@ class Pipeline(Stream[Sent]):
     def _begin_next(self) -> Program[Sent | None]:
         """Begin with the next item, if there is one; return what there is to say if it cannot be sent."""
         connection = self._peer.connection
-        item = yield from next_item(self._items)
+        read = self._read if self._is_alive else _leave_unread
+        item, value, unreadable = yield from fetch(self._items, read)
         if item is END:
             self._is_exhausted = True
             return None
         try:
             self._check_alive()
-            value = yield Call(self._read, (item,), is_quick=True)
+            if unreadable is not None:
+                raise unreadable
             stored = yield from fit_object(self._peer, value, decompress=self._decompress)
             if len(connection.invoked) >= connection.invoked_window > 0:
                 yield Await(lambda: len(connection.invoked) < connection.invoked_window or None)
@@ -212,15 +221,51 @@ def iterate(items: Any) -> Any:
     return items.__aiter__() if hasattr(items, "__aiter__") else iter(items)
 
 
-def next_item(iterator: Any) -> Generator[Call, Any, Any]:
-    """Ask for the next item of an iterator of either kind, :data:`END` after the last.
+def fetch(iterator: Any, read: Callable[[Any], Any]) -> Generator[Call, Any, Fetched]:
+    """Ask for the next item of an iterator of either kind, and read it; the item is :data:`END` after the last.
+
+    What may wait, a file or an iterator of the user's, is one call, which a driver of a loop makes in another thread.
+
+    Returns
+    -------
+    tuple
+        The item, what can be stored for it, and why it cannot be read: an exception, or ``None``.
 
     Raises
     ------
     InvalidSettingError
         If it is an async one, and the driver cannot await.
     """
-    item = yield Call(anext if hasattr(iterator, "__anext__") else next, (iterator, END), is_quick=True)
-    if isawaitable(item):
-        raise InvalidSettingError("an async iterable of objects needs an adapter for an event loop")
-    return item
+    if hasattr(iterator, "__anext__"):
+        item = yield Call(anext, (iterator, END), is_quick=True)
+        if isawaitable(item):
+            raise InvalidSettingError("an async iterable of objects needs an adapter for an event loop")
+    elif type(iterator) in _AT_HAND:
+        item = next(iterator, END)
+    else:
+        fetched: Fetched = yield Call(_next_read, (iterator, read))
+        return fetched
+    fetched = yield Call(_read, (item, read), is_quick=is_in_memory(item))
+    return fetched
+
+
+def is_in_memory(item: Any) -> bool:
+    """Tell whether nothing has to be waited for to read an item."""
+    return item is END or isinstance(item, _IN_MEMORY)
+
+
+def _leave_unread(_item: Any) -> None:
+    """Read nothing: nobody would get it."""
+
+
+def _next_read(iterator: Any, read: Callable[[Any], Any]) -> Fetched:
+    return _read(next(iterator, END), read)
+
+
+def _read(item: Any, read: Callable[[Any], Any]) -> Fetched:
+    if item is END:
+        return END, None, None
+    try:
+        return item, read(item), None
+    except (DicomProtoError, OSError) as error:
+        return item, None, error

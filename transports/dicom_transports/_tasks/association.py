@@ -108,7 +108,10 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     def abort(self) -> None:
         """Abort the association; without one, do nothing. It waits for nobody, and may be called in any thread."""
-        if self._link is None or self.is_over:
+        if self._link is None:
+            self.abort_soon()  # as soon as it has a connection
+            return
+        if self.is_over:
             return
         if self._loop.is_here():
             self.give_up()

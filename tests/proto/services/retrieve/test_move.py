@@ -234,7 +234,7 @@ def test_scp_effects() -> None:
     assert script.expect(Pull, THERE).iterator is items
     script.expect(Pull, 2)
     read = script.expect(Call, (PENDING, "1.dcm"))
-    assert (read.arguments, read.is_quick) == (("1.dcm",), True)
+    assert (read.arguments, read.is_quick) == (("1.dcm",), False)
     dial = script.expect(Dial, stored())
     assert (dial.address, dial.options) == (THERE, {})
     assert (dial.offer.called_ae_title, dial.offer.calling_ae_title) == (DESTINATION, "MOVER")

@@ -4,6 +4,8 @@ import gc
 import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Await, Call
-from dicom_proto.services.storage.pipeline import NotStored, Pipeline, iterate, next_item
+from dicom_proto.services.storage.pipeline import NotStored, Pipeline, fetch, is_in_memory, iterate
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.state_table import State
@@ -172,7 +174,7 @@ def test_progress_counts_what_was_answered() -> None:
 def test_priority_and_conversion() -> None:
     line = Line([image(1, transfer_syntax=EXPLICIT)], (CT, IMPLICIT), read=lambda item: item, priority=1)
     task = line.next()
-    assert [effect.is_quick for effect in task.effects if isinstance(effect, Call)] == [True, True, False]
+    assert [effect.is_quick for effect in task.effects if isinstance(effect, Call)] == [True, False]
     assert line.arrived[0].priority == 1
 
 
@@ -326,21 +328,57 @@ class Awaited(Task):
 def test_they_may_come_from_an_async_iterable() -> None:
     peer = Line([]).peer
     source = iterate(counting())
-    assert [Awaited(peer, next_item(source)).advance() for _ in range(2)]
+    assert [Awaited(peer, fetch(source, str)).advance() for _ in range(2)]
     source = iterate(counting())
     values = []
     for _ in range(2):
-        task = Awaited(peer, next_item(source))
+        task = Awaited(peer, fetch(source, str))
         task.advance()
         values.append(task.value)
-    assert values == [7, END]
+    assert values == [(7, "7", None), (END, None, None)]
 
 
 def test_not_every_driver_can_await() -> None:
-    script = Script(next_item(iterate(Counting())))
+    script = Script(fetch(iterate(Counting()), str))
     call = script.expect(Call)
     with pytest.raises(InvalidSettingError, match="event loop"):
         script.end(call.function(*call.arguments))
+
+
+@for_each(
+    ("items", "is_quick"),
+    [
+        ([b"at hand"], True),
+        ((data_set(EXPLICIT, PatientID="1"),), True),
+        (["a/path"], False),
+        (iter([Path("a/path")]), False),
+        ((item for item in [b"after a while"]), False),
+        (range(1), False),
+    ],
+)
+def test_what_may_wait_is_not_quick(items: Any, is_quick: bool) -> None:
+    """A driver of a loop makes in another thread what is not quick: an iterator of the user's, and files."""
+    script = Script(fetch(iterate(items), lambda item: [item]))
+    call = script.expect(Call)
+    assert call.is_quick is is_quick
+    item, read, error = script.end(call.function(*call.arguments))
+    assert (read, error) == ([item], None)
+
+
+def test_what_cannot_be_read_is_told_with_its_item() -> None:
+    def read(item: Any) -> Any:
+        raise FileNotFoundError(item)
+
+    for items in (["lost"], (item for item in ["lost"])):
+        script = Script(fetch(iterate(items), read))
+        call = script.expect(Call)
+        item, value, error = script.end(call.function(*call.arguments))
+        assert (item, value, type(error)) == ("lost", None, FileNotFoundError)
+
+
+def test_what_is_in_memory() -> None:
+    assert all(map(is_in_memory, [END, b"", bytearray(), memoryview(b""), Dataset(), (1, b""), image(1)]))
+    assert not any(map(is_in_memory, ["path", Path("path"), BytesIO(), 5]))
 
 
 def test_an_iterator_is_taken_as_it_is() -> None:
