@@ -85,19 +85,30 @@ class _Group:
 
 
 class _Signal:
-    """Something that happens once: a future costs half of an event."""
+    """Something that happens once: what an event can do besides is not paid for."""
 
-    __slots__ = ("_future",)
+    __slots__ = ("_is_set", "_loop", "_waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._future: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._is_set = False
+        self._waiters: list[asyncio.Future[None]] = []
 
     def set(self) -> None:
-        if not self._future.done():
-            self._future.set_result(None)
+        self._is_set = True
+        for waiter in self._waiters:
+            if not waiter.done():  # it has been cancelled
+                waiter.set_result(None)
 
     async def wait(self) -> None:
-        await asyncio.shield(self._future)
+        if self._is_set:
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
 
 
 def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:

@@ -83,6 +83,7 @@ class _TrioLoop:
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.get_ident()
+        self.now = trio.lowlevel.current_clock().current_time  # trio.current_time() takes three steps to get there
 
     def is_here(self) -> bool:
         return threading.get_ident() == self._thread
@@ -97,9 +98,6 @@ class _TrioLoop:
         if self.is_here():
             raise LocalProtocolError("the event loop cannot wait for itself: await it, or use 'async for'")
         return trio.from_thread.run(function, trio_token=self._token)
-
-    def now(self) -> float:
-        return trio.current_time()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
         trio.lowlevel.spawn_system_task(function, *arguments, context=copy_context())
