@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar, cast, dataclass_trans
 from attrs import NOTHING, AttrsInstance, define, field, fields, frozen
 
 from dicom_proto.dimse.command_set import UI, US, ValueRepresentation
-from dicom_proto.errors import LocalProtocolError
+from dicom_proto.errors import EncodingError, LocalProtocolError
 from dicom_proto.status import Category, code_to_category
 
 __all__ = [
@@ -59,7 +59,7 @@ _PRIORITIES: Final = {priority.value: priority for priority in Priority}
 
 def _encode_priority(value: object) -> bytes:
     if not isinstance(value, int) or value not in _PRIORITIES:
-        raise LocalProtocolError(f"{value!r} is not a priority: 0 (medium), 1 (high) or 2 (low)")
+        raise EncodingError(f"{value!r} is not a priority: 0 (medium), 1 (high) or 2 (low)")
     return US.encode(value)
 
 
