@@ -8,6 +8,8 @@ number in group 0000, the value representation and, if it is conditional, the st
 decoding, checks and documentation derive from these rows; nothing is said about a field a second time. A response
 stands before its request, which names it.
 
+An Error Comment may go with any status: PS3.7 Annex C names it for some, and text beside another one misleads nobody.
+
 Three elements are never fields: Command Group Length is computed, Command Field is the class, and Command Data Set
 Type, which says whether a data set follows, is an argument of :func:`encode_message` and a result of
 :func:`decode_message`.
@@ -96,7 +98,7 @@ class CompositeResponse(Response):
     offending_element: tuple[int, ...] | None = conditional(
         0x0901, AT, Condition(only_with=WARNING | span(0xA900, 0xA9FF) | codes(0xAA04) | span(0xC000, 0xCFFF))
     )
-    error_comment: str | None = conditional(0x0902, LO, Condition(only_with=WARNING | FAILURE))
+    error_comment: str | None = conditional(0x0902, LO, Condition())  # any: see above
 
 
 @dimse_message
@@ -131,9 +133,7 @@ class RetrieveResponse(CompositeResponse):
 class NormalizedResponse(Response):
     """What the responses of all DIMSE-N services have in common (PS3.7 Annex C)."""
 
-    error_comment: str | None = conditional(
-        0x0902, LO, Condition(only_with=codes(0x0001, 0x0110, 0x0124) | span(0xA000, 0xCFFF))
-    )
+    error_comment: str | None = conditional(0x0902, LO, Condition())  # any: see above
     error_id: int | None = conditional(0x0903, US, Condition(only_with=codes(0x0110)))
 
 
@@ -232,7 +232,7 @@ class CEchoRSP(Response):
 
     command_field = 0x8030
 
-    error_comment: str | None = conditional(0x0902, LO, Condition(only_with=FAILURE))
+    error_comment: str | None = conditional(0x0902, LO, Condition())  # any: see above
 
 
 @dimse_message

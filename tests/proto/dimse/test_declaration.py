@@ -117,9 +117,9 @@ def test_messages_are_described_by_their_class():
             "C-FIND-RSP with status FF00H: a data set goes only with Pending; required with Pending",
         ),
         (
-            m.CEchoRSP(message_id_being_responded_to=7, status=0, error_comment="why"),
+            m.CStoreRSP(message_id_being_responded_to=7, status=0xA700, offending_element=(0x00100010,)),
             False,
-            r"C-ECHO-RSP with status 0000H: ErrorComment \(0000,0902\) goes only with Failure",
+            r"C-STORE-RSP with status A700H: OffendingElement \(0000,0901\) goes only with Warning.*",
         ),
     ],
 )

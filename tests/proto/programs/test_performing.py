@@ -303,9 +303,11 @@ def test_fields_that_cannot_be_sent_are_left_out_with_a_warning(
 
 
 def test_fields_that_do_not_go_with_the_status_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    response, _ = answered(stored(), CT, Answer(0, {"error_comment": "none"}))
-    assert (response.status, response.error_comment) == (0, None)  # type: ignore[attr-defined]
-    assert "ErrorComment" in caplog.text
+    response, _ = answered(stored(), CT, Answer(0, {"offending_element": 0x00100010, "error_comment": "none"}))
+    assert (response.status, response.offending_element) == (0, None)  # type: ignore[attr-defined]
+    assert response.error_comment == "none"  # type: ignore[attr-defined]
+    assert "OffendingElement" in caplog.text
+    assert "ErrorComment" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -369,14 +371,16 @@ class Anexts:
         """Is awaited by the driver."""
 
 
-@pytest.mark.parametrize("result", [[1, 2], iter([1, 2]), Anexts(), None, Answer(0xA700)])
+@pytest.mark.parametrize("result", [[1, 2], iter([1, 2]), Anexts(), None, 5, Answer(0xA700)])
 def test_what_a_handler_gives_is_iterated_over(result: Any, caplog: pytest.LogCaptureFixture) -> None:
     script = Script(asked(lambda _: result).call_generator(EVT_C_FIND, None, failed=0xC311))
     script.expect(Call)
     items = script.end(result)
     if result is None:
+        assert list(items) == []
+    elif result == 5:
         assert items == Answer(0xC311)
-        assert "returned NoneType: it has to yield" in caplog.text
+        assert "returned int: it has to yield" in caplog.text
     elif isinstance(result, Answer | Anexts):
         assert items is result
     else:

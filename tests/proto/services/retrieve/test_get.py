@@ -477,7 +477,8 @@ def test_what_has_to_be_decoded_and_cannot_be_fails_for_itself() -> None:
     [
         ((), 0xC411),
         ((lambda _: 1 / 0,), 0xC411),
-        ((lambda _: None,), 0xC411),
+        ((lambda _: None,), 0xC413),
+        ((lambda _: 5,), 0xC411),
         ((lambda event: event.dataset,), 0xC411),
         ((lambda _: (1 / 0 for _ in "x"),), 0xC411),
         ((lambda _: [],), 0xC413),
@@ -519,8 +520,9 @@ GIVEN_UP = dataset_of(FailedSOPInstanceUIDList=["1.2.8", "1.2.9"])
 @for_each(
     ("item", "status", "counted", "failed"),
     [
-        ((0x0000, None), 0xB000, (None, 1, 2, 0), []),
-        (0x0000, 0xB000, (None, 1, 2, 0), []),
+        ((0x0000, None), 0x0000, (None, 1, 0, 0), None),
+        (0x0000, 0x0000, (None, 1, 0, 0), None),
+        ((0x0000, GIVEN_UP), 0xB000, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),
         ((0xB000, None), 0xB000, (None, 1, 2, 0), []),
         ((0xB000, GIVEN_UP), 0xB000, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),
         ((0xA702, GIVEN_UP), 0xA702, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),

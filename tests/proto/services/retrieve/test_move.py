@@ -328,7 +328,8 @@ def test_an_originator_whose_title_may_not_be_sent() -> None:
     [
         ((), 0xC511),
         ((lambda _: 1 / 0,), 0xC511),
-        ((lambda _: None,), 0xC511),
+        ((lambda _: None,), 0xC514),
+        ((lambda _: 5,), 0xC511),
         ((lambda _: (1 / 0 for _ in "x"),), 0xC511),
         ((lambda _: [],), 0xC514),
         ((moves((None, None)),), 0xA801),
