@@ -145,6 +145,10 @@ class PresentationContext:
         """Return a context of its own with the same values."""
         return evolve(self)
 
+    def __hash__(self) -> int:
+        """Make it a member of sets and a key: by its abstract syntax, which two that are equal have in common."""
+        return hash(self.abstract_syntax)
+
     def __repr__(self) -> str:
         number = "" if self.context_id is None else f" {self.context_id}"
         syntaxes = ", ".join(uid.name for uid in self.transfer_syntax)

@@ -91,6 +91,8 @@ def test_context() -> None:
     ours = build_context("1.2.840.10008.1.1")
     assert (ours.abstract_syntax, ours.transfer_syntax) == (theirs.abstract_syntax, theirs.transfer_syntax)
     assert build_context(Verification, ImplicitVRLittleEndian).transfer_syntax == [ImplicitVRLittleEndian]
+    with pytest.raises(ValueError, match="without a transfer syntax"):
+        build_context(Verification, [])
 
 
 @table.row("pynetdicom.build_role")

@@ -30,6 +30,7 @@ from dicom_transports._entity import (
     AEBase,
     Requested,
     ServerBase,
+    Serving,
     associate,
     debug_logger,
     entity_method,
@@ -85,15 +86,8 @@ def _terminable() -> Iterator[None]:
 class AssociationServer(ServerBase[Association]):
     """Serves associations for an application entity, each in a thread of its own; made by :meth:`AE.make_server`."""
 
-    def __init__(
-        self,
-        ae: "AE",
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None = None,
-    ) -> None:
-        super().__init__(ae, listeners, handlers, policy, ssl_context)
+    def __init__(self, ae: "AE", listeners: list[socket.socket], handlers: Handlers, serving: Serving) -> None:
+        super().__init__(ae, listeners, handlers, serving)
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
@@ -244,14 +238,8 @@ class AE(AEBase[AssociationServer]):
     associate = entity_method(associate, _request)
     send_c_stores = entity_method(send_c_stores, deliver)
 
-    def _make_server(
-        self,
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None,
-    ) -> AssociationServer:
-        return AssociationServer(self, listeners, handlers, policy, ssl_context)
+    def _make_server(self, listeners: list[socket.socket], handlers: Handlers, serving: Serving) -> AssociationServer:
+        return AssociationServer(self, listeners, handlers, serving)
 
     def start_server(
         self,

@@ -56,6 +56,14 @@ LISTS = {
 # --- one context ------------------------------------------------------------------------------------------------------
 
 
+def test_contexts_are_members_of_sets() -> None:
+    context = build_context(CT)
+    assert {context, build_context(CT), build_context(VERIFICATION)} == {build_context(VERIFICATION), context}
+    context.context_id = 1
+    assert hash(context) == hash(build_context(CT))
+    assert len({context, build_context(CT)}) == 2
+
+
 def test_a_context_is_built_with_the_uncompressed_transfer_syntaxes() -> None:
     context = build_context(CT)
     assert context.abstract_syntax == CT
