@@ -13,7 +13,6 @@ from pydicom.tag import Tag
 
 from dicom_proto.handlers.event import Event, RequestEvent
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.handlers.registry import Bindable
 from dicom_proto.handlers.sinks import Streamed
 from dicom_proto.limits import Limits
 from dicom_proto.offers.items import (
@@ -187,7 +186,7 @@ def test_attributes() -> None:
 
 @table.row("evt.EventHandlerType", "evt.InterventionEvent, evt.NotificationEvent")
 def test_kinds() -> None:
-    bound: list[Bindable] = [(evt.EVT_C_ECHO, lambda _: 0), (evt.EVT_ABORTED, Happened(), [])]
+    bound: list[evt.EventHandlerType] = [(evt.EVT_C_ECHO, lambda _: 0), (evt.EVT_ABORTED, Happened(), [])]
     with serving(*bound) as server:
         assert server.get_events() == [evt.EVT_ABORTED, evt.EVT_C_ECHO]
     kinds = [kind for kind in vars(evt).values() if isinstance(kind, EventKind)]

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from dicom_proto.handlers import kinds as evt
+from dicom_proto.handlers import evt
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
 from dicom_proto.programs.effects import Dial
@@ -26,6 +26,7 @@ from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
+from dicom_transports import _vocabulary
 from dicom_transports._entity import (
     AEBase,
     Requested,
@@ -44,6 +45,9 @@ from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
 from dicom_transports._threads.workers import run_aside
 
+if TYPE_CHECKING:
+    from dicom_transports._vocabulary import *  # noqa: F403
+
 __all__ = [
     "AE",
     "Address",
@@ -57,6 +61,9 @@ __all__ = [
     "evt",
     "register_uid",
 ]
+__all__ += _vocabulary.__all__
+
+__getattr__, __dir__ = _vocabulary.loads(globals())
 
 _log = logging.getLogger("dicom_transports.blocking")
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
