@@ -168,7 +168,7 @@ class Condition:
             words.append(f"required with {self.required_with.name}")
         if self.required_with_data_set:
             words.append("required with a data set")
-        return "; ".join(words)
+        return "; ".join(words) or "with any status"
 
     def allows(self, present: bool, *, status: int, has_data_set: bool) -> bool:
         """Tell whether its presence, or absence, goes with the rest of the response."""

@@ -227,6 +227,10 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         """The associations that its servers have established now."""
         return [association for server in self._servers for association in server.active_associations]
 
+    def handlers(self, bound: Iterable[Bindable] | None) -> Handlers:
+        """Return the registry of what a user has bound; raises as :class:`~dicom_proto.handlers.registry.Handlers`."""
+        return Handlers(bound, allow_async=self._allow_async)
+
     def make_server(
         self,
         address: Address,
@@ -267,7 +271,7 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         supported = list(self.supported_contexts if contexts is None else contexts)
         title = check_ae_title(ae_title or self.ae_title)
         serving = Serving(title, supported, self.policy(supported, ae_title=title), ssl_context)
-        handlers = Handlers(evt_handlers, allow_async=self._allow_async)
+        handlers = self.handlers(evt_handlers)
         server = self._make_server(listen_all(address, reuse_port=reuse_port), handlers, serving)
         self._servers.append(server)
         return server

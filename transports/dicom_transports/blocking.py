@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from dicom_proto.handlers import evt
 from dicom_proto.handlers.registry import Bindable, Handlers
@@ -180,7 +180,7 @@ class AssociationServer(ServerBase[Association]):
         if silent is not None:
             silent.abort()
         with self._lock:
-            association = self._admit(partial(Association, self._ae))
+            association = self._admit(partial(self._ae.association_class, self._ae))
         if association is None:
             sock.close()
             return
@@ -218,6 +218,8 @@ class AE(AEBase[AssociationServer]):
     """An application entity on blocking sockets: requests associations, and serves them."""
 
     _allow_async = False
+    association_class: ClassVar[type[Association]] = Association
+    """What its associations are: a class of one's own may stand for it."""
 
     def dial(
         self,
@@ -229,7 +231,7 @@ class AE(AEBase[AssociationServer]):
         evt_handlers: Iterable[Bindable] | None = None,
     ) -> Association:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
-        association = Association(self, Handlers(evt_handlers, allow_async=self._allow_async))
+        association = self.association_class(self, self.handlers(evt_handlers))
         association.request(offer, address, bind_address, client_tls(tls_args))
         return association
 

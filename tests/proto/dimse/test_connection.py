@@ -298,7 +298,6 @@ def test_failure_is_taken_before_the_whole_request_has_left(status: int) -> None
         (respond(store(), 8), None, "no request with message ID 8"),
         (respond(echo(), 7), None, "a C-STORE-RQ is not answered with a C-ECHO-RSP"),
         (respond(store(), 7), b"data", "a data set follows never"),
-        (respond(store(), 7, offending_element=(0x00100010,)), None, "OffendingElement"),
         (respond(store(), 7, 70000), None, "0 to 65535"),
     ],
 )

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.dimse.messages import (
     CEchoRQ,
     CFindRQ,
+    CGetRQ,
     CStoreRQ,
     NActionRQ,
     NCreateRQ,
@@ -30,6 +31,7 @@ from tests.proto.programs.script import (
     IMPLICIT,
     PENDING,
     STUDY_FIND,
+    STUDY_GET,
     VERIFICATION,
     Said,
     Scene,
@@ -302,11 +304,18 @@ def test_fields_that_cannot_be_sent_are_left_out_with_a_warning(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_fields_that_do_not_go_with_the_status_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_elements_go_with_any_status(caplog: pytest.LogCaptureFixture) -> None:
     response, _ = answered(stored(), CT, Answer(0, {"offending_element": 0x00100010, "error_comment": "none"}))
-    assert (response.status, response.offending_element) == (0, None)  # type: ignore[attr-defined]
+    assert (response.status, response.offending_element) == (0, (0x00100010,))  # type: ignore[attr-defined]
     assert response.error_comment == "none"  # type: ignore[attr-defined]
-    assert "OffendingElement" in caplog.text
+    assert not caplog.records
+
+
+def test_fields_that_do_not_go_with_the_status_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    fields = {"number_of_remaining_suboperations": 1, "error_comment": "none"}
+    response, _ = answered(CGetRQ(affected_sop_class_uid=STUDY_GET), STUDY_GET, Answer(0xA900, fields))
+    assert (response.status, response.number_of_remaining_suboperations) == (0xA900, None)  # type: ignore[attr-defined]
+    assert "NumberOfRemainingSuboperations" in caplog.text
     assert "ErrorComment" not in caplog.text
 
 
