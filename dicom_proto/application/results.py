@@ -87,7 +87,7 @@ def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
 
 
 _PERFORMED: Final = (Category.SUCCESS, Category.WARNING)
-_WITHOUT_LIST: Final = (Category.SUCCESS, Category.PENDING)
+_WITHOUT_LIST: Final = (Category.SUCCESS, Category.PENDING, Category.UNKNOWN)
 
 
 # pydicom takes longer to make them than it takes to decode the whole response.

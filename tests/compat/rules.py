@@ -37,7 +37,11 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _called(node: ast.AST) -> Iterator[str]:
-    return (part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name))
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
+            yield part.func.id
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
+            yield f".{part.func.attr}"
 
 
 def _attributes(node: ast.AST) -> Iterator[str]:
@@ -62,10 +66,11 @@ class Module:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         self._private: set[str] = set()  # names of the module that stand for something private
         self._machinery: set[str] = set()
-        self._made: set[str] = set()
+        self._made = {".Event", ".InterventionEvent", ".NotificationEvent"}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("pynetdicom")):
                 self._note_imports(node)
+        self._top = tree.body
         self._helpers: dict[str, list[ast.AST]] = {}
         self._classes: dict[str, ast.ClassDef] = {}
         for node in tree.body:
@@ -93,7 +98,8 @@ class Module:
         """Yield the code of a test: its own, what sets it up, and the helpers that these use."""
         waiting: list[ast.AST] = []
         owner = self._classes.get(class_name or "")
-        methods = {node.name: node for node in owner.body if isinstance(node, ast.FunctionDef)} if owner else {}
+        body = self._top if owner is None else owner.body
+        methods = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
         waiting += [methods[name] for name in (function, "setup_method", "teardown_method") if name in methods]
         seen: set[int] = set()
         while waiting:

@@ -89,10 +89,10 @@ class Retrieval:
         """Count all that remain as failed: nobody says why they are not done."""
         self._count_failed(self.remaining, ())
 
-    def report(self) -> None:
-        """Tell the peer how far it is (Pending)."""
+    def report(self, answer: Answer = _PENDING) -> None:
+        """Tell the peer how far it is (Pending), with what the handler has said besides."""
         if self._is_counted:
-            self._performing.respond(_PENDING, None, self._counters())
+            self._performing.respond(answer, None, self._counters())
 
     def conclude(self, answer: Answer, failed_uids: Iterable[str] = ()) -> None:
         """Send the final response.
@@ -158,7 +158,7 @@ def perform_sub_operations(
     object that cannot be read or sent, or that the peer does not take, fails for itself. A
     cancelled operation ends with FE00H before the next sub-operation, or when the handler ends.
     """
-    announced = yield from performing.pull(kind, iterator, failed=statuses.raised)
+    announced = yield from performing.pull(kind, iterator, failed=statuses.no_count)
     entity = performing.peer.entity
     count = _read_count(kind, announced, statuses, is_bounded=entity is None or entity.counts_sub_operations)
     if isinstance(count, Answer):
@@ -180,7 +180,7 @@ def perform_sub_operations(
             retrieval.conclude(answer, _named_as_failed(value))
             return
         yield from _perform_one(performing, retrieval, store, value)
-        retrieval.report()
+        retrieval.report(Answer(_PENDING.status, answer.fields) if answer.fields else _PENDING)
         yield Drain()
     else:  # let the handler run to its end
         if (yield from performing.pull(kind, iterator, failed=statuses.raised)) not in (END, CANCELLED):

@@ -480,7 +480,7 @@ def test_what_has_to_be_decoded_and_cannot_be_fails_for_itself() -> None:
         ((lambda _: None,), 0xC413),
         ((lambda _: 5,), 0xC411),
         ((lambda event: event.dataset,), 0xC411),
-        ((lambda _: (1 / 0 for _ in "x"),), 0xC411),
+        ((lambda _: (1 / 0 for _ in "x"),), 0xC413),
         ((lambda _: [],), 0xC413),
         ((yields(count="2"),), 0xC413),
         ((yields(count=-1),), 0xC413),
@@ -499,7 +499,16 @@ def test_an_identifier_that_cannot_be_decoded() -> None:
     def handler(event: Any) -> Iterator[Any]:
         yield len(event.identifier)
 
-    assert statuses(Getting(handler).get(b"\x08\x00\x52\x00\xff\xff\x00\x00ab")) == [0xC411]
+    assert statuses(Getting(handler).get(b"\x08\x00\x52\x00\xff\xff\x00\x00ab")) == [0xC413]
+
+
+def test_what_goes_with_a_pending_status() -> None:
+    """The response that reports the sub-operation has it."""
+    said = Dataset()
+    said.Status, said.ErrorComment = PENDING, "slow"
+    first, last = Getting(yields((said, image(1)))).get()
+    assert (first[0].status, first[0].error_comment) == (PENDING, "slow")
+    assert (last[0].status, last[0].error_comment) == (0x0000, None)
 
 
 def raising(_: Any) -> Iterator[Any]:

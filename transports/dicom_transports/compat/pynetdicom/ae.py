@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
 from dicom_proto.errors import InvalidSettingError
+from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.services.storage.chunks import chunked
@@ -21,6 +25,23 @@ from dicom_transports.compat.pynetdicom.events import EVT_C_STORE
 __all__ = ["AE", "ApplicationEntity"]
 
 
+class _InAFile(RequestEvent):
+    """A request whose data set lies in a file while its handler runs."""
+
+    dataset_path: Path
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is in the file."""
+        dataset = dcmread(self.dataset_path)
+        dataset.walk(lambda *_: None)  # read all of it while it is there
+        return dataset
+
+    def encoded_dataset(self, include_meta: bool = True) -> bytes:
+        """Return the file, or what lies in it behind its head."""
+        return self.dataset_path.read_bytes()[0 if include_meta else len(self.file_head()) :]
+
+
 def _into_a_file(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler of EVT_C_STORE find the data set in a file, at ``event.dataset_path``, until it returns."""
 
@@ -31,6 +52,7 @@ def _into_a_file(handler: Callable[..., Any]) -> Callable[..., Any]:
             for piece in event.chunks():
                 file.write(piece)
             file.flush()
+            event.__class__ = _InAFile
             event.dataset_path = Path(file.name)
             return handler(event, *arguments)
 
@@ -66,6 +88,12 @@ class ApplicationEntity(blocking.AE):
         association = super().dial(*arguments, **options)
         self._requested_associations.add(association)
         return association
+
+    def associate(
+        self, addr: str, port: int, contexts: Any = None, ae_title: str = "ANY-SCP", *args: Any, **kw: Any
+    ) -> Any:
+        """See :meth:`dicom_transports.blocking.AE.associate`."""
+        return super().associate(addr, port, contexts, as_title(ae_title), *args, **kw)
 
     def shutdown(self, finish_within: float | None = None) -> None:
         """Abort what it has requested as well."""

@@ -1,5 +1,6 @@
 """``pynetdicom.sop_class``: SOP classes whose service class is one of ``pynetdicom.service_class``."""
 
+from functools import cache
 from typing import Any, Final
 
 from pydicom.config import IGNORE
@@ -29,13 +30,16 @@ class SOPClass(ours.SOPClass):
         return uid_to_service_class(self)
 
 
+@cache
 def uid_to_sop_class(uid: str) -> SOPClass:
-    """Return a UID as a SOP class."""
+    """Return a UID as a SOP class, the same object each time."""
     return SOPClass(uid, IGNORE)
 
 
-def register_uid(uid: str, keyword: str, service_class: type[ServiceClass], dimse_msg_type: str = "") -> SOPClass:
+def register_uid(uid: str, keyword: str, service_class: Any, dimse_msg_type: str = "") -> SOPClass:
     """Add a private SOP class."""
+    if not (isinstance(service_class, type) and issubclass(service_class, ServiceClass)):
+        raise TypeError(f"{service_class!r} is not a service class of pynetdicom.service_class")
     ours.register_uid(uid, keyword, service_class.member, dimse_msg_type)
     for name, group in vars(ours).items():
         if name.endswith("_CLASSES") and keyword in group:
