@@ -42,6 +42,7 @@ __all__ = ["Event", "MessageView", "RequestEvent"]
 _R = TypeVar("_R", bound=Request)
 
 _COMMAND_FIELD: Final = 0x00000100
+_COMMAND_DATA_SET_TYPE: Final = 0x0800  # 0101H: none follows
 _PREAMBLE: Final = 132  # bytes, "DICM" included (PS3.10 7.1)
 # What the data set of a request is called (PS3.7 9.1, 10.1).
 _DATA_SETS: Final[Mapping[str, str]] = {
@@ -90,9 +91,13 @@ class MessageView:
 
     @property
     def command_set(self) -> Dataset:
-        """The elements of the command set (PS3.7 6.3), but for its length and whether a data set follows."""
+        """The elements of the command set (PS3.7 6.3), but for its length."""
         message, elements = self._message, Dataset()
-        stated: dict[int, tuple[str, Any]] = {_COMMAND_FIELD: ("US", message.command_field)}
+        has_data = self._data is not None or isinstance(message, CStoreRQ)
+        stated: dict[int, tuple[str, Any]] = {
+            _COMMAND_FIELD: ("US", message.command_field),
+            _COMMAND_DATA_SET_TYPE: ("US", 0x0001 if has_data else 0x0101),
+        }
         stated |= {one.tag: (one.vr.name, getattr(message, one.attribute)) for one in message.elements}
         for tag, (vr, value) in sorted(stated.items()):
             if value is not None:

@@ -129,10 +129,12 @@ def test_the_command_set_of_a_message() -> None:
         ("RequestedSOPClassUID", BOX),
         ("CommandField", 0x0110),
         ("MessageID", 3),
+        ("CommandDataSetType", 0x0001),
         ("RequestedSOPInstanceUID", INSTANCE),
         ("AttributeIdentifierList", [0x00100010, 0x00100020]),
     ]
     assert "MoveOriginatorMessageID" not in event(STORE).request.command_set
+    assert MessageView(N_GET, None).command_set.CommandDataSetType == 0x0101
 
 
 def test_no_attribute_identifiers_are_all() -> None:
