@@ -53,11 +53,13 @@ def _answer(
 ) -> tuple[list[PresentationContext], list[SCP_SCU_RoleSelectionNegotiation]]:
     if not requested:
         return [], []
+    stated = {uid: both for uid, both in (roles or {}).items() if None not in both}
     # An acceptor that grants no role at all refuses who asks for one, and nobody else.
-    closed = {one.abstract_syntax for one in supported if one.scu_role is one.scp_role is False} & (roles or {}).keys()
+    closed = {one.abstract_syntax for one in supported if one.scu_role is one.scp_role is False} & stated.keys()
+    known: dict[str, PresentationContext] = {one.abstract_syntax: one for one in supported}
     supported = [one if one.scu_role or one.scp_role else _without_roles(one) for one in supported]
     policy = entity.policy(supported) if supported or entity.unrestricted_storage else Policy(supported={})
-    offer = _offer(requested, roles or {})
+    offer = _offer(requested, stated)
     verdict = review(offer, policy)
     if not isinstance(verdict, Review):
         raise InvalidSettingError(f"{verdict} is the answer to all of it")
@@ -66,7 +68,26 @@ def _answer(
         raise InvalidSettingError(f"{answer} is the answer to all of it")
     answered = [build_role(role.sop_class_uid, role.scu, role.scp) for role in answer.user_information.roles]
     settled = _settled(offer, answer, is_requestor=False)
-    return [_refused(one) if one.abstract_syntax in closed and not one.result else one for one in settled], answered
+    accepted: set[str] = {one.abstract_syntax for one in settled if not one.result}
+    # It says what it grants even if nothing is asked for, where the roles are mentioned at all.
+    for uid in (roles or {}).keys() - stated.keys() & accepted:
+        scu, scp = known[uid].scu_role, known[uid].scp_role
+        if scu is not None and scp is not None:
+            answered.append(build_role(uid, scu, scp))
+    refused = [_refused(one) if one.abstract_syntax in closed and not one.result else one for one in settled]
+    return [_without_common_syntax(one, known.get(one.abstract_syntax), offer) for one in refused], answered
+
+
+def _without_common_syntax(
+    context: PresentationContext, supported: PresentationContext | None, offer: AAssociateRQ
+) -> PresentationContext:
+    """Say of a context that is refused for its roles that it has no transfer syntax in common, if that is so."""
+    if context.result != PresentationContextResult.USER_REJECTION or supported is None:
+        return context
+    (proposed,) = (one for one in offer.presentation_contexts if one.context_id == context.context_id)
+    if set(proposed.transfer_syntaxes) & set(supported.transfer_syntax):
+        return context
+    return evolve(context, result=PresentationContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
 
 
 def _without_roles(context: PresentationContext) -> PresentationContext:
