@@ -22,7 +22,7 @@ TYPED = $(filter-out docs .ci,$(SOURCES))
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit rest test-pythons own-coverage check format bench calls fuzz docs wheel clean
+.PHONY: help demo test unit rest test-pythons own-coverage long check format bench calls fuzz docs wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -49,6 +49,9 @@ test-python-%:
 	if [ -z "$$python" ]; then echo "Python $*: not on this machine"; else \
 		echo "Python $*: $$python"; \
 		$(MAKE) --no-print-directory unit VENV=.venv-$* PYTHON="$$python" COVERAGE= PROFILE=thorough; fi
+
+long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdicom's own tests of behaviour through dicom_transports.compat
+	$(RUN) -m tests.compat.measure
 
 check: $(VENV)/.installed-check ## lint, format, types and the floors of the architecture
 	$(RUN) -m ruff check $(SOURCES)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dicom_proto.application.verbs import AwaitedVerbs, CalledVerbs
     from dicom_proto.dimse.connection import Connection
     from dicom_proto.errors import DicomProtoError, LocalProtocolError, RemoteProtocolError
-    from dicom_proto.handlers import kinds as evt
+    from dicom_proto.handlers import evt
     from dicom_proto.handlers.registry import Handlers
     from dicom_proto.limits import Limits, Tolerance
     from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
@@ -77,7 +77,7 @@ _MODULES: Final = {
     "application.verbs": ("AwaitedVerbs", "CalledVerbs"),
     "dimse.connection": ("Connection",),
     "errors": ("DicomProtoError", "LocalProtocolError", "RemoteProtocolError"),
-    "handlers.kinds": ("evt",),
+    "handlers.evt": ("evt",),
     "handlers.registry": ("Handlers",),
     "limits": ("Limits", "Tolerance"),
     "offers.contexts": ("PresentationContext", "build_context", "build_role"),

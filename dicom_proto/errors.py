@@ -65,6 +65,10 @@ class MissingElementError(LocalProtocolError, AttributeError):
     """A data set given by the caller lacks an element without which it cannot be sent."""
 
 
+class EncodingError(LocalProtocolError, ValueError):
+    """A data set given by the caller cannot be encoded, or not in the transfer syntax that it is wanted in."""
+
+
 class NotEstablishedError(LocalProtocolError, RuntimeError):
     """Something was asked of an association that is not established, or not any more."""
 

@@ -143,6 +143,41 @@ _OTHER_NAMES: Final = {
 }
 
 
+# pynetdicom's names for the SOP classes of a service class, or of several: a dictionary by keyword each.
+_GROUPS: Final = {
+    "_APPLICATION_EVENT_CLASSES": (ServiceClass.APPLICATION_EVENT_LOGGING,),
+    "_BASIC_WORKLIST_CLASSES": (ServiceClass.BASIC_WORKLIST_MANAGEMENT,),
+    "_COLOR_PALETTE_CLASSES": (ServiceClass.COLOR_PALETTE_QUERY_RETRIEVE,),
+    "_DEFINED_PROCEDURE_CLASSES": (ServiceClass.DEFINED_PROCEDURE_PROTOCOL_QUERY_RETRIEVE,),
+    "_DISPLAY_SYSTEM_CLASSES": (ServiceClass.DISPLAY_SYSTEM_MANAGEMENT,),
+    "_HANGING_PROTOCOL_CLASSES": (ServiceClass.HANGING_PROTOCOL_QUERY_RETRIEVE,),
+    "_IMPLANT_TEMPLATE_CLASSES": (ServiceClass.IMPLANT_TEMPLATE_QUERY_RETRIEVE,),
+    "_INSTANCE_AVAILABILITY_CLASSES": (ServiceClass.INSTANCE_AVAILABILITY_NOTIFICATION,),
+    "_INVENTORY_CLASSES": (ServiceClass.INVENTORY_QUERY_RETRIEVE,),
+    "_MEDIA_CREATION_CLASSES": (ServiceClass.MEDIA_CREATION_MANAGEMENT,),
+    "_MEDIA_STORAGE_CLASSES": (ServiceClass.MEDIA_STORAGE,),
+    "_NON_PATIENT_OBJECT_CLASSES": (ServiceClass.NON_PATIENT_OBJECT_STORAGE,),
+    "_PRINT_MANAGEMENT_CLASSES": (ServiceClass.PRINT_MANAGEMENT,),
+    "_PROCEDURE_STEP_CLASSES": (ServiceClass.PROCEDURE_STEP,),
+    "_PROTOCOL_APPROVAL_CLASSES": (ServiceClass.PROTOCOL_APPROVAL_QUERY_RETRIEVE,),
+    "_QR_CLASSES": (
+        ServiceClass.QUERY_RETRIEVE,
+        ServiceClass.REPOSITORY_QUERY,
+        ServiceClass.COMPOSITE_INSTANCE_ROOT_RETRIEVE,
+        ServiceClass.COMPOSITE_INSTANCE_RETRIEVE_WITHOUT_BULK_DATA,
+    ),
+    "_RELEVANT_PATIENT_QUERY_CLASSES": (ServiceClass.RELEVANT_PATIENT_INFORMATION_QUERY,),
+    "_RT_MACHINE_VERIFICATION_CLASSES": (ServiceClass.RT_MACHINE_VERIFICATION,),
+    "_STORAGE_CLASSES": (ServiceClass.STORAGE,),
+    "_STORAGE_COMMITMENT_CLASSES": (ServiceClass.STORAGE_COMMITMENT,),
+    "_STORAGE_MANAGEMENT_CLASSES": (ServiceClass.STORAGE_MANAGEMENT,),
+    "_SUBSTANCE_ADMINISTRATION_CLASSES": (ServiceClass.SUBSTANCE_ADMINISTRATION_QUERY,),
+    "_UNIFIED_PROCEDURE_STEP_CLASSES": (ServiceClass.UNIFIED_PROCEDURE_STEP,),
+    "_VERIFICATION_CLASSES": (ServiceClass.VERIFICATION,),
+}
+_IN_USE: Final = frozenset({ServiceClass.QUERY_RETRIEVE})  # though Patient/Study Only is retired
+
+
 @frozen(kw_only=True)
 class _Record:
     keyword: str
@@ -287,6 +322,9 @@ def register_uid(uid: str, keyword: str, service_class: ServiceClass, dimse_msg_
         raise LocalProtocolError(f"{keyword} is already the name of something else")
     _RECORDS[sop_class] = record
     globals()[keyword] = sop_class
+    for name, service_classes in _GROUPS.items():
+        if service_class in service_classes:
+            globals()[name][keyword] = sop_class
     return sop_class
 
 
@@ -296,11 +334,22 @@ _NAMES: Final[dict[str, UID]] = {
 _NAMES.update((facts[4], UID(uid)) for uid, facts in UID_dictionary.items() if facts[1] == "Well-known SOP Instance")
 _NAMES.update((other, _NAMES[keyword]) for other, keyword in _OTHER_NAMES.items())
 globals().update(_NAMES)
+globals().update(
+    (
+        name,
+        {
+            uid.keyword: uid
+            for service_class in service_classes
+            for uid in sop_classes(service_class, retired=service_class in _IN_USE)
+        },
+    )
+    for name, service_classes in _GROUPS.items()
+)
 __all__.extend(_NAMES)
 
-DEFAULT_TRANSFER_SYNTAXES: Final = tuple(
+DEFAULT_TRANSFER_SYNTAXES: Final = [
     UID(uid) for uid in ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-)
+]
 """What a presentation context offers by default: implicit and explicit little endian, deflated, explicit big endian."""
 
 # Of PS3.6 and not retired, but not for DIMSE: real-time video (SMPTE ST 2110, PS3.22).
@@ -308,7 +357,7 @@ _REAL_TIME: Final = "1.2.840.10008.1.2.7."
 # JPEG XL and Deflated Image Frame (PS3.6 2025b), not yet in pydicom 3.0's dictionary.
 _NEWER_TRANSFER_SYNTAXES: Final = (*(f"1.2.840.10008.1.2.4.{n}" for n in (110, 111, 112)), "1.2.840.10008.1.2.8.1")
 
-ALL_TRANSFER_SYNTAXES: Final = tuple(
+ALL_TRANSFER_SYNTAXES: Final = list(
     dict.fromkeys(
         (
             *DEFAULT_TRANSFER_SYNTAXES,

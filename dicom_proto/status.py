@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -81,6 +81,17 @@ class Status(IntEnum):
     CANCEL = 0xFE00
     PENDING = 0xFF00
     PENDING_OPTIONAL_KEYS_NOT_SUPPORTED = 0xFF01
+
+    @classmethod
+    def add(cls, name: str, code: int) -> None:
+        """Give a code a name of one's own, ``Status.name``; it is a plain integer, and no member.
+
+        Raises
+        ------
+        AttributeError
+            If the name is that of a member.
+        """
+        setattr(cls, name, code)
 
 
 @frozen(kw_only=True)
@@ -229,3 +240,53 @@ def describe(code: int, service_class: ServiceClass | None = None, message: str 
     """
     entry = lookup(code, service_class, message)
     return f"0x{code:04X} {code_to_category(code)}" + (f": {entry.meaning}" if entry else "")
+
+
+# pynetdicom's names for what a service may answer with.
+_DICTIONARIES: Final[Mapping[str, tuple[ServiceClass | None, str]]] = {
+    "APPLICATION_EVENT_LOGGING_SERVICE_CLASS_STATUS": (ServiceClass.APPLICATION_EVENT_LOGGING, "N-ACTION"),
+    "GENERAL_STATUS": (None, ""),
+    "MEDIA_CREATION_MANAGEMENT_SERVICE_CLASS_STATUS": (ServiceClass.MEDIA_CREATION_MANAGEMENT, ""),
+    "MODALITY_WORKLIST_SERVICE_CLASS_STATUS": (ServiceClass.BASIC_WORKLIST_MANAGEMENT, "C-FIND"),
+    "NON_PATIENT_SERVICE_CLASS_STATUS": (ServiceClass.NON_PATIENT_OBJECT_STORAGE, "C-STORE"),
+    "PRINT_JOB_MANAGEMENT_SERVICE_CLASS_STATUS": (ServiceClass.PRINT_MANAGEMENT, ""),
+    "PROCEDURE_STEP_STATUS": (ServiceClass.PROCEDURE_STEP, ""),
+    "QR_FIND_SERVICE_CLASS_STATUS": (ServiceClass.QUERY_RETRIEVE, "C-FIND"),
+    "QR_GET_SERVICE_CLASS_STATUS": (ServiceClass.QUERY_RETRIEVE, "C-GET"),
+    "QR_MOVE_SERVICE_CLASS_STATUS": (ServiceClass.QUERY_RETRIEVE, "C-MOVE"),
+    "RELEVANT_PATIENT_SERVICE_CLASS_STATUS": (ServiceClass.RELEVANT_PATIENT_INFORMATION_QUERY, "C-FIND"),
+    "RT_MACHINE_VERIFICATION_SERVICE_CLASS_STATUS": (ServiceClass.RT_MACHINE_VERIFICATION, ""),
+    "STORAGE_COMMITMENT_SERVICE_CLASS_STATUS": (ServiceClass.STORAGE_COMMITMENT, ""),
+    "STORAGE_MANAGEMENT_SERVICE_CLASS_STATUS": (ServiceClass.STORAGE_MANAGEMENT, ""),
+    "STORAGE_SERVICE_CLASS_STATUS": (ServiceClass.STORAGE, "C-STORE"),
+    "SUBSTANCE_ADMINISTRATION_SERVICE_CLASS_STATUS": (ServiceClass.SUBSTANCE_ADMINISTRATION_QUERY, "C-FIND"),
+    "UNIFIED_PROCEDURE_STEP_SERVICE_CLASS_STATUS": (ServiceClass.UNIFIED_PROCEDURE_STEP, ""),
+    "VERIFICATION_SERVICE_CLASS_STATUS": (ServiceClass.VERIFICATION, "C-ECHO"),
+}
+
+
+def _dictionary(service_class: ServiceClass | None, message: str) -> dict[int, tuple[str, str]]:
+    """Return category and meaning of each code of a service, and of the general ones."""
+    rows = (*STATUSES[service_class], *STATUSES[None])
+    meanings: dict[int, tuple[str, str]] = {}
+    for entry in rows:
+        if not message or message in entry.messages or entry.service_class is None:
+            for code in range(entry.low, entry.high + 1):
+                meanings.setdefault(code, (code_to_category(code), entry.meaning))
+    return meanings
+
+
+STATUS_SUCCESS: Final = Category.SUCCESS
+STATUS_FAILURE: Final = Category.FAILURE
+STATUS_WARNING: Final = Category.WARNING
+STATUS_CANCEL: Final = Category.CANCEL
+STATUS_PENDING: Final = Category.PENDING
+STATUS_UNKNOWN: Final = Category.UNKNOWN
+
+
+def __getattr__(name: str) -> Any:
+    """Make a dictionary of codes, such as ``STORAGE_SERVICE_CLASS_STATUS``, when it is first asked for."""
+    if name not in _DICTIONARIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    dictionary = globals()[name] = _dictionary(*_DICTIONARIES[name])
+    return dictionary

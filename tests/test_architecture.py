@@ -41,7 +41,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("dicom_transports._socket",),
     ("dicom_transports._files",),
     ("dicom_transports",),
-    ("dicom_transports.apps",),
+    ("dicom_transports.apps", "dicom_transports.compat"),
 ]
 ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
 # The rooms behind them: of the blocking one, and what those for event loops share.
@@ -49,6 +49,7 @@ ROOMS_OF_ADAPTERS = {
     f"dicom_transports.{name}" for name in ("_threads.association", "_tasks.association", "_tasks.entity", "loops")
 }
 LOOPS = {"asyncio": "dicom_transports.asyncio", "trio": "dicom_transports.trio"}
+APPLICATIONS = ("dicom_transports.apps", "dicom_transports.compat")  # what uses an adapter
 # What all adapters share carries bytes and never waits: that is what an adapter is for.
 SHARED = {
     f"dicom_transports.{name}" for name in ("_entity", *(f"_socket.{n}" for n in ("channel", "gather", "tls_layer")))
@@ -110,7 +111,7 @@ def wrong_floors(tree: ast.AST, module: str) -> Iterator[Finding]:
 
 def wrong_adapters(tree: ast.AST, module: str) -> Iterator[Finding]:
     """The adapters stand alone, and nothing that is not an application imports one."""
-    if is_within(module, "dicom_transports") and not is_within(module, "dicom_transports.apps"):
+    if is_within(module, "dicom_transports") and not any(is_within(module, room) for room in APPLICATIONS):
         for line, name in imports(tree):
             if any(is_within(name, adapter) for adapter in ADAPTERS - {module}):
                 yield line, f"{module} imports the adapter {name}"
@@ -118,7 +119,7 @@ def wrong_adapters(tree: ast.AST, module: str) -> Iterator[Finding]:
 
 def wrong_waits(tree: ast.AST, module: str) -> Iterator[Finding]:
     """An event loop is known to its own adapter alone, and what adapters share knows no way to wait."""
-    if is_within(module, "dicom_transports") and not is_within(module, "dicom_transports.apps"):
+    if is_within(module, "dicom_transports") and not any(is_within(module, room) for room in APPLICATIONS):
         for line, name in imports(tree):
             source = name.partition(".")[0]
             if LOOPS.get(source, module) != module or (module in SHARED and source in WAITING):
@@ -293,6 +294,7 @@ GOOD = [
     ),
     ("dicom_transports._threads.workers", "import threading\nfrom queue import SimpleQueue"),
     ("dicom_transports.apps.demo", "from dicom_transports.blocking import AE\nprint(open(AE))"),
+    ("dicom_transports.compat.pynetdicom.ae", "from dicom_transports.blocking import AE"),
     ("dicom_proto.application.entity", "# a comment\n" * LONGEST_MODULE),
 ]
 BAD = [
@@ -305,6 +307,7 @@ BAD = [
     ("dicom_proto.encoding.datasets", "from dicom_proto.dimse.messages import CStoreRQ", "floor "),
     ("dicom_proto.services.verification", "from dicom_transports.blocking import AE", "floor "),
     ("dicom_transports.blocking", "import dicom_transports.apps.demo", "floor "),
+    ("dicom_transports.blocking", "import dicom_transports.compat.pynetdicom", "floor "),
     ("dicom_proto.upper_layer.pdu", "from .items import Item", "relative import .items.Item"),
     ("dicom_proto.extra", "", "has no floor"),
     ("dicom_transports.trio", "from dicom_transports.blocking import AE", "the adapter dicom_transports.blocking.AE"),

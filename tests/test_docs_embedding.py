@@ -74,7 +74,7 @@ def test_each_side_is_told_of_its_life_once() -> None:
     with network.associate(entity(), ADDRESS, noting(near)) as assoc:
         assert assoc.send_c_echo().Status == 0x0000
     network.run_until(lambda: not network.associations)
-    assert near == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
+    assert near == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
     assert far == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
 
 

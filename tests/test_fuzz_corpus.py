@@ -79,6 +79,11 @@ def do_nothing(*_args: Any, **_more: Any) -> None:
     pass
 
 
+def _never_full(router: Any, filed: Any) -> Any:
+    router.is_full = False
+    return filed
+
+
 # The harness that finds a fault, what is broken, and what takes its place, made from what it was.
 FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "a title loses a letter": (
@@ -154,8 +159,8 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     ),
     "more is pulled than may wait": (
         "routing",
-        "dicom_proto.dimse.routing.Router.is_full",
-        lambda _: property(lambda _router: False),
+        "dicom_proto.dimse.routing.Router.file",
+        lambda original: lambda router, event: _never_full(router, original(router, event)),
     ),
     "who waits in vain is forgotten": (
         "routing",

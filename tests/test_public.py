@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dicom_proto
+from dicom_proto.offers import contexts
 
 ROOT = Path(__file__).parent.parent
 FILES = {
@@ -17,7 +18,7 @@ FILES = {
     for package in (ROOT / "dicom_proto", ROOT / "transports" / "dicom_transports")
     for path in sorted(package.rglob("*.py"))
 }
-PUBLIC = [name for name in FILES if not re.search(r"\._|\.apps", name)]
+PUBLIC = [name for name in FILES if not re.search(r"\._|\.(apps|compat)", name)]
 
 EXPORTS = """
     END HANDLING ApplicationEntity Association AssociationFailure AwaitedAssociation AwaitedVerbs Call CalledVerbs
@@ -63,6 +64,38 @@ def test_each_public_module_of_the_adapters_says_what_it_has(name: str) -> None:
         assert hasattr(module, exported), exported
     if name in {"blocking", "asyncio", "trio"}:
         assert {"AE", "Address", "Association", "build_context", "build_role", "evt"} <= set(module.__all__)
+
+
+ADAPTERS = ["blocking", "asyncio", "trio"]
+WORDS = """
+    AE AllStoragePresentationContexts Association AssociationRejected AsynchronousOperationsWindowNegotiation Category
+    DEFAULT_TRANSFER_SYNTAXES ALL_TRANSFER_SYNTAXES NoContextError NotStored PYNETDICOM_IMPLEMENTATION_UID
+    PYNETDICOM_IMPLEMENTATION_VERSION PYNETDICOM_UID_PREFIX PresentationContext QueryRetrievePresentationContexts
+    SCP_SCU_RoleSelectionNegotiation Status StoragePresentationContexts UserIdentityNegotiation
+    VerificationPresentationContexts build_context build_role client_context code_to_category code_to_status
+    debug_logger evt register_uid server_context store_in_file store_to
+"""
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_one_place_to_import_from(name: str) -> None:
+    module = import_module(f"dicom_transports.{name}")
+    assert set(WORDS.split()) <= set(module.__all__) <= set(dir(module))
+    assert set(contexts.__all__) - {"negotiated_contexts"} <= set(module.__all__)
+    assert module.StoragePresentationContexts is contexts.StoragePresentationContexts
+    assert {"Event", "EventHandlerType", "EVT_C_STORE"} <= set(dir(module.evt))
+    with pytest.raises(AttributeError, match=f"'dicom_transports.{name}' has no attribute 'Peers'"):
+        _ = module.Peers
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_loads_what_it_is_asked_for(name: str) -> None:
+    loaded = run(
+        f"import sys\nimport dicom_transports.{name} as adapter\n"
+        "def loaded(): return [part for part in ('storage', 'tls') if f'dicom_transports.{part}' in sys.modules]\n"
+        "print(loaded()); adapter.store_to; print(loaded())"
+    )
+    assert loaded == "[]\n['storage']"
 
 
 @pytest.mark.parametrize("name", PUBLIC)

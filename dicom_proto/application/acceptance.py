@@ -67,7 +67,7 @@ def _ask(peer: Peer, kind: EventKind, **attributes: Any) -> Program[Any]:
 
 def _identity(peer: Peer, verdict: Review) -> Program[bool | bytes | None]:
     identity = verdict.identity
-    if identity is None:
+    if identity is None or peer.handlers.binding(EVT_USER_ID) is None:
         return None
     result = yield from _ask(
         peer,
@@ -77,8 +77,6 @@ def _identity(peer: Peer, verdict: Review) -> Program[bool | bytes | None]:
         secondary_field=identity.secondary or None,
     )
     match result:
-        case None:
-            return None
         case (True, bytes() as response):
             return response
         case (True, None) | True:

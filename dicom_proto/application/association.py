@@ -9,23 +9,21 @@ adapter adds how a program is run, and what a call returns.
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
-from attrs import evolve
-
 from dicom_proto.application.acceptance import answer_request
+from dicom_proto.application.appearance import Appearance
 from dicom_proto.application.dispatch import perform
 from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing, suspicion_of
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
-from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.routing import Indication
-from dicom_proto.errors import DicomProtoError, InvalidSettingError, NoContextError
+from dicom_proto.errors import DicomProtoError, NoContextError
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.kinds import (
     EVT_ABORTED,
@@ -39,7 +37,6 @@ from dicom_proto.handlers.kinds import (
     EventKind,
 )
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.programs.effects import Await, Call, Pause, Program
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
@@ -77,7 +74,7 @@ HANDLING: Final[ContextVar[tuple[object, ...]]] = ContextVar("HANDLING", default
 """The associations whose handler is running here: adapters add theirs for the time of a call."""
 
 
-class EntityAssociation:
+class EntityAssociation(Appearance):
     """One association of an application entity, or the failed attempt at one.
 
     Parameters
@@ -88,27 +85,21 @@ class EntityAssociation:
         What is bound to its events.
     reception : Policy, AAssociateRJ or callable, optional
         For the acceptor: by what a request is answered.
+    ae_title : str, optional
+        For the acceptor: its own title, by default the entity's.
     on_ended : callable, optional
         Called with it when the handlers of its end have run.
 
     Attributes
     ----------
-    entity : ApplicationEntity
-        Whose it is.
     engine : Engine
         What runs its programs; a driver takes turns with it.
-    peer : Peer
-        The other side, as programs see it.
     failure : Exception or None
         Why there is no association, or none any more.
-    is_acceptor, is_requestor : bool
-        Which side this is.
     is_released, is_aborted, is_rejected : bool
         What has become of it.
     is_over : bool
         Whether it has ended; the connection may still have to be closed.
-    local_address, peer_address : tuple of str and int
-        Host and port of the two ends of the transport connection.
     """
 
     def __init__(
@@ -117,28 +108,27 @@ class EntityAssociation:
         handlers: Handlers,
         reception: Reception | None = None,
         *,
+        ae_title: str | None = None,
         on_ended: Callable[[Any], object] | None = None,
     ) -> None:
         connection = Connection(limits=entity.limits, tolerance=entity.tolerance, timeouts=entity.timeouts)
         connection.on_tolerated = self._note_tolerated
-        self.entity = entity
-        self.peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
-        self.peer.is_handling = self.is_handling
+        peer = Peer(connection, handlers, self, entity=entity, data_limit=entity.limits.data_set)
+        super().__init__(entity, peer, is_acceptor=reception is not None, ae_title=ae_title)
+        self.peer.is_handling, self.peer.look = self.is_handling, self.look
         self.peer.limits, self.peer.tolerance = entity.limits, entity.tolerance
         self.peer.rules = entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
         self.failure: AssociationFailure | OSError | NoContextError | None = None
-        self.is_acceptor = reception is not None
-        self.is_requestor = reception is None
         self.is_released = self.is_aborted = self.is_rejected = self.is_over = False
-        self.local_address = self.peer_address = NOWHERE
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
         self.suspect: Callable[[], str | None] = suspect_nothing  # tells what is probably wrong with it
         self._on_ended = on_ended
-        self._is_ending = False
+        self._is_ending = self._is_told = False
         self._is_telling = False
+        self._was_opened = False
         self._has_begun = False  # and its handlers have been told
         self._streams: dict[Stream[Any], None] = {}  # results that somebody may still ask for
 
@@ -146,6 +136,9 @@ class EntityAssociation:
 
     def wake(self) -> None:
         """See to it that the engine has a turn; may be called in any thread."""
+
+    def look(self) -> None:
+        """Take in what has arrived, where nobody does that while a handler runs, which asks whether it is cancelled."""
 
     @abstractmethod
     def run(self, program: Program[Any], *, invokes: bool = False) -> Any:
@@ -217,6 +210,18 @@ class EntityAssociation:
         """Tell whether it is over by now."""
         return self.is_over
 
+    def is_alive(self) -> bool:
+        """Tell whether it has a connection, or handlers of its end have not returned yet."""
+        return self._was_opened and not self.engine.is_finished
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is established, or was so and handlers of its end have not returned yet."""
+        if not self.is_over:
+            return self.is_established
+        is_told = self._is_told and not (self.is_alive() and self.peer.handlers.bindings(EVT_CONN_CLOSE))
+        return self.peer.connection.agreement is not None and not is_told
+
     def attend(self, indication: Indication) -> Program[None] | None:
         """Do what the peer asks for; return the program for what takes its time, if there is some."""
         match indication:
@@ -228,6 +233,7 @@ class EntityAssociation:
                 self._confirm_release()
                 return None
             case AssociateAccepted():
+                self.answer = indication.answer
                 return self._begin()
             case AssociateRequested():
                 return self._answer(indication.offer)
@@ -287,6 +293,7 @@ class EntityAssociation:
             answer = yield from answer_request(self.peer, offer, policy)
         if self.has_ended():  # a handler has aborted it, or the peer is gone
             return
+        self.answer = answer
         if isinstance(answer, AAssociateRJ):
             self.is_rejected = True
             connection.reject(answer)
@@ -365,6 +372,7 @@ class EntityAssociation:
                     connection.confirm_release()
             case AssociateRejected():
                 self.is_rejected = True
+                self.answer = AAssociateRJ(ending.result, ending.source, ending.reason)
             case Aborted() | TimedOut():
                 self.is_aborted = was_requested
             case ConnectionClosed():
@@ -384,7 +392,7 @@ class EntityAssociation:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
         self.engine.retire(self.peer.end)
         self.peer.association = Retired(self.engine)
-        self.peer.is_handling = bool
+        self.peer.is_handling = self.peer.look = bool
         self.peer.connection.on_tolerated = None
         self._on_ended = None
         self._streams.clear()
@@ -392,9 +400,13 @@ class EntityAssociation:
     # --- telling ------------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """Tell that the connection is open, in the next turn."""
-        if self.has_to_tell(EVT_CONN_OPEN):
-            self.engine.start(self.notify(EVT_CONN_OPEN, address=self.peer_address))
+        """Tell that the connection is open, and on whose request, in the next turn."""
+        self._was_opened = True
+        self._note(EVT_CONN_OPEN, address=self.peer_address)
+        if self.is_requestor:
+            self._note(EVT_REQUESTED)
+        if self.notifier.has_pending:
+            self.engine.start(self.tell())
 
     def ended(self) -> Program[None] | None:
         """Tell how it ended."""
@@ -425,9 +437,12 @@ class EntityAssociation:
 
     def notify(self, kind: EventKind, **attributes: Any) -> Program[None]:
         """Tell of an event, after all that has passed before it."""
+        self._note(kind, **attributes)
+        return self.tell()
+
+    def _note(self, kind: EventKind, **attributes: Any) -> None:
         if self.peer.handlers.bindings(kind):
             self.notifier.add(kind, attributes)
-        return self.tell()
 
     @property
     def has_news(self) -> bool:
@@ -447,7 +462,10 @@ class EntityAssociation:
 
     def _note_told(self) -> None:
         """When all has been told of its end, this association takes no place any more."""
-        if self._is_ending and not self._is_telling and self._on_ended is not None:
+        if not self._is_ending or self._is_telling:
+            return
+        self._is_told = True
+        if self._on_ended is not None:
             on_ended, self._on_ended = self._on_ended, None
             on_ended(self)
 
@@ -459,130 +477,3 @@ class EntityAssociation:
                 yield Call(binding.handler, (event, *binding.arguments))
             except Exception:  # noqa: BLE001 - a handler's slip costs nothing but its own effect
                 _log.exception("a handler of %s raised", kind)
-
-    # --- what it is ---------------------------------------------------------------------------------------------------
-
-    @property
-    def ae(self) -> Any:
-        """The application entity whose it is."""
-        return self.entity
-
-    @property
-    def mode(self) -> str:
-        """Which side this is: ``"requestor"`` or ``"acceptor"``."""
-        return "acceptor" if self.is_acceptor else "requestor"
-
-    @property
-    def requestor(self) -> ServiceUser:
-        """The side that has requested the association."""
-        address = self.peer_address if self.is_acceptor else self.local_address
-        return requestor_of(self.peer.connection, address)
-
-    @property
-    def acceptor(self) -> ServiceUser:
-        """The side that has accepted the association, or was asked to."""
-        address = self.local_address if self.is_acceptor else self.peer_address
-        return acceptor_of(self.peer.connection, self.entity.local_side, self.entity.ae_title, address)
-
-    @property
-    def local(self) -> dict[str, Any]:
-        """What there is to know about this side: ``mode``, ``ae_title``, ``address``, ``port``, ``pdv_size``."""
-        return (self.acceptor if self.is_acceptor else self.requestor).info
-
-    @property
-    def remote(self) -> dict[str, Any]:
-        """What there is to know about the other side: as :attr:`local`."""
-        return (self.requestor if self.is_acceptor else self.acceptor).info
-
-    @property
-    def acse_timeout(self) -> float | None:
-        """Seconds to wait for the answer to a release, ``None`` for ever; setting it counts for this association."""
-        return self.peer.connection.timeouts.release
-
-    @acse_timeout.setter
-    def acse_timeout(self, seconds: float | None) -> None:
-        artim = {} if seconds is None else {"artim": seconds}
-        self._set_timeouts(request=seconds, release=seconds, **artim)
-
-    @property
-    def dimse_timeout(self) -> float | None:
-        """Seconds to wait for a DIMSE response, ``None`` for ever; setting it counts from the next wait on."""
-        return self.peer.connection.timeouts.response
-
-    @dimse_timeout.setter
-    def dimse_timeout(self, seconds: float | None) -> None:
-        self._set_timeouts(response=seconds)
-
-    @property
-    def network_timeout(self) -> float | None:
-        """Seconds without traffic after which it is aborted, ``None`` for ever; counts from the next traffic on."""
-        return self.peer.connection.timeouts.idle
-
-    @network_timeout.setter
-    def network_timeout(self, seconds: float | None) -> None:
-        self._set_timeouts(idle=seconds)
-
-    @property
-    def network_timeout_response(self) -> str:
-        """What follows when the network timeout has passed: ``"A-ABORT"``, or ``"A-RELEASE"``."""
-        return "A-RELEASE" if self.peer.connection.releases_when_idle else "A-ABORT"
-
-    @network_timeout_response.setter
-    def network_timeout_response(self, response: str) -> None:
-        if response not in {"A-ABORT", "A-RELEASE"}:
-            raise InvalidSettingError(f"{response!r} is no answer to silence: it is 'A-ABORT' or 'A-RELEASE'")
-        self.peer.connection.releases_when_idle = response == "A-RELEASE"
-
-    def _set_timeouts(self, **seconds: Any) -> None:
-        try:
-            self.peer.connection.timeouts = evolve(self.peer.connection.timeouts, **seconds)
-        except (TypeError, ValueError) as error:
-            raise InvalidSettingError(f"a timeout is a number of seconds above 0, or None: {error}") from error
-
-    @property
-    def accepted_contexts(self) -> list[PresentationContext]:
-        """The presentation contexts that both sides agreed on."""
-        return [self._as_context(context_id) for context_id in self.peer.connection.contexts]
-
-    @property
-    def rejected_contexts(self) -> list[PresentationContext]:
-        """The presentation contexts that were proposed and not accepted."""
-        agreement = self.peer.connection.agreement
-        contexts = []
-        for rejected in agreement.rejected.values() if agreement else ():
-            context = build_context(rejected.abstract_syntax, rejected.transfer_syntaxes)
-            context.context_id, context.result = rejected.context_id, rejected.result
-            contexts.append(context)
-        return contexts
-
-    def _as_context(self, context_id: int) -> PresentationContext:
-        accepted = self.peer.connection.contexts[context_id]
-        context = build_context(accepted.abstract_syntax, accepted.transfer_syntax)
-        context.context_id, context.result = context_id, 0
-        context.as_scu, context.as_scp = accepted.requestor_is_scu, accepted.requestor_is_scp
-        if self.is_acceptor:
-            context.as_scu, context.as_scp = context.as_scp, context.as_scu
-        return context
-
-    # --- handlers -----------------------------------------------------------------------------------------------------
-
-    def bind(self, event: EventKind, handler: Any, args: Sequence[Any] | None = None) -> None:
-        """Bind a handler to an event of this association; raises as :meth:`Handlers.bind`."""
-        self.peer.handlers.bind(event, handler, args)
-        self.notifier.update()
-
-    def unbind(self, event: EventKind, handler: Any) -> None:
-        """Unbind a handler."""
-        self.peer.handlers.unbind(event, handler)
-        self.notifier.update()
-
-    def get_events(self) -> list[EventKind]:
-        """Return the events that something is bound to."""
-        return sorted(self.peer.handlers.kinds(), key=str)
-
-    def get_handlers(self, event: EventKind) -> Any:
-        """Return what is bound to an event, as ``(handler, arguments)``: a list of them for a notification event.
-
-        For an intervention event without a handler it is ``(None, None)``.
-        """
-        return self.peer.handlers.stated(event)

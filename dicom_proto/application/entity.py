@@ -6,13 +6,14 @@ Adapters add what needs a network: each has a class ``AE`` of its own, built on 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar
 
 from attrs import define, evolve, field
 from attrs.converters import optional
 from attrs.validators import optional as optional_validator
+from pydicom.uid import UID
 
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import InvalidSettingError, NoContextError, NothingRequestedError
@@ -24,9 +25,20 @@ from dicom_proto.names import (
     check_uid,
     check_version_name,
 )
-from dicom_proto.offers._settings import FLAG, MAXIMUM_LENGTH, SECONDS, Validator, check, integer
-from dicom_proto.offers.contexts import PresentationContext, build_context
+from dicom_proto.offers._settings import FLAG, MAXIMUM_LENGTH, SECONDS, Validator, as_seconds, check, integer
+from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.offers.items import MaximumLengthNotification, NegotiationItem, arrange
+from dicom_proto.offers.lists import (
+    add,
+    as_context,
+    complete,
+    contexts_of,
+    described,
+    merge,
+    proposable,
+    split,
+    without,
+)
 from dicom_proto.programs.user_programs import ScpProgram, ScuProgram, check_scp, sop_classes_of
 from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, ServiceClass, sop_classes
 from dicom_proto.upper_layer.events import Tolerated
@@ -40,14 +52,19 @@ __all__ = ["ApplicationEntity"]
 _P = TypeVar("_P")
 _log = logging.getLogger("dicom_proto.association")
 _MOST_REMEMBERED: Final = 1024  # habits of peers that the log has named
-_MOST_REQUESTED: Final = 128  # PS3.8 9.3.2.2: the context IDs are the odd numbers up to 255
 _STORED: Final = (ServiceClass.STORAGE, ServiceClass.NON_PATIENT_OBJECT_STORAGE)
 
 
 def _as_ae_titles(titles: str | bytes | Iterable[str | bytes]) -> list[str]:
+    if titles in ("", b""):  # as an entry of a configuration that was left empty
+        return []
     if not isinstance(titles, Iterable):
         raise InvalidSettingError(f"{titles!r} is not a list of AE titles")
     return [check_ae_title(title) for title in ([titles] if isinstance(titles, str | bytes) else titles)]
+
+
+def _as_implementation_uid(uid: str) -> UID:
+    return UID(check_uid(uid))
 
 
 def _is_a(kind: type) -> Validator:
@@ -68,15 +85,15 @@ class ApplicationEntity:
     ----------
     acse_timeout : float or None
         Seconds to wait for answers about the association itself: to requests and releases, and until the peer closes
-        the connection. This and the other timeouts are above 0; ``None`` is for ever.
+        the connection. Of this and the other timeouts ``None`` is for ever, and 0 is ``None``.
     dimse_timeout : float or None
         Seconds to wait for a word from the peer while a DIMSE response is outstanding.
     network_timeout : float or None
         Seconds without traffic, while nothing is being done, after which an association is aborted.
     connection_timeout : float or None
         Seconds to wait for a TCP connection.
-    implementation_class_uid : str
-        Which implementation this is (PS3.7 D.3.3.2).
+    implementation_class_uid : UID
+        Which implementation this is (PS3.7 D.3.3.2); may be set to a ``str``.
     implementation_version_name : str or None
         Its version, 1 to 16 characters; ``None`` leaves it out (PS3.7 D.3.3.2).
     maximum_pdu_size : int
@@ -92,7 +109,8 @@ class ApplicationEntity:
     require_called_aet : bool
         Whether a requestor has to call this AE title.
     require_calling_aet : list of str
-        The AE titles that may call; empty for any.
+        The AE titles that may call; empty for any. This and the other settings of what is required count for the next
+        association of servers that run already, and may be changed by a handler of ``EVT_CONN_OPEN``.
     require_user_identity : bool
         Whether a requestor has to state a user identity, and a handler to accept it (PS3.7 D.3.3.7).
     unrestricted_storage : bool
@@ -126,11 +144,13 @@ class ApplicationEntity:
     """
 
     ae_title: str = field(default="DICOM_PROTO", converter=check_ae_title)
-    acse_timeout: float | None = field(default=30.0, validator=SECONDS, init=False)
-    dimse_timeout: float | None = field(default=30.0, validator=SECONDS, init=False)
-    network_timeout: float | None = field(default=60.0, validator=SECONDS, init=False)
-    connection_timeout: float | None = field(default=None, validator=SECONDS, init=False)
-    implementation_class_uid: str = field(default=IMPLEMENTATION_CLASS_UID, converter=check_uid, init=False)
+    acse_timeout: float | None = field(default=30.0, converter=as_seconds, validator=SECONDS, init=False)
+    dimse_timeout: float | None = field(default=30.0, converter=as_seconds, validator=SECONDS, init=False)
+    network_timeout: float | None = field(default=60.0, converter=as_seconds, validator=SECONDS, init=False)
+    connection_timeout: float | None = field(default=None, converter=as_seconds, validator=SECONDS, init=False)
+    implementation_class_uid: str = field(
+        default=UID(IMPLEMENTATION_CLASS_UID), converter=_as_implementation_uid, init=False
+    )
     implementation_version_name: str | None = field(
         default=IMPLEMENTATION_VERSION_NAME, converter=optional(check_version_name), init=False
     )
@@ -161,6 +181,20 @@ class ApplicationEntity:
         counts = f"{len(self._requested)} requested, {len(self._supported)} supported presentation contexts"
         return f"<{type(self).__name__} {self.ae_title!r}: {counts}>"
 
+    def __str__(self) -> str:
+        """Say what it proposes and accepts, how long it waits, and whom it takes."""
+        kinds = {"requested": self._requested, "supported": self.supported_contexts}
+        timeouts = ("acse", "dimse", "network", "connection")
+        return "\n".join(
+            [
+                f"Application entity {self.ae_title}",
+                *(line for kind, contexts in kinds.items() for line in described(kind, contexts)),
+                *(f"  {name} timeout: {getattr(self, f'{name}_timeout')} s" for name in timeouts),
+                f"  required: called AE title {self.require_called_aet}, calling {self.require_calling_aet or 'any'}",
+                f"  most associations: {self.maximum_associations}",
+            ]
+        )
+
     # --- its presentation contexts ------------------------------------------------------------------------------------
 
     @property
@@ -179,7 +213,7 @@ class ApplicationEntity:
 
     @requested_contexts.setter
     def requested_contexts(self, contexts: Iterable[PresentationContext] | None) -> None:
-        self._requested = [context.copy() for context in _proposable(contexts or ())]
+        self._requested = [context.copy() for context in proposable(contexts or ())]
 
     @property
     def supported_contexts(self) -> list[PresentationContext]:
@@ -188,7 +222,7 @@ class ApplicationEntity:
 
     @supported_contexts.setter
     def supported_contexts(self, contexts: Iterable[PresentationContext] | None) -> None:
-        self._supported = _merge(context.copy() for context in _complete(contexts or ()))
+        self._supported = merge(context.copy() for context in complete(contexts or ()))
 
     def add_requested_context(
         self, abstract_syntax: str | PresentationContext, transfer_syntax: str | Iterable[str] | None = None
@@ -202,15 +236,15 @@ class ApplicationEntity:
         InvalidNameError
             If a UID is none.
         """
-        context = _as_context(abstract_syntax, transfer_syntax)
-        _proposable([*self._requested, context])
+        context = as_context(abstract_syntax, transfer_syntax)
+        proposable([*self._requested, context])
         self._requested.append(context)
 
     def remove_requested_context(
         self, abstract_syntax: str, transfer_syntax: str | Iterable[str] | None = None
     ) -> None:
         """Propose an abstract syntax no more, or no more with some transfer syntaxes."""
-        self._requested = _without(self._requested, abstract_syntax, transfer_syntax)
+        self._requested = without(self._requested, abstract_syntax, transfer_syntax)
 
     def add_supported_context(
         self,
@@ -238,16 +272,16 @@ class ApplicationEntity:
         InvalidNameError
             If a UID is none.
         """
-        context = _as_context(abstract_syntax, transfer_syntax)
+        context = as_context(abstract_syntax, transfer_syntax)
         if not isinstance(abstract_syntax, PresentationContext):
             context.scu_role, context.scp_role = scu_role, scp_role
-        _add(self._supported, context)
+        add(self._supported, context)
 
     def remove_supported_context(
         self, abstract_syntax: str, transfer_syntax: str | Iterable[str] | None = None
     ) -> None:
         """Accept an abstract syntax no more, or no more with some transfer syntaxes."""
-        self._supported = _merge(_without(self._supported.values(), abstract_syntax, transfer_syntax))
+        self._supported = merge(without(self._supported.values(), abstract_syntax, transfer_syntax))
 
     # --- its user's own service programs ------------------------------------------------------------------------------
 
@@ -292,8 +326,8 @@ class ApplicationEntity:
         """
         uids = check_scp(program)
         supported = self._supported.copy()
-        for context in _contexts(uids, transfer_syntax):
-            _add(supported, evolve(context, scu_role=scu_role, scp_role=scp_role))
+        for context in contexts_of(uids, transfer_syntax):
+            add(supported, evolve(context, scu_role=scu_role, scp_role=scp_role))
         self._supported = supported
         self._scps.update(dict.fromkeys(uids, program))
         return self
@@ -328,8 +362,8 @@ class ApplicationEntity:
             Nothing is changed then.
         """
         uids = sop_classes_of(program)
-        contexts = _contexts(uids, transfer_syntax)
-        _proposable([*self._requested, *contexts])
+        contexts = contexts_of(uids, transfer_syntax)
+        proposable([*self._requested, *contexts])
         self._requested.extend(contexts)
         self._scus.update(dict.fromkeys(uids, program))
         return self
@@ -386,12 +420,12 @@ class ApplicationEntity:
             If something else breaks a rule of the standard, as for
             :func:`~dicom_proto.upper_layer.negotiation.build_offer`.
         """
-        whole = _proposable(self._requested if contexts is None else contexts)
-        proposed = _proposable(_split(whole, self.most_transfer_syntaxes))
+        whole = proposable(self._requested if contexts is None else contexts)
+        proposed = proposable(split(whole, self.most_transfer_syntaxes))
         if not proposed:
             raise NothingRequestedError("no presentation contexts are requested: call add_requested_context() first")
         length = [] if maximum_length is None else [MaximumLengthNotification(maximum_length)]
-        proposals = arrange([*length, *(items or ())], self.local_side)
+        proposals = arrange([*length, *(items or ())], self.local_side).about({one.abstract_syntax for one in proposed})
         return build_offer(
             check_ae_title(called_ae_title),
             self.ae_title,
@@ -406,7 +440,7 @@ class ApplicationEntity:
     def policy(
         self, contexts: Iterable[PresentationContext] | None = None, *, ae_title: str | bytes | None = None
     ) -> Policy:
-        """Make the rules by which requests are answered; later changes of the settings need new ones.
+        """Make the rules by which requests are answered; after a change of the settings see :meth:`required`.
 
         Parameters
         ----------
@@ -422,7 +456,7 @@ class ApplicationEntity:
         InvalidSettingError
             If a context is incomplete.
         """
-        supported = _merge(_complete(self._supported.values() if contexts is None else contexts))
+        supported = merge(complete(self._supported.values() if contexts is None else contexts))
         if not (supported or self.unrestricted_storage):
             raise NoContextError("no presentation contexts are supported: call add_supported_context() first")
         no_storage = _no_storage() if self.unrestricted_storage else frozenset()
@@ -431,17 +465,26 @@ class ApplicationEntity:
                 uid: _as_supported(context, any_transfer_syntax=self.unrestricted_storage and uid not in no_storage)
                 for uid, context in supported.items()
             },
-            related_general=self.related_general,
             unrestricted=Supported(ALL_TRANSFER_SYNTAXES) if self.unrestricted_storage else None,
             unrestricted_except=no_storage,
-            called_ae_titles=check_ae_title(ae_title or self.ae_title) if self.require_called_aet else None,
-            calling_ae_titles=self.require_calling_aet,
-            requestor_order=self.requestor_order,
-            missing_roles=self.missing_roles,
-            identity_required=self.require_user_identity,
             tolerance=self.tolerance,
-            **self._stated(),
+            **self.required(ae_title),
         )
+
+    def required(self, ae_title: str | bytes | None = None) -> dict[str, Any]:
+        """Return what is required of a requestor and stated to it, as fields of :class:`Policy`.
+
+        They are few and cheap, and a server looks at them for each association; which contexts are supported it keeps.
+        """
+        return {
+            "called_ae_titles": check_ae_title(ae_title or self.ae_title) if self.require_called_aet else None,
+            "calling_ae_titles": tuple(self.require_calling_aet),  # which may be appended to
+            "requestor_order": self.requestor_order,
+            "missing_roles": self.missing_roles,
+            "identity_required": self.require_user_identity,
+            "related_general": self.related_general,
+            **self._stated(),
+        }
 
     def note_tolerated(self, ae_title: str, tolerated: Tolerated) -> None:
         """Log what a peer was allowed although it breaks the standard: once for each kind and AE title.
@@ -479,90 +522,12 @@ class ApplicationEntity:
         }
 
 
-def _as_context(
-    abstract_syntax: str | PresentationContext, transfer_syntax: str | Iterable[str] | None
-) -> PresentationContext:
-    if isinstance(abstract_syntax, PresentationContext):
-        return abstract_syntax.copy()
-    return build_context(abstract_syntax, transfer_syntax)
-
-
-def _contexts(uids: Sequence[str], transfer_syntax: str | Iterable[str] | None) -> list[PresentationContext]:
-    """Return a context for each abstract syntax, all with the same transfer syntaxes."""
-    first = build_context(uids[0], transfer_syntax)
-    return [evolve(first, abstract_syntax=uid) for uid in uids]
-
-
-def _split(contexts: Iterable[PresentationContext], most: int) -> Iterator[PresentationContext]:
-    """Yield contexts that have no more than so many transfer syntaxes."""
-    for context in contexts:
-        syntaxes = context.transfer_syntax
-        if len(syntaxes) <= most:
-            yield context
-            continue
-        for start in range(0, len(syntaxes), most):
-            yield evolve(context, transfer_syntax=syntaxes[start : start + most])
-
-
 def _unbind(programs: dict[str, _P], program: _P) -> list[str]:
     """Take a program out of what is bound; return the abstract syntaxes that it was bound to."""
     uids = [uid for uid, bound in programs.items() if bound == program]
     for uid in uids:
         del programs[uid]
     return uids
-
-
-def _complete(contexts: Iterable[PresentationContext]) -> Iterator[PresentationContext]:
-    """Yield contexts that have been filled in."""
-    for context in contexts:
-        if not isinstance(context, PresentationContext):
-            raise InvalidSettingError(f"{context!r} is not a presentation context: build_context() makes them")
-        if not (context.abstract_syntax and context.transfer_syntax):
-            raise InvalidSettingError(f"{context!r} lacks its abstract syntax, or has no transfer syntax")
-        yield context
-
-
-def _proposable(contexts: Iterable[PresentationContext]) -> list[PresentationContext]:
-    complete = list(_complete(contexts))
-    if len(complete) > _MOST_REQUESTED:
-        raise InvalidSettingError(
-            f"{len(complete)} presentation contexts are requested, no more than 128 fit into an association"
-        )
-    return complete
-
-
-def _merge(contexts: Iterable[PresentationContext]) -> dict[str, PresentationContext]:
-    """Return contexts by abstract syntax, made one where there are several."""
-    merged: dict[str, PresentationContext] = {}
-    for context in contexts:
-        _add(merged, context)
-    return merged
-
-
-def _add(supported: dict[str, PresentationContext], context: PresentationContext) -> None:
-    """Support a context too: what was supported before stays so and is preferred, but the roles are the new ones."""
-    if context.scu_role is False and context.scp_role is False:
-        raise InvalidSettingError(f"{context!r} leaves the requestor no role")
-    known = supported.get(context.abstract_syntax)
-    if known is not None:
-        context = evolve(context, transfer_syntax=[*known.transfer_syntax, *context.transfer_syntax])
-    supported[context.abstract_syntax] = context
-
-
-def _without(
-    contexts: Iterable[PresentationContext], abstract_syntax: str, transfer_syntax: str | Iterable[str] | None
-) -> list[PresentationContext]:
-    """Return contexts without those of an abstract syntax, or without some of its transfer syntaxes."""
-    removed = {transfer_syntax} if isinstance(transfer_syntax, str) else set(transfer_syntax or ())
-    kept = []
-    for context in contexts:
-        if context.abstract_syntax == abstract_syntax:
-            if transfer_syntax is None:
-                continue
-            context.transfer_syntax = [uid for uid in context.transfer_syntax if uid not in removed]
-        if context.transfer_syntax:
-            kept.append(context)
-    return kept
 
 
 def _as_supported(context: PresentationContext, *, any_transfer_syntax: bool) -> Supported:

@@ -9,7 +9,8 @@ iterator. A verb takes the :class:`~dicom_proto.programs.peer.Peer` that is aske
 All of them raise :class:`~dicom_proto.errors.NotEstablishedError` if there is no association, and
 :class:`~dicom_proto.errors.NoContextError` if it has no presentation context for what is asked. If the association ends
 before the response, the status is an empty Dataset; a strict peer (that of an association in a ``with`` statement)
-makes that an :class:`~dicom_proto.upper_layer.failures.AssociationFailure`. A message ID that is ``None`` is given out.
+makes that an :class:`~dicom_proto.upper_layer.failures.AssociationFailure`. A message ID that is ``None`` is given out:
+to what can be cancelled the lowest that is free, which is 1 as long as no other operation is under way.
 """
 
 import logging
@@ -194,15 +195,23 @@ def send_c_stores(
 def send_c_find(
     peer: Peer, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = Priority.LOW
 ) -> Program[Results]:
-    """Send a C-FIND request; yield status and identifier of each response."""
-    return _many(peer, lambda: find_scu(peer, dataset, query_model, message_id=msg_id, priority=priority))
+    """Send a C-FIND request; yield status and identifier of each response.
+
+    A query for Unified Procedure Step Push goes by a context of one of its SOP classes that has C-FIND (PS3.4 CC.2).
+    """
+
+    def find(message_id: int) -> Invoking:
+        model = _abstract_syntax_for(peer, query_model, "C-FIND", as_scu=True)
+        return find_scu(peer, dataset, model, message_id=message_id, priority=priority)
+
+    return _many(peer, msg_id, find)
 
 
 def send_c_get(
     peer: Peer, dataset: Dataset, query_model: str, msg_id: int | None = None, priority: int = Priority.LOW
 ) -> Program[Results]:
     """Send a C-GET request; yield status and identifier of each response. The objects come to ``EVT_C_STORE``."""
-    return _many(peer, lambda: get_scu(peer, dataset, query_model, message_id=msg_id, priority=priority))
+    return _many(peer, msg_id, lambda number: get_scu(peer, dataset, query_model, message_id=number, priority=priority))
 
 
 def send_c_move(
@@ -214,13 +223,18 @@ def send_c_move(
     priority: int = Priority.LOW,
 ) -> Program[Results]:
     """Send a C-MOVE request; yield status and identifier of each response."""
-    return _many(peer, lambda: move_scu(peer, dataset, move_aet, query_model, message_id=msg_id, priority=priority))
+    return _many(
+        peer,
+        msg_id,
+        lambda number: move_scu(peer, dataset, move_aet, query_model, message_id=number, priority=priority),
+    )
 
 
-def _many(peer: Peer, invoke: Callable[[], Invoking]) -> Program[Results]:
+def _many(peer: Peer, message_id: int | None, invoke: Callable[[int], Invoking]) -> Program[Results]:
+    """Begin an operation that can be cancelled: without an ID it has the lowest free one, so that users know it."""
     _check_established(peer)
     yield from ()
-    return Results(invoke())
+    return Results(invoke(peer.lowest_free_id() if message_id is None else message_id))
 
 
 def send_c_cancel(
@@ -270,7 +284,11 @@ def send_n_event_report(
     msg_id: int | None = None,
     meta_uid: str | None = None,
 ) -> Program[Result]:
-    """Send an N-EVENT-REPORT request, as the SCP of a service; return status and event reply."""
+    """Send an N-EVENT-REPORT request, as the SCP of a service; return status and event reply.
+
+    It goes by a context on which this side is the SCP (PS3.7 D.3.3.4), or where there is none by any other: SCPs that
+    request an association in order to report often forget to propose that role, and who gets reports takes them.
+    """
     request = NEventReportRQ(
         message_id=msg_id,
         affected_sop_class_uid=class_uid,
@@ -282,18 +300,18 @@ def send_n_event_report(
 
 def send_n_get(
     peer: Peer,
-    identifier_list: Iterable[Any],
+    identifier_list: Iterable[Any] | None,
     class_uid: str,
     instance_uid: str,
     msg_id: int | None = None,
     meta_uid: str | None = None,
 ) -> Program[Result]:
-    """Send an N-GET request for some attributes, or for all (an empty list); return status and attribute list.
+    """Send an N-GET request for some attributes, or for all (no list, or an empty one); return status and attributes.
 
     An attribute is anything that pydicom takes for a tag; ``InvalidNameError`` is raised for anything else.
     """
     try:
-        tags = tuple(int(Tag(tag)) for tag in identifier_list)
+        tags = tuple(int(Tag(tag)) for tag in identifier_list or ())
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidNameError(f"{identifier_list!r} are no tags: {error}") from error
     request = NGetRQ(
@@ -378,6 +396,7 @@ def _abstract_syntax_for(peer: Peer, class_uid: str, service: str, as_scu: bool)
     """
     is_step = service_class_of(class_uid) is ServiceClass.UNIFIED_PROCEDURE_STEP
     accepted = dict.fromkeys(context.abstract_syntax for context in peer.connection.contexts.values())
+    fitting = []
     for uid in sorted(accepted, key=lambda uid: uid != class_uid):
         if is_step and service_class_of(uid) is ServiceClass.UNIFIED_PROCEDURE_STEP:
             fits = service in dimse_services(uid)
@@ -385,4 +404,6 @@ def _abstract_syntax_for(peer: Peer, class_uid: str, service: str, as_scu: bool)
             fits = uid == class_uid or class_uid in meta_members(uid)
         if fits and any(peer.contexts(uid, as_scu=as_scu)):
             return uid
-    return class_uid
+        if fits:
+            fitting.append(uid)
+    return class_uid if as_scu or not fitting else fitting[0]

@@ -14,12 +14,20 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.messages import MESSAGES, Response
+from dicom_proto.dimse.messages import (
+    MESSAGES,
+    NCreateRSP,
+    NEventReportRSP,
+    NormalizedResponse,
+    Response,
+    RetrieveResponse,
+)
 from dicom_proto.errors import DataSetError, InvalidSettingError, LocalProtocolError
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
+from dicom_proto.status import Category
 from dicom_proto.upper_layer.failures import AssociationFailure
 
 __all__ = ["Result", "Results", "code_to_status", "forgive", "forgiving", "next_result", "read_reply", "status_of"]
@@ -32,12 +40,22 @@ Result: TypeAlias = tuple[Dataset, Dataset | None]
 """A status, and the data set that came with it."""
 
 
+# What a response says about its status (PS3.7 Annex C), and what users are told with it because it is news to them.
+_ABOUT_STATUS: Final = frozenset(
+    {"status", "offending_element", "error_comment", "error_id", "attribute_identifier_list"}
+    | {element.attribute for element in RetrieveResponse.elements if element.attribute.startswith("number_of_")}
+)
+_NEWS: Final[dict[type[Response], frozenset[str]]] = {
+    NCreateRSP: frozenset({"affected_sop_instance_uid"}),
+    NEventReportRSP: frozenset({"affected_sop_class_uid", "affected_sop_instance_uid", "event_type_id"}),
+}
+
 # Attribute, tag and VR of what a status shows of a response.
 _SHOWN: Final = {
     kind: [
         (element.attribute, BaseTag(element.tag), element.vr.name)
         for element in kind.elements
-        if element.attribute != "message_id_being_responded_to"
+        if element.attribute in _ABOUT_STATUS | _NEWS.get(kind, frozenset())
     ]
     for kind in MESSAGES.values()
     if issubclass(kind, Response)
@@ -45,7 +63,11 @@ _SHOWN: Final = {
 
 
 def status_of(response: Response) -> Dataset:
-    """Return the status of a response, and what it says besides, as a data set of command elements."""
+    """Return the status of a response, and what it says about it, as a data set of command elements.
+
+    That of an N-CREATE has the Affected SOP Instance UID as well, which the peer may have given; that of an
+    N-EVENT-REPORT says what it answers.
+    """
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for attribute, tag, vr in _SHOWN[type(response)]:
         value = getattr(response, attribute)
@@ -62,6 +84,10 @@ def status_of(response: Response) -> Dataset:
 def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
     # What a peer sent need not keep the rules of its VR, and is no reason to warn the user.
     return DataElement(tag, vr, value, validation_mode=IGNORE)
+
+
+_PERFORMED: Final = (Category.SUCCESS, Category.WARNING)
+_WITHOUT_LIST: Final = (Category.SUCCESS, Category.PENDING, Category.UNKNOWN)
 
 
 # pydicom takes longer to make them than it takes to decode the whole response.
@@ -124,13 +150,15 @@ def forgive(peer: Peer, error: AssociationFailure) -> None:
 def read_reply(reply: Reply | None, *, if_damaged: int | None, decode: Callable[[Buffer, str], Dataset]) -> Result:
     """Return status and data set of a reply.
 
-    A data set that cannot be decoded by ``decode`` is ``None``; that is logged, and ``if_damaged`` becomes the status.
+    Where one would go with the status and none came it is empty: behind a DIMSE-N service that was performed, and for
+    the Failed SOP Instance UID List of a C-GET or C-MOVE. A data set that cannot be decoded by ``decode`` is ``None``;
+    that is logged, and ``if_damaged`` becomes the status.
     """
     if reply is None:
         return Dataset(), None
     status = status_of(reply.response)
     if reply.data is None:
-        return status, None
+        return status, Dataset() if _has_data(reply) else None
     try:
         return status, decode(reply.data, reply.context.transfer_syntax)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
@@ -138,6 +166,16 @@ def read_reply(reply: Reply | None, *, if_damaged: int | None, decode: Callable[
         if if_damaged is not None:
             status.Status = if_damaged
         return status, None
+
+
+def _has_data(reply: Reply) -> bool:
+    """Tell whether there might have been a data set with the response, by its status."""
+    match reply.response:
+        case NormalizedResponse():
+            return reply.category in _PERFORMED
+        case RetrieveResponse():
+            return reply.category not in _WITHOUT_LIST
+    return False
 
 
 def next_result(invoking: Invoking) -> Program[Result | None]:

@@ -5,22 +5,31 @@ May change.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from pydicom.config import IGNORE
+from pydicom.uid import UID
 
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.upper_layer.items import CommonExtendedNegotiation, OperationsWindow, RoleSelection, UserIdentity
 from dicom_proto.upper_layer.negotiation import Agreement, LocalSide
-from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 
-__all__ = ["NOWHERE", "ServiceUser", "acceptor_of", "requestor_of"]
+__all__ = ["NOWHERE", "Answer", "ServiceUser", "acceptor_of", "requestor_of"]
 
 NOWHERE: Final = ("", 0)
 """The address of a side that is not known yet."""
 
+Answer: TypeAlias = AAssociateAC | AAssociateRJ
+"""What an acceptor says to a request."""
+
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _as_uid(uid: str | None) -> UID | None:
+    return None if uid is None else UID(uid, IGNORE)  # a peer may have stated anything
 
 
 @frozen(kw_only=True)
@@ -32,7 +41,8 @@ class ServiceUser:
     mode : str
         ``"requestor"`` or ``"acceptor"``.
     ae_title : str
-        Its AE title, as the association request states it.
+        Its AE title: of a requestor, and of the acceptor as the requestor sees it, as the association request states
+        it; an acceptor's own handlers see its own title, whatever it was called.
     address, port
         Host and port of its end of the transport connection.
     maximum_length : int
@@ -51,6 +61,9 @@ class ServiceUser:
         Most operations that the requestor invokes and performs at a time; 0 is unlimited (PS3.7 D.3.3.3).
     user_identity : UserIdentity, bytes or None
         What the requestor has stated, the acceptor has answered (PS3.7 D.3.3.7); never shown in a ``repr``.
+    primitive : AAssociateRQ, AAssociateAC, AAssociateRJ or None
+        The record of what it has said: the request, or the answer. That of a rejection has ``result_str``,
+        ``source_str`` and ``reason_str``.
     """
 
     mode: Literal["requestor", "acceptor"]
@@ -58,7 +71,7 @@ class ServiceUser:
     address: str
     port: int
     maximum_length: int
-    implementation_class_uid: str | None
+    implementation_class_uid: UID | None = field(converter=_as_uid)
     implementation_version_name: str | None
     requested_contexts: list[PresentationContext]
     role_selection: Mapping[str, RoleSelection] = _NONE
@@ -66,6 +79,7 @@ class ServiceUser:
     sop_class_common_extended: Mapping[str, CommonExtendedNegotiation] = _NONE
     asynchronous_operations: tuple[int, int] = (1, 1)
     user_identity: UserIdentity | bytes | None = None
+    primitive: AAssociateRQ | Answer | None = field(default=None, eq=False)
 
     @property
     def is_requestor(self) -> bool:
@@ -113,20 +127,23 @@ def requestor_of(connection: Connection, address: tuple[str, int]) -> ServiceUse
         sop_class_common_extended={item.sop_class_uid: item for item in stated.common_extended},
         asynchronous_operations=(window.invoked, window.performed),
         user_identity=stated.identity,
+        primitive=offer,
     )
 
 
-def acceptor_of(connection: Connection, local: LocalSide, ae_title: str, address: tuple[str, int]) -> ServiceUser:
+def acceptor_of(
+    connection: Connection, local: LocalSide, ae_title: str, address: tuple[str, int], answer: Answer | None = None
+) -> ServiceUser:
     """Return the acceptor of an association: what its answer says.
 
     Before there is one: what this side, if it is the acceptor, is going to say; of the peer only whom was asked for.
-    ``ae_title`` is that of this side, for as long as nobody has called it by any.
+    ``ae_title`` is that of this side.
     """
     offer, agreement = connection.offer, connection.agreement
-    called = ae_title if offer is None else offer.called_ae_title
+    title = offer.called_ae_title if connection.is_requestor and offer is not None else ae_title
     if agreement is not None:
-        return _answered(agreement, called, address)
-    acceptor = _unheard("acceptor", called, address)
+        return evolve(_answered(agreement, title, address), primitive=answer)
+    acceptor = evolve(_unheard("acceptor", title, address), primitive=answer)
     if connection.is_requestor:
         return acceptor
     return evolve(

@@ -27,7 +27,7 @@ from dicom_proto.dimse.command_set import (
     join_elements,
 )
 from dicom_proto.dimse.declaration import PRIORITY, REGISTRY, DataSet, Element, Message, Priority
-from dicom_proto.errors import CommandSetError, LocalProtocolError
+from dicom_proto.errors import CommandSetError, EncodingError, LocalProtocolError
 from dicom_proto.limits import Tolerance
 
 __all__ = ["OddMessage", "decode_message", "decode_odd_message", "encode_message"]
@@ -182,9 +182,9 @@ def _encode_elements(message: Message, elements: tuple[Element, ...]) -> list[by
             try:
                 parts.append(encode_element(element.tag, element.vr.encode(value)))
             except LocalProtocolError as error:
-                raise LocalProtocolError(f"{message.name}: {element}: {error}") from error
+                raise EncodingError(f"{message.name}: {element}: {error}") from error
         elif element.usage == "M":
-            raise LocalProtocolError(f"{message.name}: {element} is mandatory")
+            raise EncodingError(f"{message.name}: {element} is mandatory")
     return parts
 
 

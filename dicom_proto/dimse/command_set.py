@@ -18,7 +18,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.errors import CommandSetError, LocalProtocolError
+from dicom_proto.errors import CommandSetError, EncodingError, LocalProtocolError
 from dicom_proto.names import check_ae_title, check_instance_uid, check_uid
 
 __all__ = [
@@ -226,7 +226,7 @@ def _encode_ae(value: str) -> bytes:
 
 def _encode_lo(value: object) -> bytes:
     if not isinstance(value, str) or not _LO.fullmatch(value) or not value.strip(" "):
-        raise LocalProtocolError(  # the value may name a patient
+        raise EncodingError(  # the value may name a patient
             "the text is not 1 to 64 printable ASCII characters, not all spaces, without backslash"
         )
     return _pad_text(value.strip(" "))
@@ -241,7 +241,7 @@ def _encode_us(value: Any) -> bytes:
         return _US.pack(value)
     except struct.error:
         shown = value if isinstance(value, int) else f"an object of type {type(value).__name__}"
-        raise LocalProtocolError(f"{shown} is not an integer from 0 to 65535") from None
+        raise EncodingError(f"{shown} is not an integer from 0 to 65535") from None
 
 
 def _decode_us(raw: bytes) -> int:
@@ -256,9 +256,9 @@ def _encode_at(value: Iterable[int]) -> bytes:
     try:
         raw = b"".join(_AT.pack(tag >> 16, tag & 0xFFFF) for tag in value)
     except (struct.error, TypeError):
-        raise LocalProtocolError(f"an object of type {type(value).__name__} is not a sequence of 32-bit tags") from None
+        raise EncodingError(f"an object of type {type(value).__name__} is not a sequence of 32-bit tags") from None
     if not raw:
-        raise LocalProtocolError("a list of tags that is sent has at least one (VM 1-n)")
+        raise EncodingError("a list of tags that is sent has at least one (VM 1-n)")
     return raw
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar, cast, dataclass_trans
 from attrs import NOTHING, AttrsInstance, define, field, fields, frozen
 
 from dicom_proto.dimse.command_set import UI, US, ValueRepresentation
-from dicom_proto.errors import LocalProtocolError
+from dicom_proto.errors import EncodingError, LocalProtocolError
 from dicom_proto.status import Category, code_to_category
 
 __all__ = [
@@ -59,7 +59,7 @@ _PRIORITIES: Final = {priority.value: priority for priority in Priority}
 
 def _encode_priority(value: object) -> bytes:
     if not isinstance(value, int) or value not in _PRIORITIES:
-        raise LocalProtocolError(f"{value!r} is not a priority: 0 (medium), 1 (high) or 2 (low)")
+        raise EncodingError(f"{value!r} is not a priority: 0 (medium), 1 (high) or 2 (low)")
     return US.encode(value)
 
 
@@ -168,7 +168,7 @@ class Condition:
             words.append(f"required with {self.required_with.name}")
         if self.required_with_data_set:
             words.append("required with a data set")
-        return "; ".join(words)
+        return "; ".join(words) or "with any status"
 
     def allows(self, present: bool, *, status: int, has_data_set: bool) -> bool:
         """Tell whether its presence, or absence, goes with the rest of the response."""

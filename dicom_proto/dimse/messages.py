@@ -8,6 +8,9 @@ number in group 0000, the value representation and, if it is conditional, the st
 decoding, checks and documentation derive from these rows; nothing is said about a field a second time. A response
 stands before its request, which names it.
 
+Error Comment, Error ID and Offending Element may go with any status: PS3.7 Annex C names them for some, and what they
+say beside another one misleads nobody.
+
 Three elements are never fields: Command Group Length is computed, Command Field is the class, and Command Data Set
 Type, which says whether a data set follows, is an argument of :func:`encode_message` and a result of
 :func:`decode_message`.
@@ -46,7 +49,6 @@ from dicom_proto.dimse.declaration import (
     dimse_message,
     mandatory,
     optional,
-    span,
 )
 from dicom_proto.errors import LocalProtocolError
 
@@ -93,10 +95,8 @@ __all__ = [
 class CompositeResponse(Response):
     """What the responses of C-STORE, C-FIND, C-GET and C-MOVE have in common (PS3.7 Annex C)."""
 
-    offending_element: tuple[int, ...] | None = conditional(
-        0x0901, AT, Condition(only_with=WARNING | span(0xA900, 0xA9FF) | codes(0xAA04) | span(0xC000, 0xCFFF))
-    )
-    error_comment: str | None = conditional(0x0902, LO, Condition(only_with=WARNING | FAILURE))
+    offending_element: tuple[int, ...] | None = conditional(0x0901, AT, Condition())  # with any status: see above
+    error_comment: str | None = conditional(0x0902, LO, Condition())
 
 
 @dimse_message
@@ -131,10 +131,8 @@ class RetrieveResponse(CompositeResponse):
 class NormalizedResponse(Response):
     """What the responses of all DIMSE-N services have in common (PS3.7 Annex C)."""
 
-    error_comment: str | None = conditional(
-        0x0902, LO, Condition(only_with=codes(0x0001, 0x0110, 0x0124) | span(0xA000, 0xCFFF))
-    )
-    error_id: int | None = conditional(0x0903, US, Condition(only_with=codes(0x0110)))
+    error_comment: str | None = conditional(0x0902, LO, Condition())  # with any status: see above
+    error_id: int | None = conditional(0x0903, US, Condition())
 
 
 _OFFENDING_ATTRIBUTES = Condition(only_with=codes(0x0105, 0x0107, 0x0120))
@@ -232,7 +230,7 @@ class CEchoRSP(Response):
 
     command_field = 0x8030
 
-    error_comment: str | None = conditional(0x0902, LO, Condition(only_with=FAILURE))
+    error_comment: str | None = conditional(0x0902, LO, Condition())  # any: see above
 
 
 @dimse_message

@@ -102,6 +102,11 @@ class Router:
         self.left: list[Any] = []
         self.is_full = False
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there are events that nobody has asked for: of operations, perhaps, that have been answered."""
+        return self._waiting > 0
+
     def find(self, key: Key) -> Inbox | None:
         """Return the inbox that is open for an operation."""
         return self._inboxes.get(key)

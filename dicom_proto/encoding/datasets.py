@@ -221,7 +221,7 @@ def encode(
         If it has text that its Specific Character Set does not have, or, without one, the default repertoire.
     LongValueError
         If it has a value that is too long for explicit VR, and the rules do not let it go as UN.
-    LocalProtocolError
+    EncodingError
         If the transfer syntax is not known, or an element cannot be encoded in it. All of them say which element, and
         never what its value is.
     """

@@ -4,7 +4,8 @@ May change.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, ValuesView
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final
 
@@ -89,12 +90,27 @@ class Received(Dataset):
                 self._make(found)
         return super().__getitem__(key)
 
+    def values(self) -> ValuesView[DataElement | RawDataElement]:
+        """Return the elements, all of them read."""
+        self._make_all()
+        return super().values()
+
+    def items(self) -> AbstractSet[tuple[BaseTag, DataElement | RawDataElement]]:
+        """Return tags and elements, all of them read."""
+        self._make_all()
+        return super().items()
+
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Dataset):
             return NotImplemented
         return self.keys() == other.keys() and all(self[tag] == other[tag] for tag in tuple(self.keys()))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _make_all(self) -> None:
+        for element in tuple(self._dict.values()):
+            if isinstance(element, RawDataElement):
+                self._make(element)
 
     def _make(self, raw: RawDataElement) -> None:
         """Make an element of what was received."""

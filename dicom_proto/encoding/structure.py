@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.errors import DataSetError, LocalProtocolError
+from dicom_proto.errors import DataSetError, EncodingError
 
 __all__ = [
     "DEFLATED",
@@ -69,7 +69,7 @@ class Syntax:
 
     @classmethod
     def of(cls, transfer_syntax: str) -> Self:
-        """Return the encoding of a transfer syntax; raise :class:`LocalProtocolError` if it is not known.
+        """Return the encoding of a transfer syntax; raise :class:`EncodingError` if it is not known.
 
         That of a private one is known if it is a :class:`pydicom.uid.UID` that says so.
         """
@@ -87,7 +87,7 @@ class Syntax:
         known = uid.is_transfer_syntax
         # One that is newer than pydicom's dictionary can only be what PS3.5 A.4 says.
         if not known and not uid.startswith("1.2.840.10008.1.2."):
-            raise LocalProtocolError(f"{str(uid)!r} is not a transfer syntax whose encoding is known")
+            raise EncodingError(f"{str(uid)!r} is not a transfer syntax whose encoding is known")
         return cls(
             name=uid.name,
             implicit=known and uid.is_implicit_VR,

@@ -35,7 +35,7 @@ from dicom_proto.encoding.representations import (
 from dicom_proto.encoding.rules import EncodingRules
 from dicom_proto.encoding.structure import UNDEFINED, Syntax, dictionary_vr
 from dicom_proto.encoding.values import WIDTHS_OF_VALUES
-from dicom_proto.errors import DataSetError, LocalProtocolError
+from dicom_proto.errors import DataSetError, EncodingError
 
 __all__ = ["CharacterSetError", "LongValueError", "stated_sets", "write"]
 
@@ -52,11 +52,11 @@ _ITEM, _SHORT, _LONG = (
 )
 
 
-class CharacterSetError(LocalProtocolError):
+class CharacterSetError(EncodingError):
     """A data set has text that its Specific Character Set cannot express."""
 
 
-class LongValueError(LocalProtocolError):
+class LongValueError(EncodingError):
     """A data set has a value that is too long for explicit VR."""
 
 
@@ -121,7 +121,7 @@ def write(dataset: Dataset, syntax: Syntax, rules: EncodingRules, only: Characte
         If there is text that its character sets cannot express.
     LongValueError
         If there is a value that is too long, and the rules are that it is refused.
-    LocalProtocolError
+    EncodingError
         If an element cannot be encoded for another reason.
     """
     little = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", "")) != ExplicitVRBigEndian
@@ -155,7 +155,7 @@ class _Writer:
     ) -> bytes:
         """Return the elements of a data set or an item, which inherits character sets and byte order."""
         if len(around) > _DEEPEST:
-            raise LocalProtocolError(f"{path}sequences are nested too deep: they cannot be encoded")
+            raise EncodingError(f"{path}sequences are nested too deep: they cannot be encoded")
         syntax = self._syntax
         read_little = dataset.original_encoding[1]
         source, target = _sets_of_bytes(dataset), self._only or stated_sets(dataset) or sets
@@ -216,13 +216,13 @@ class _Writer:
             ) from None
         except (UnpackableError, DataSetError) as error:
             raise self._refusal(tag, place, error) from None
-        except LocalProtocolError:
+        except EncodingError:
             raise
         except Exception as error:  # noqa: BLE001 - values are the user's objects; what they raise may say what they are
             raise self._refusal(tag, place, f"it has a value of the wrong type ({type(error).__name__})") from None
 
-    def _refusal(self, tag: BaseTag, place: _Place, why: object) -> LocalProtocolError:
-        return LocalProtocolError(f"{place.path}{named(tag)} cannot be encoded as {self._syntax.name}: {why}")
+    def _refusal(self, tag: BaseTag, place: _Place, why: object) -> EncodingError:
+        return EncodingError(f"{place.path}{named(tag)} cannot be encoded as {self._syntax.name}: {why}")
 
     # --- elements as they were read -----------------------------------------------------------------------------------
 
@@ -304,10 +304,10 @@ class _Writer:
         is_pixel_data = tag == _PIXEL_DATA and len(place.around) == 1
         if not (syntax.encapsulated or (place.as_read and not is_pixel_data)):
             what = "Pixel Data" if is_pixel_data else name
-            raise LocalProtocolError(f"{what} is compressed and cannot be encoded as {syntax.name}")
+            raise EncodingError(f"{what} is compressed and cannot be encoded as {syntax.name}")
         # Other VRs have a length of 16 bits (PS3.5 7.1.2), and whoever reads UN takes it for a sequence (PS3.5 6.2.2).
         if not syntax.implicit and (vr == "UN" or vr not in _LONG_VRS):
-            raise LocalProtocolError(f"{name} has an undefined length, which {vr} cannot have")
+            raise EncodingError(f"{name} has an undefined length, which {vr} cannot have")
         if is_pixel_data and (not data or (not undefined and data[:4] != b"\xfe\xff\x00\xe0")):
             raise UnpackableError("it is not encapsulated, as it has to be (PS3.5 A.4)")
         return _Value(vr, Fragments(data).padded() if syntax.little else data, undefined=True)
@@ -335,7 +335,10 @@ class _Writer:
             if vr in WIDTHS_OF_VALUES:
                 raise self._refusal(tag, place, f"it has {len(data)} bytes, no whole values of VR {vr}")
             data += PADDING.get(vr, b" ")
-        if len(data) > _LONGEST and not self._syntax.implicit and vr not in _LONG_VRS:
+        is_too_long = len(data) > _LONGEST and not self._syntax.implicit and vr not in _LONG_VRS
+        if is_too_long and "OW" in (dictionary_vr(tag) or ""):  # such as LUT Data, of the same words
+            vr = "OW"
+        elif is_too_long:
             if self._rules.long_values == "refuse":
                 raise LongValueError(
                     f"{place.path}{named(tag)} has {len(data)} bytes, and {vr} no room for more than {_LONGEST}"

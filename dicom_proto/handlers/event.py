@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any, Final, TypeVar
 
 from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -40,6 +41,8 @@ __all__ = ["Event", "MessageView", "RequestEvent"]
 
 _R = TypeVar("_R", bound=Request)
 
+_COMMAND_FIELD: Final = 0x00000100
+_COMMAND_DATA_SET_TYPE: Final = 0x0800  # 0101H: none follows
 _PREAMBLE: Final = 132  # bytes, "DICM" included (PS3.10 7.1)
 # What the data set of a request is called (PS3.7 9.1, 10.1).
 _DATA_SETS: Final[Mapping[str, str]] = {
@@ -50,13 +53,24 @@ _DATA_SETS: Final[Mapping[str, str]] = {
     "N-ACTION-RQ": "ActionInformation",
     "N-CREATE-RQ": "AttributeList",
 }
+# And that of a response, which a request has not.
+_REPLIES: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(_DATA_SETS, ()) | {
+    "C-ECHO-RQ": (),
+    "N-EVENT-REPORT-RQ": ("EventReply",),
+    "N-GET-RQ": ("AttributeList",),
+    "N-SET-RQ": ("AttributeList",),
+    "N-ACTION-RQ": ("ActionReply",),
+    "N-DELETE-RQ": (),
+}
+_NAMED: Final = frozenset(_DATA_SETS.values()).union(*_REPLIES.values())
 
 
 class MessageView:
     """A DIMSE message under its DICOM keywords: ``view.MessageID``, ``view.AffectedSOPClassUID``.
 
     The encoded data set of a request has also the name that PS3.7 gives it: ``DataSet``, ``Identifier``,
-    ``EventInformation``, ``ModificationList``, ``ActionInformation`` or ``AttributeList``.
+    ``EventInformation``, ``ModificationList``, ``ActionInformation`` or ``AttributeList``. What only the response to a
+    request has is ``None``.
     """
 
     __slots__ = ("_data", "_message")
@@ -75,15 +89,34 @@ class MessageView:
         """The encoded data set, if the message has one."""
         return None if self._data is None else BytesIO(_whole(self._data))
 
+    @property
+    def command_set(self) -> Dataset:
+        """The elements of the command set (PS3.7 6.3), but for its length."""
+        message, elements = self._message, Dataset()
+        has_data = self._data is not None or isinstance(message, CStoreRQ)
+        stated: dict[int, tuple[str, Any]] = {
+            _COMMAND_FIELD: ("US", message.command_field),
+            _COMMAND_DATA_SET_TYPE: ("US", 0x0001 if has_data else 0x0101),
+        }
+        stated |= {one.tag: (one.vr.name, getattr(message, one.attribute)) for one in message.elements}
+        for tag, (vr, value) in sorted(stated.items()):
+            if value is not None:
+                given = list(value) if isinstance(value, tuple) else value
+                elements.add(DataElement(tag, vr, given, validation_mode=IGNORE))
+        return elements
+
     def __getattr__(self, keyword: str) -> Any:
         attribute = KEYWORDS.get(keyword)
-        if keyword in _DATA_SETS.values() and _DATA_SETS.get(self.msg_type) == keyword:
-            return self.data_set
-        if attribute is None:  # not to mention the message, which copy.copy asks about before it is there
+        if attribute is None and keyword not in _NAMED:  # not to ask for the message, which copy.copy has not made yet
             raise AttributeError(f"{keyword} is not an element of DIMSE messages")
-        if not hasattr(self._message, attribute):
-            raise AttributeError(f"a {self._message.name} has no {keyword}")
-        value = getattr(self._message, attribute)
+        message = self._message
+        if _DATA_SETS.get(message.name) == keyword:
+            return self.data_set
+        if attribute is None or not hasattr(message, attribute):
+            if isinstance(message, Request) and _is_answered_with(message, keyword, attribute):
+                return None
+            raise AttributeError(f"a {message.name} has no {keyword}")
+        value = getattr(message, attribute)
         if keyword.endswith("UID") and value is not None:
             return UID(value, IGNORE)
         return [Tag(tag) for tag in value] if isinstance(value, tuple) else value
@@ -228,8 +261,8 @@ class RequestEvent(Event):
 
     @property
     def attribute_list(self) -> Dataset:
-        """The attribute list of an N-CREATE request; raises as :attr:`dataset`."""
-        return self._data_set("attribute_list", NCreateRQ)
+        """The attribute list of an N-CREATE request, or that of an N-SET; raises as :attr:`dataset`."""
+        return self._data_set("attribute_list", NCreateRQ, NSetRQ)
 
     @property
     def modification_list(self) -> Dataset:
@@ -352,6 +385,11 @@ class RequestEvent(Event):
                 f"there is no event.{what}: the data set is not kept, it goes into the sink, or comes in chunks"
             )
         return b"" if self._data is None else _whole(self._data)
+
+
+def _is_answered_with(request: Request, keyword: str, attribute: str | None) -> bool:
+    """Tell whether the response to a request has an element, or that as its data set."""
+    return keyword in _REPLIES[request.name] or any(one.attribute == attribute for one in request.response.elements)
 
 
 def _whole(data: Buffer | Pieces) -> bytes:

@@ -10,7 +10,41 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["EventKind"]
+__all__ = [
+    "EVT_ABORTED",
+    "EVT_ACCEPTED",
+    "EVT_ACSE_RECV",
+    "EVT_ACSE_SENT",
+    "EVT_ASYNC_OPS",
+    "EVT_CONN_CLOSE",
+    "EVT_CONN_OPEN",
+    "EVT_C_ECHO",
+    "EVT_C_FIND",
+    "EVT_C_GET",
+    "EVT_C_MOVE",
+    "EVT_C_STORE",
+    "EVT_DATA_RECV",
+    "EVT_DATA_SENT",
+    "EVT_DIMSE_RECV",
+    "EVT_DIMSE_SENT",
+    "EVT_ESTABLISHED",
+    "EVT_FSM_TRANSITION",
+    "EVT_N_ACTION",
+    "EVT_N_CREATE",
+    "EVT_N_DELETE",
+    "EVT_N_EVENT_REPORT",
+    "EVT_N_GET",
+    "EVT_N_SET",
+    "EVT_PDU_RECV",
+    "EVT_PDU_SENT",
+    "EVT_REJECTED",
+    "EVT_RELEASED",
+    "EVT_REQUESTED",
+    "EVT_SOP_COMMON",
+    "EVT_SOP_EXTENDED",
+    "EVT_USER_ID",
+    "EventKind",
+]
 
 
 @frozen(eq=False)

@@ -105,9 +105,9 @@ class Handlers:
     def stated(self, kind: EventKind) -> Any:
         """Return what is bound to an event, as ``(handler, arguments)``: a list of them for a notification event.
 
-        For an intervention event without a handler it is ``(None, None)``.
+        Without arguments they are ``None``. For an intervention event without a handler it is ``(None, None)``.
         """
-        bound = [(binding.handler, list(binding.arguments)) for binding in self.bindings(kind)]
+        bound = [(binding.handler, list(binding.arguments) or None) for binding in self.bindings(kind)]
         if kind.is_notification:
             return bound
         return bound[0] if bound else (None, None)

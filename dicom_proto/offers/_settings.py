@@ -8,7 +8,17 @@ from attrs import Attribute
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.limits import SMALLEST_MAXIMUM_LENGTH
 
-__all__ = ["FLAG", "MAXIMUM_LENGTH", "OCTETS", "OPTIONAL_FLAG", "SECONDS", "Validator", "check", "integer"]
+__all__ = [
+    "FLAG",
+    "MAXIMUM_LENGTH",
+    "OCTETS",
+    "OPTIONAL_FLAG",
+    "SECONDS",
+    "Validator",
+    "as_seconds",
+    "check",
+    "integer",
+]
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 
@@ -39,6 +49,13 @@ OPTIONAL_FLAG: Final = check(lambda value: value is None or isinstance(value, bo
 OCTETS: Final = check(lambda value: value is None or isinstance(value, bytes), "bytes or None")
 SECONDS: Final = check(
     lambda value: value is None or (isinstance(value, int | float) and 0 < value < float("inf")),
-    "a number of seconds above 0, or None for no limit",
+    "a number of seconds, or None or 0 for no limit",
 )
+
+
+def as_seconds(value: Any) -> Any:
+    """Return a timeout as it is kept: 0 is none, because what must not take any time cannot be had."""
+    return None if isinstance(value, int | float) and value == 0 else value
+
+
 MAXIMUM_LENGTH: Final = integer(SMALLEST_MAXIMUM_LENGTH, 0xFFFFFFFF, 0)

@@ -83,14 +83,18 @@ _NO_SYNTAX: Final = uid_to_sop_class("")
 _uid = lru_cache(maxsize=256)(UID)  # pydicom checks each anew, and there are few
 
 
-def _as_abstract_syntax(uid: str) -> SOPClass:
-    return uid_to_sop_class(check_uid(uid)) if uid else _NO_SYNTAX
+def _text(uid: str | bytes) -> str:
+    return check_uid(uid.decode("latin-1") if isinstance(uid, bytes) else uid)
 
 
-def _as_transfer_syntaxes(uids: str | Iterable[str]) -> list[UID]:
+def _as_abstract_syntax(uid: str | bytes) -> SOPClass:
+    return uid_to_sop_class(_text(uid)) if uid else _NO_SYNTAX
+
+
+def _as_transfer_syntaxes(uids: str | bytes | Iterable[str | bytes]) -> list[UID]:
     if not isinstance(uids, Iterable):
         raise InvalidSettingError(f"transfer_syntax is a UID or several, not {uids!r}")
-    return list(dict.fromkeys(_uid(check_uid(uid)) for uid in ([uids] if isinstance(uids, str) else uids)))
+    return list(dict.fromkeys(_uid(_text(uid)) for uid in ([uids] if isinstance(uids, str | bytes) else uids)))
 
 
 @define
@@ -124,9 +128,10 @@ class PresentationContext:
     as_scu: bool | None = field(default=None, validator=OPTIONAL_FLAG, kw_only=True)
     as_scp: bool | None = field(default=None, validator=OPTIONAL_FLAG, kw_only=True)
 
-    def add_transfer_syntax(self, syntax: str) -> None:
-        """Add a transfer syntax, unless it is there."""
-        self.transfer_syntax = [*self.transfer_syntax, _uid(check_uid(syntax))]
+    def add_transfer_syntax(self, syntax: str | bytes | None) -> None:
+        """Add a transfer syntax, unless it is there, or ``None``."""
+        if syntax is not None:
+            self.transfer_syntax = [*self.transfer_syntax, _uid(_text(syntax))]
 
     @property
     def status(self) -> str:
@@ -144,6 +149,10 @@ class PresentationContext:
     def copy(self) -> "PresentationContext":
         """Return a context of its own with the same values."""
         return evolve(self)
+
+    def __hash__(self) -> int:
+        """Make it a member of sets and a key: by its abstract syntax, which two that are equal have in common."""
+        return hash(self.abstract_syntax)
 
     def __repr__(self) -> str:
         number = "" if self.context_id is None else f" {self.context_id}"

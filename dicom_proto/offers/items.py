@@ -7,7 +7,8 @@ an association is requested. ``None`` is what has not been set. The records of :
 do as well.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from attrs import define, evolve, field, frozen
@@ -40,6 +41,7 @@ __all__ = [
     "arrange",
 ]
 
+_log = logging.getLogger("dicom_proto.association")
 _T = TypeVar("_T")
 
 
@@ -225,6 +227,25 @@ class Proposals:
     extended: Mapping[str, bytes]
     common_extended: Sequence[CommonExtendedNegotiation]
     identity: UserIdentity | None
+
+    def about(self, sop_classes: Collection[str]) -> "Proposals":
+        """Return these without what is about SOP classes that are not proposed, which the log names.
+
+        Many programs state the roles of all SOP classes that they know, and propose those that they need.
+        """
+        uids = [*(role.sop_class_uid for role in self.roles), *self.extended]
+        uids += [item.sop_class_uid for item in self.common_extended]
+        idle = dict.fromkeys(uid for uid in uids if uid not in sop_classes)
+        if not idle:
+            return self
+        for uid in idle:
+            _log.info("what is to be negotiated for %s is left out: no presentation context proposes it", uid)
+        return evolve(
+            self,
+            roles=[role for role in self.roles if role.sop_class_uid not in idle],
+            extended={uid: information for uid, information in self.extended.items() if uid not in idle},
+            common_extended=[item for item in self.common_extended if item.sop_class_uid not in idle],
+        )
 
 
 def arrange(items: Iterable[NegotiationItem], local: LocalSide) -> Proposals:

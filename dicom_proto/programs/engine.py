@@ -284,6 +284,15 @@ class Engine(Tasks):
         self._is_to_abort = True
         self.wake()
 
+    def look(self, *, now: float) -> None:
+        """Look at what has been received, and leave all that follows from it to the next turn.
+
+        For a driver whose handlers run in the thread that takes the turns: a handler that asks whether its operation is
+        cancelled must not have to return to be told.
+        """
+        self._now = now
+        self._take_events(_SHARE)
+
     # --- a turn -------------------------------------------------------------------------------------------------------
 
     def turn(self, *, now: float, room: int = _ROOM) -> Turn:  # type: ignore[override]

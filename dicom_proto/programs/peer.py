@@ -4,6 +4,7 @@ Stable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, Final, Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
@@ -93,6 +94,9 @@ class Peer:
         here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
     is_handling : callable
         Tells whether a handler of this association is asking: what it would wait for may need it to return.
+    look : callable
+        Called when a handler asks whether its operation is cancelled: a driver that receives nothing while the handler
+        runs takes in what has arrived (:meth:`~dicom_proto.programs.engine.Engine.look`), by default nothing.
     end : callable
         Returns a new exception for those who wait for something that will not happen any more.
     is_strict : bool
@@ -124,6 +128,7 @@ class Peer:
         self.read: Callable[[Any], Any] = _as_it_is
         self.is_strict = False
         self.is_handling: Callable[[], bool] = _never
+        self.look: Callable[[], object] = _nothing
         self.end: Callable[[], AssociationFailure] = _no_association
         self.limits: Limits = DEFAULT_LIMITS
         self.tolerance: Tolerance = DEFAULT_TOLERANCE
@@ -186,6 +191,13 @@ class Peer:
         self.context(abstract_syntax, as_scu=as_scu)  # or there is none
         return encode_on(dataset, self.contexts(abstract_syntax, as_scu=as_scu), rules=self.rules)
 
+    def lowest_free_id(self) -> int:
+        """Return a message ID that can be given to a request: all responses to an earlier one have been read."""
+        return next(filter(self._is_free, count(1)))
+
+    def _is_free(self, message_id: int) -> bool:
+        return message_id not in self.connection.invoked and self.router.find((message_id, True)) is None
+
     def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Inbox:
         """Send a request, and return the inbox in which its responses are received.
 
@@ -198,12 +210,19 @@ class Peer:
         instance = getattr(request, "affected_sop_instance_uid", None) or getattr(request, _REQUESTED, None)
         if instance is not None and len(instance) > self.limits.instance_uid:
             raise InvalidNameError(f"the SOP Instance UID has {len(instance)} characters: see Limits.instance_uid")
-        if request.message_id is not None and self.router.find((request.message_id, True)) is not None:
+        if request.message_id is None:
+            if self.router.has_waiting:  # what has been answered and not been read keeps its ID
+                request.message_id = self.lowest_free_id()
+        elif self.router.find((request.message_id, True)) is not None:
             raise LocalProtocolError(f"message ID {request.message_id} is in use: not all its responses have been read")
         return self.router.open((self.connection.send_request(request, context=context_id, data=data), True))
 
 
 _REQUESTED: Final = "requested_sop_instance_uid"
+
+
+def _nothing() -> None:
+    """Look at nothing."""
 
 
 def _never() -> bool:

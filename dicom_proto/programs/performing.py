@@ -23,12 +23,12 @@ from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.names import is_instance_uid, is_valid_uid
-from dicom_proto.programs.effects import Call, Program, Pull, Receive
+from dicom_proto.programs.effects import END, Call, Program, Pull, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.sop_class import service_class_of
 from dicom_proto.status import Category, code_to_category, is_known, lookup
 
-__all__ = ["PROCESSING_FAILURE", "Answer", "Performing", "as_pair"]
+__all__ = ["CANCELLED", "PROCESSING_FAILURE", "Answer", "Performing", "as_pair"]
 
 _log = logging.getLogger("dicom_proto.services")
 
@@ -75,6 +75,10 @@ class Answer:
     def category(self) -> Category:
         """The category of the status."""
         return code_to_category(self.status)
+
+
+CANCELLED: Final = Answer(0xFE00)
+"""The answer to an operation that has been cancelled, of C-FIND, C-GET and C-MOVE (PS3.7 9.3.2.3)."""
 
 
 def as_pair(item: Any) -> tuple[Any, Any]:
@@ -158,6 +162,9 @@ class Performing:
         )
 
     def _get_cancelled(self) -> bool:
+        """Tell a handler, which may have been at work for long, by what has arrived until now."""
+        if not self.is_cancelled:
+            self.peer.look()
         return self.is_cancelled
 
     def _get_source(self) -> str:
@@ -181,9 +188,12 @@ class Performing:
     def call_generator(self, kind: EventKind, data: Buffer | None, *, failed: int) -> Program[Any]:
         """Call a handler that yields its results; return what :class:`~dicom_proto.programs.effects.Pull` takes.
 
-        A handler may also return a list of results. What cannot be iterated is an :class:`Answer`, as for :meth:`call`.
+        A handler may also return a list of results, or ``None``, which is none. What cannot be iterated is an
+        :class:`Answer`, as for :meth:`call`.
         """
         result = yield from self.call(kind, data, failed=failed)
+        if result is None:
+            return iter(())
         if isinstance(result, Answer) or hasattr(result, "__anext__"):
             return result
         try:
@@ -193,9 +203,13 @@ class Performing:
             return Answer(failed)
 
     def pull(self, kind: EventKind, iterator: Any, *, failed: int) -> Program[Any]:
-        """Return the next item that a handler yields, ``END`` after the last, an :class:`Answer` if it raises."""
+        """Return the next item that a handler yields, ``END`` after the last, an :class:`Answer` if it raises.
+
+        The end of one whose operation has been cancelled, as it may have seen, is the answer to that: FE00H.
+        """
         try:
-            return (yield Pull(iterator))
+            item = yield Pull(iterator)
+            return CANCELLED if item is END and self.is_cancelled else item
         except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own operation only
             _log.exception("the handler of %s raised: the answer is %04XH", kind, failed)
             return Answer(failed)

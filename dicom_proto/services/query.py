@@ -13,13 +13,12 @@ from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.programs.effects import END, Drain, Program
 from dicom_proto.programs.invoking import Invoking
 from dicom_proto.programs.peer import Peer
-from dicom_proto.programs.performing import Answer, Performing, as_pair
+from dicom_proto.programs.performing import CANCELLED, Answer, Performing, as_pair
 from dicom_proto.status import Category
 
 __all__ = ["find_scp", "find_scu"]
 
 _SUCCESS: Final = Answer(0x0000)
-_CANCEL: Final = Answer(0xFE00)
 HANDLER_FAILED: Final = 0xC311
 _NOT_ENCODED: Final = Answer(0xC312)
 
@@ -45,7 +44,7 @@ def find_scp(performing: Performing) -> Program[None]:
     A Pending status goes on; any other, or the end of the handler, which is Success, is final. The identifier is a
     Dataset or its encoded bytes; the text of a Dataset goes in the character set of the request where that has all of
     it, otherwise in the Dataset's own (PS3.4 C.4.1.1.3.2), and if neither has it the answer is C312H. A cancelled query
-    ends with FE00H before the handler is asked again.
+    ends with FE00H before the handler is asked again, or when the handler ends.
     """
     data = yield from performing.receive_data()
     wanted = character_set_of(data, performing.context.transfer_syntax)
@@ -69,4 +68,4 @@ def find_scp(performing: Performing) -> Program[None]:
             return
         performing.respond(answer, encoded)
         yield Drain()
-    performing.respond(_CANCEL)
+    performing.respond(CANCELLED)

@@ -140,6 +140,16 @@ class RoleSelection:
     scu: bool
     scp: bool
 
+    @property
+    def scu_role(self) -> bool:
+        """The same as ``scu``, as users of pynetdicom know it."""
+        return self.scu
+
+    @property
+    def scp_role(self) -> bool:
+        """The same as ``scp``, as users of pynetdicom know it."""
+        return self.scp
+
 
 @frozen
 class ExtendedNegotiation:
@@ -157,6 +167,11 @@ class CommonExtendedNegotiation:
     service_class_uid: str
     related_general_sop_class_uids: tuple[str, ...] = ()
 
+    @property
+    def related_general_sop_class_identification(self) -> list[str]:
+        """The same as ``related_general_sop_class_uids``, as users of pynetdicom know it."""
+        return list(self.related_general_sop_class_uids)
+
 
 @frozen
 class UserIdentity:
@@ -170,6 +185,21 @@ class UserIdentity:
     primary: bytes = field(repr=False)
     secondary: bytes = field(default=b"", repr=False)
     positive_response_requested: bool = False
+
+    @property
+    def user_identity_type(self) -> int:
+        """The same as ``identity_type``, as users of pynetdicom know it."""
+        return self.identity_type
+
+    @property
+    def primary_field(self) -> bytes:
+        """The same as ``primary``, as users of pynetdicom know it."""
+        return self.primary
+
+    @property
+    def secondary_field(self) -> bytes:
+        """The same as ``secondary``, as users of pynetdicom know it."""
+        return self.secondary
 
 
 @frozen(kw_only=True)

@@ -37,7 +37,15 @@ from dicom_proto.upper_layer.items import (
     second_item,
     split_items,
 )
-from dicom_proto.upper_layer.reasons import REJECT_REASONS, AbortSource, RejectResult, RejectSource
+from dicom_proto.upper_layer.reasons import (
+    REJECT_REASONS,
+    AbortSource,
+    RejectResult,
+    RejectSource,
+    describe_reason,
+    describe_result,
+    describe_source,
+)
 from dicom_proto.upper_layer.remembered import Remembered
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
 
@@ -127,6 +135,31 @@ class AAssociateRJ:
     result: int
     source: int
     reason: int
+
+    @property
+    def result_source(self) -> int:
+        """The source, as users of pynetdicom know it."""
+        return self.source
+
+    @property
+    def diagnostic(self) -> int:
+        """The reason, as users of pynetdicom know it."""
+        return self.reason
+
+    @property
+    def result_str(self) -> str:
+        """The result in words."""
+        return describe_result(self.result)
+
+    @property
+    def source_str(self) -> str:
+        """Who rejected it, in words."""
+        return describe_source(self.source)
+
+    @property
+    def reason_str(self) -> str:
+        """The reason in words."""
+        return describe_reason(self.source, self.reason)
 
 
 @frozen

@@ -20,7 +20,10 @@ __all__ = [
     "RejectResult",
     "RejectSource",
     "describe_abort",
+    "describe_reason",
     "describe_rejection",
+    "describe_result",
+    "describe_source",
 ]
 
 
@@ -90,9 +93,22 @@ _SOURCES: Final[dict[int, str]] = {
 
 def describe_rejection(result: int, source: int, reason: int) -> str:
     """Say in words what the three fields of an A-ASSOCIATE-RJ mean; any integers will do."""
-    rejected = _RESULTS.get(result, f"rejected with unknown result {result}")
-    by = _SOURCES.get(source, f"unknown source {source}")
-    return f"{rejected} by {by}: {_describe_reason(REJECT_REASONS.get(source, ()), reason)}"
+    return f"{describe_result(result)} by {describe_source(source)}: {describe_reason(source, reason)}"
+
+
+def describe_result(result: int) -> str:
+    """Say in words what the result of an A-ASSOCIATE-RJ means; any integer will do."""
+    return _RESULTS.get(result, f"rejected with unknown result {result}")
+
+
+def describe_source(source: int) -> str:
+    """Say in words what the source of an A-ASSOCIATE-RJ means; any integer will do."""
+    return _SOURCES.get(source, f"unknown source {source}")
+
+
+def describe_reason(source: int, reason: int) -> str:
+    """Say in words what the reason of an A-ASSOCIATE-RJ means, which its source gives; any integers will do."""
+    return _describe_reason(REJECT_REASONS.get(source, ()), reason)
 
 
 def describe_abort(source: int, reason: int) -> str:

@@ -58,8 +58,8 @@ def test_association_is_established_and_released() -> None:
         theirs.wait("CONN_CLOSE")
         ours.wait("CONN_CLOSE")
         assert flags(accepted) == RELEASED
-        assert server.active_associations == []
-    assert ours.names == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
+    assert server.active_associations == []
+    assert ours.names == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "RELEASED", "CONN_CLOSE"]
     assert [name for name in theirs.names if name != "CONN_OPEN"] == [
         "REQUESTED",
         "ACCEPTED",
@@ -135,7 +135,7 @@ def test_titles_that_are_not_recognised(settings: dict[str, Any], reason: tuple[
         with pytest.raises(NotEstablishedError):
             association.send_c_echo()
         entity("FRIEND").associate(*server.address, ae_title="SCP").release()
-    assert ours.names == ["CONN_OPEN", "REJECTED", "CONN_CLOSE"]
+    assert ours.names == ["CONN_OPEN", "REQUESTED", "REJECTED", "CONN_CLOSE"]
     assert "REJECTED" in theirs.names
     assert "ABORTED" not in theirs.names
 
@@ -195,7 +195,7 @@ def test_nobody_answers() -> None:
         assert isinstance(association.failure, AssociationTimedOut)
         assert association.failure.timer is Timer.REQUEST
         happened.wait("CONN_CLOSE")
-    assert happened.names == ["CONN_OPEN", "ABORTED", "CONN_CLOSE"]
+    assert happened.names == ["CONN_OPEN", "REQUESTED", "ABORTED", "CONN_CLOSE"]
 
 
 def test_half_an_answer() -> None:
@@ -262,7 +262,7 @@ def test_connection_without_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("result", "is_accepted"),
-    [((True, b"ticket"), True), ((True, None), True), ((False, None), False), ("nonsense", False), (None, True)],
+    [((True, b"ticket"), True), ((True, None), True), ((False, None), False), ("nonsense", False), (None, False)],
 )
 def test_user_identity(result: Any, is_accepted: bool) -> None:
     seen: list[Any] = []
@@ -307,7 +307,7 @@ def test_abort() -> None:
         assert isinstance(accepted.failure, AssociationAborted)
         assert accepted.failure.origin is AbortOrigin.PEER_USER
         ours.wait("CONN_CLOSE")
-    assert ours.names == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED", "ABORTED", "CONN_CLOSE"]
+    assert ours.names == ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED", "ABORTED", "CONN_CLOSE"]
 
 
 @pytest.mark.parametrize("kind", [evt.EVT_C_ECHO, evt.EVT_REQUESTED, evt.EVT_ACCEPTED, evt.EVT_ESTABLISHED])

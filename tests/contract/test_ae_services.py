@@ -495,7 +495,7 @@ def test_acceptor_calls_within_a_handler() -> None:
         status, reply = association.send_n_action(
             dataset(TransactionUID="1.2"), 1, COMMITMENT, StorageCommitmentPushModelInstance
         )
-        assert (status.Status, reply) == (0x0000, None)
+        assert (status.Status, reply) == (0x0000, Dataset())
     assert reports == [1]
 
 

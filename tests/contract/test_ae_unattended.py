@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import NEventReportRQ
 from dicom_proto.errors import NotEstablishedError
@@ -142,7 +143,7 @@ def test_idle_association_answers() -> None:
             status, reply = accepted.send_n_event_report(
                 dataset(TransactionUID=f"1.2.{number}"), 1, COMMITMENT, StorageCommitmentPushModelInstance
             )
-            assert (status.Status, reply) == (0x0000, None)
+            assert (status.Status, reply) == (0x0000, Dataset())
         association.release()
     assert reports == [(1, f"1.2.{number}") for number in range(5)]
 

@@ -279,7 +279,7 @@ async def test_async_handler_that_asks_its_peer(stack: Stack) -> None:
         status, reply = await association.send_n_action(
             dataset(TransactionUID="1.2"), 1, COMMITMENT, StorageCommitmentPushModelInstance
         )
-        assert (status.Status, reply) == (0x0000, None)
+        assert (status.Status, reply) == (0x0000, Dataset())
     assert reports == [1]
 
 

@@ -151,10 +151,11 @@ async def test_cancelled_associate(stack: Stack) -> None:
         async with stack.started(use) as cancel:
             with await stack.aside(listener.accept) as peer:
                 await stack.aside(peer.get)
+                await stack.until(lambda: "REQUESTED" in ours.names)
                 cancel()
                 assert await stack.aside(peer.get) == AAbort(0)
                 assert await stack.aside(peer.is_at_end)
-    assert ours.names == ["CONN_OPEN", "ABORTED", "CONN_CLOSE"]
+    assert ours.names == ["CONN_OPEN", "REQUESTED", "ABORTED", "CONN_CLOSE"]
 
 
 @pytest.mark.parametrize("way", ["serve", "context"])

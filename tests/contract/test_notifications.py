@@ -58,10 +58,10 @@ def test_echo_as_both_sides_see_it() -> None:
         association.release()
         ours.wait("CONN_CLOSE")
         theirs.wait("CONN_CLOSE")
-    associating = ["CONN_OPEN", "DATA_SENT", "PDU_SENT", "ACSE_SENT", "DATA_RECV", "PDU_RECV", "ACSE_RECV"]
+    associating = ["CONN_OPEN", "REQUESTED", "DATA_SENT", "PDU_SENT", "ACSE_SENT", "DATA_RECV", "PDU_RECV", "ACSE_RECV"]
     request = ["DATA_SENT", "PDU_SENT", "DIMSE_SENT"]
     response = ["DATA_RECV", "PDU_RECV", "DIMSE_RECV"]
-    releasing = [*associating[1:], "RELEASED", "CONN_CLOSE"]
+    releasing = [*associating[2:], "RELEASED", "CONN_CLOSE"]
     assert ours.names == [*associating, "ACCEPTED", "ESTABLISHED", *request, *response, *releasing]
     mirrored = [name.replace("SENT", "?").replace("RECV", "SENT").replace("?", "RECV") for name in ours.names]
     assert [name for name in theirs.names if "_" in name] == [name for name in mirrored if "_" in name]

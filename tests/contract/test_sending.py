@@ -219,7 +219,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "closed": (closed, UnreadableFileError, "cannot be read: .*closed"),
     "bytes": (lambda _: BytesIO(b"no file"), UnreadableFileError, "cannot be read: this is no"),
     "nothing": (lambda _: Nothing(), UnreadableFileError, "cannot be read: .*NoneType"),
-    "number": (lambda _: 5, LocalProtocolError, "int cannot be stored"),
+    "number": (lambda _: 5, InvalidSettingError, "int cannot be stored"),
 }
 
 

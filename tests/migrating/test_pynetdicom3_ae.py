@@ -13,7 +13,7 @@ from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.sop_class import CTImageStorage, Verification
 from dicom_proto.upper_layer.failures import AssociationRejected, AssociationTimedOut
 from dicom_proto.upper_layer.pdu import PDV, PDataTF
-from dicom_transports.blocking import AE, Association, AssociationServer, build_context, evt
+from dicom_transports.blocking import AE, Association, AssociationServer, build_context, build_role, evt
 from tests.contract.adapters import WAIT, Listener, Running
 from tests.contract.entities import Happened, answered, ct, dial, entity, serving
 from tests.migrating.page import Table
@@ -62,6 +62,9 @@ def test_associate() -> None:
         association = ae.associate(host, port, ae_title="OTHER")
         assert association.is_rejected
         assert isinstance(association.failure, AssociationRejected)
+        association = ae.associate(host, port, ae_title="SCP", ext_neg=[build_role("1.2.3", scp_role=True)])
+        assert association.requestor.role_selection == {}
+        association.release()
     assert isinstance(ae.associate(host, port).failure, OSError)
     with pytest.raises(LocalProtocolError, match="event"):
         ae.associate(host, port, evt_handlers=[("EVT_RELEASED", Happened())])  # type: ignore[list-item]
@@ -166,6 +169,10 @@ def test_supported_contexts() -> None:
 def test_timeouts() -> None:
     ae = AE()
     assert (ae.acse_timeout, ae.dimse_timeout, ae.network_timeout, ae.connection_timeout) == (30, 30, 60, None)
+    setattr(ae, name := "network_timeout", 0)
+    assert getattr(ae, name) is None
+    with pytest.raises(ValueError, match="network_timeout"):
+        ae.network_timeout = -1
     with Listener() as listener:
         ae = entity("SCU", acse_timeout=0.05, connection_timeout=WAIT)
         silent = Running(ae.associate, *listener.address)
@@ -205,6 +212,8 @@ def test_maximum_associations() -> None:
         failure = entity("SCU").associate(*one.address).failure
     assert isinstance(failure, AssociationRejected)
     assert (failure.result, failure.source, failure.reason) == (2, 3, 2)
+    with pytest.raises(ValueError, match="maximum_associations"):
+        ae.maximum_associations = 0
 
 
 @table.row("AE.maximum_pdu_size")
@@ -226,8 +235,13 @@ def test_required_ae_titles() -> None:
     with serving(ae=ae) as server:
         pairs = [("SCU", "SCP"), ("OTHER", "SCP"), ("SCU", "OTHER")]
         assert [reason(server.address, *pair) for pair in pairs] == [None, 3, 7]
+        ae.require_calling_aet, ae.require_called_aet = [], False  # counts for those who come now
+        assert [reason(server.address, *pair) for pair in pairs] == [None, None, None]
     with pytest.raises(InvalidNameError):
         ae.require_calling_aet = ["back\\slash"]
+    for title, titles in (("FRIEND", ["FRIEND"]), ("", [])):
+        setattr(ae, "require_calling_aet", title)  # noqa: B010 - what a configuration may have
+        assert ae.require_calling_aet == titles
 
 
 @table.row("pynetdicom.transport.AssociationServer, pynetdicom.transport.ThreadedAssociationServer")
@@ -243,14 +257,17 @@ def test_server() -> None:
 
 
 @table.row(
-    "AssociationServer.active_associations, .bind, .unbind, .get_events, .get_handlers, .server_address, .shutdown"
+    "AssociationServer.active_associations, .ae, .ae_title, .contexts, .bind, .unbind, .get_events, .get_handlers,"
+    " .server_address, .ssl_context, .shutdown"
 )
 def test_server_members() -> None:
     released, echoed = Happened(), lambda _: 0xA700
     with serving((evt.EVT_RELEASED, released)) as server:
         assert server.server_address == server.address
+        assert (server.ae.ae_title, server.ae_title, server.ssl_context) == ("SCP", "SCP", None)
+        assert server.contexts == server.ae.supported_contexts
         assert server.address[1] > 0
-        assert server.get_handlers(evt.EVT_RELEASED) == [(released, [])]
+        assert server.get_handlers(evt.EVT_RELEASED) == [(released, None)]
         association = dial(server)
         (active,) = server.active_associations
         assert isinstance(active, Association)

@@ -24,8 +24,9 @@ from dicom_proto.sop_class import (
     Verification,
 )
 from dicom_proto.upper_layer.items import RoleSelection, UserIdentity
+from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ
 from dicom_transports.blocking import AE, Association, AssociationServer, evt
-from tests.contract.adapters import Listener, Running
+from tests.contract.adapters import WAIT, Listener, Running
 from tests.contract.entities import (
     CT_ROLES,
     FIND,
@@ -217,6 +218,8 @@ def test_negotiated_items(server: AssociationServer) -> None:
     assert requestor.sop_class_common_extended == {}
     assert requestor.asynchronous_operations == (1, 1)
     assert requestor.user_identity == UserIdentity(2, b"user", b"passcode")
+    assert requestor.role_selection[CTImageStorage].scp_role
+    assert (requestor.user_identity.user_identity_type, requestor.user_identity.primary_field) == (2, b"user")
     assert "passcode" not in repr(requestor)
     for name in ("add_negotiation_item", "remove_negotiation_item", "reset_negotiation_items", "writeable"):
         assert not hasattr(requestor, name)
@@ -225,7 +228,7 @@ def test_negotiated_items(server: AssociationServer) -> None:
 
 @table.row(
     "ServiceUser.supported_contexts, .get_contexts",
-    "ServiceUser.primitive, .user_information, .extended_negotiation, .accepted_common_extended",
+    "ServiceUser.user_information, .extended_negotiation, .accepted_common_extended",
 )
 def test_what_was_requested_and_answered(server: AssociationServer, association: Association) -> None:
     assert len(server.ae.supported_contexts) == len(association.accepted_contexts)
@@ -236,12 +239,44 @@ def test_what_was_requested_and_answered(server: AssociationServer, association:
     assert len(agreement.contexts) == len(request.presentation_contexts)
 
 
+@table.row("ServiceUser.primitive")
+def test_primitives(association: Association) -> None:
+    acceptor = association.acceptor
+    assert isinstance(acceptor, ServiceUser)
+    assert isinstance(acceptor.primitive, AAssociateAC)
+    assert association.requestor.primitive == association.peer.connection.offer
+    with serving(require_called_aet=True) as strict:
+        rejected = entity("SCU").associate(*strict.address, ae_title="OTHER")
+    primitive = rejected.acceptor.primitive
+    assert isinstance(primitive, AAssociateRJ)
+    assert (primitive.result, primitive.result_source, primitive.diagnostic) == (1, 1, 7)
+    assert primitive.result_str == "rejected permanently"
+    assert primitive.source_str == "the service-user"
+    assert primitive.reason_str == "called AE title not recognized"
+
+
+@table.row("Association.is_alive, Association.join")
+def test_join(server: AssociationServer) -> None:
+    association = dial(server)
+    assert association.is_alive()
+    association.release()
+    association.join(WAIT)
+    assert not association.is_alive()
+
+
+@table.row("Association.name, .ident, .daemon, .start, .run of a thread")
+def test_no_thread(association: Association) -> None:
+    for name in ("name", "ident", "daemon", "start"):
+        assert not hasattr(association, name)
+
+
 @table.row("Association.bind, Association.unbind, Association.get_events, Association.get_handlers")
 def test_bind(association: Association) -> None:
     sent = Happened()
     association.bind(evt.EVT_DIMSE_SENT, sent)
     assert association.get_events() == [evt.EVT_DIMSE_SENT]
-    assert association.get_handlers(evt.EVT_DIMSE_SENT) == [(sent, [])]
+    assert association.get_handlers(evt.EVT_C_ECHO) == (None, None)
+    assert association.get_handlers(evt.EVT_DIMSE_SENT) == [(sent, None)]
     association.send_c_echo()
     association.unbind(evt.EVT_DIMSE_SENT, sent)
     association.send_c_echo()
@@ -298,6 +333,7 @@ def test_send_c_echo(association: Association) -> None:
     association.send_c_echo()
     first, second = (event.message.MessageID for event in sent.events)
     assert first != second
+    assert list(association.send_c_echo()) == list(dataset(Status=0x0000))
 
 
 @table.row("Association.send_c_store")
@@ -341,6 +377,10 @@ def test_many_results(association: Association, server: AssociationServer, send:
 
 @table.row("Association.send_c_cancel")
 def test_send_c_cancel(association: Association) -> None:
+    for _ in range(2):  # the message ID is 1 each time
+        results = association.send_c_find(EVERYTHING, FIND)
+        association.send_c_cancel(1)
+        assert statuses(results)[-1] == 0xFE00
     results = association.send_c_find(EVERYTHING, FIND, msg_id=9)
     assert next(results)[0].Status == 0xFF00
     association.send_c_cancel(9)
@@ -384,6 +424,7 @@ def test_send_n(association: Association, send: Callable[..., Any], expected: Da
     status, reply = send(association)
     assert status.Status == 0x0000
     assert reply == expected
+    assert status.get("AffectedSOPInstanceUID") == ("1.2" if expected == dataset(NumberOfCopies="2") else None)
 
 
 @table.row("Association.send_n_delete")
@@ -406,5 +447,5 @@ def test_send_n_event_report() -> None:
         (association,) = server.active_associations
         model, instance = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
         status, reply = association.send_n_event_report(dataset(TransactionUID="1.2"), 1, model, instance)
-    assert (status.Status, reply) == (0x0000, None)
+    assert (status.Status, reply) == (0x0000, Dataset())
     assert reports.events[0].event_information.TransactionUID == "1.2"

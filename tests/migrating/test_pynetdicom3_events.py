@@ -13,7 +13,6 @@ from pydicom.tag import Tag
 
 from dicom_proto.handlers.event import Event, RequestEvent
 from dicom_proto.handlers.kinds import EventKind
-from dicom_proto.handlers.registry import Bindable
 from dicom_proto.handlers.sinks import Streamed
 from dicom_proto.limits import Limits
 from dicom_proto.offers.items import (
@@ -90,6 +89,7 @@ def test_request() -> None:
     event = seen(evt.EVT_C_ECHO, lambda association: association.send_c_echo(7))
     assert isinstance(event, RequestEvent)
     assert (event.message_id, event.request.MessageID, event.request.AffectedSOPClassUID) == (7, 7, Verification)
+    assert (event.request.msg_type, event.request.Status) == ("C-ECHO-RQ", None)
     assert event.context.abstract_syntax == Verification
     assert event.context.context_id % 2
     assert not event.is_cancelled
@@ -169,7 +169,7 @@ def test_attributes() -> None:
     event = seen(evt.EVT_N_CREATE, lambda assoc: assoc.send_n_create(QUERY, STEP, INSTANCE))
     assert event.attribute_list == QUERY
     event = seen(evt.EVT_N_SET, lambda assoc: assoc.send_n_set(QUERY, STEP, INSTANCE))
-    assert event.modification_list == QUERY
+    assert event.modification_list == event.attribute_list == QUERY
     event = seen(evt.EVT_N_ACTION, lambda assoc: assoc.send_n_action(information, 1, *COMMITMENT))
     assert (event.action_information, event.action_type) == (information, 1)
     role = build_role(StorageCommitmentPushModel, scp_role=True)
@@ -186,7 +186,7 @@ def test_attributes() -> None:
 
 @table.row("evt.EventHandlerType", "evt.InterventionEvent, evt.NotificationEvent")
 def test_kinds() -> None:
-    bound: list[Bindable] = [(evt.EVT_C_ECHO, lambda _: 0), (evt.EVT_ABORTED, Happened(), [])]
+    bound: list[evt.EventHandlerType] = [(evt.EVT_C_ECHO, lambda _: 0), (evt.EVT_ABORTED, Happened(), [])]
     with serving(*bound) as server:
         assert server.get_events() == [evt.EVT_ABORTED, evt.EVT_C_ECHO]
     kinds = [kind for kind in vars(evt).values() if isinstance(kind, EventKind)]
@@ -249,6 +249,9 @@ def test_retrieval() -> None:
         yield "127.0.0.1", int(event.move_destination)
         yield from get(event)
 
+    for end, status in (((0x0000, None),), 0x0000), ((), 0xA702):
+        with serving((evt.EVT_C_GET, lambda _, end=end: [2, *end])) as server, dial(server) as association:
+            assert statuses(association.send_c_get(QUERY, GET)) == [status]
     handlers = [(evt.EVT_C_GET, get), (evt.EVT_C_MOVE, move), (evt.EVT_C_STORE, store)]
     with serving(*handlers) as server, dial(server, handlers[2], ext_neg=[CT_ROLES]) as association:
         assert statuses(association.send_c_get(QUERY, GET)) == [0xFF00, 0xFF00, 0x0000]
@@ -364,6 +367,10 @@ def test_life() -> None:
         happened.wait("REJECTED")
     begin = ["REQUESTED", "ACCEPTED", "ESTABLISHED"]
     assert happened.names == [*begin, "RELEASED", *begin, "ABORTED", "REQUESTED", "REJECTED"]
+    ours = Happened()
+    with serving() as server:
+        dial(server, (evt.EVT_CONN_OPEN, ours), (evt.EVT_REQUESTED, ours)).release()
+    assert ours.names == ["CONN_OPEN", "REQUESTED"]
     assert handlers[0][0] is evt.EVT_REQUESTED
 
 
@@ -406,6 +413,7 @@ def test_dimse() -> None:
     """``EVT_DIMSE_RECV`` and ``EVT_DIMSE_SENT``."""
     (_, sent), (_, received) = passing("DIMSE")
     assert sent.message.MessageID == received.message.MessageIDBeingRespondedTo
+    assert sent.message.command_set.MessageID == received.message.command_set.MessageIDBeingRespondedTo
     assert (sent.message.msg_type, received.message.Status) == ("C-ECHO-RQ", 0x0000)
 
 

@@ -11,7 +11,7 @@ from pynetdicom import dimse_messages, sop_class
 from pynetdicom import status as their_status
 
 import dicom_transports.blocking
-from dicom_proto import names
+from dicom_proto import names, status
 from dicom_proto import sop_class as our_sop_class
 from dicom_proto.application.results import code_to_status
 from dicom_proto.dimse import messages
@@ -21,14 +21,7 @@ from dicom_proto.encoding import datasets
 from dicom_proto.errors import DataSetError, InvalidNameError
 from dicom_proto.offers import contexts as presentation
 from dicom_proto.offers import items as negotiation_items
-from dicom_proto.offers.contexts import (
-    ALL_TRANSFER_SYNTAXES,
-    DEFAULT_TRANSFER_SYNTAXES,
-    PresentationContext,
-    PresentationContextTuple,
-    StoragePresentationContexts,
-    build_context,
-)
+from dicom_proto.offers.contexts import PresentationContext, PresentationContextTuple
 from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.sop_class import CTImageStorage, StoredPrintStorage, Verification, service_class_of, uid_to_sop_class
@@ -38,7 +31,22 @@ from dicom_proto.upper_layer.events import AssociateRequested, TimedOut
 from dicom_proto.upper_layer.items import UserIdentity
 from dicom_proto.upper_layer.negotiation import Agreement, agree
 from dicom_proto.upper_layer.policy import Review, review
-from dicom_transports.blocking import AE, Association, build_role, code_to_category, debug_logger, evt, register_uid
+from dicom_transports.blocking import (
+    AE,
+    ALL_TRANSFER_SYNTAXES,
+    DEFAULT_TRANSFER_SYNTAXES,
+    PYNETDICOM_IMPLEMENTATION_UID,
+    PYNETDICOM_IMPLEMENTATION_VERSION,
+    PYNETDICOM_UID_PREFIX,
+    Association,
+    StoragePresentationContexts,
+    build_context,
+    build_role,
+    code_to_category,
+    debug_logger,
+    evt,
+    register_uid,
+)
 from tests.contract.entities import dataset, entity, serving
 from tests.migrating.page import Table
 
@@ -91,6 +99,8 @@ def test_context() -> None:
     ours = build_context("1.2.840.10008.1.1")
     assert (ours.abstract_syntax, ours.transfer_syntax) == (theirs.abstract_syntax, theirs.transfer_syntax)
     assert build_context(Verification, ImplicitVRLittleEndian).transfer_syntax == [ImplicitVRLittleEndian]
+    with pytest.raises(ValueError, match="without a transfer syntax"):
+        build_context(Verification, [])
 
 
 @table.row("pynetdicom.build_role")
@@ -107,15 +117,15 @@ def test_register(monkeypatch: pytest.MonkeyPatch) -> None:
         assert vars(our_sop_class)["MigratedStorage"] == uid == "1.2.246.352.70.1.70"
         assert service_class_of(uid) is ServiceClass.STORAGE
     finally:
-        del vars(our_sop_class)["MigratedStorage"]
+        del vars(our_sop_class)["MigratedStorage"], vars(our_sop_class)["_STORAGE_CLASSES"]["MigratedStorage"]
 
 
 @table.row("pynetdicom.DEFAULT_TRANSFER_SYNTAXES, pynetdicom.ALL_TRANSFER_SYNTAXES")
 def test_transfer_syntaxes() -> None:
-    assert list(DEFAULT_TRANSFER_SYNTAXES) == pynetdicom.DEFAULT_TRANSFER_SYNTAXES
+    assert DEFAULT_TRANSFER_SYNTAXES == pynetdicom.DEFAULT_TRANSFER_SYNTAXES
     without = set(pynetdicom.ALL_TRANSFER_SYNTAXES) - set(ALL_TRANSFER_SYNTAXES)
     assert all(uid.startswith("1.2.840.10008.1.2.7.") for uid in without)
-    assert isinstance(ALL_TRANSFER_SYNTAXES, tuple)
+    assert isinstance(ALL_TRANSFER_SYNTAXES, list)
 
 
 @table.row("pynetdicom.StoragePresentationContexts and others")
@@ -134,14 +144,15 @@ def test_context_lists() -> None:
 @table.row("pynetdicom.PYNETDICOM_IMPLEMENTATION_UID, pynetdicom.PYNETDICOM_IMPLEMENTATION_VERSION")
 def test_implementation() -> None:
     ae = AE()
-    assert ae.implementation_class_uid == names.IMPLEMENTATION_CLASS_UID != pynetdicom.PYNETDICOM_IMPLEMENTATION_UID
-    assert ae.implementation_version_name == names.IMPLEMENTATION_VERSION_NAME
+    assert ae.implementation_class_uid == PYNETDICOM_IMPLEMENTATION_UID != pynetdicom.PYNETDICOM_IMPLEMENTATION_UID
+    assert ae.implementation_version_name == PYNETDICOM_IMPLEMENTATION_VERSION
+    assert PYNETDICOM_IMPLEMENTATION_UID.is_valid
 
 
 @table.row("pynetdicom.PYNETDICOM_UID_PREFIX")
 def test_prefix() -> None:
-    assert names.IMPLEMENTATION_CLASS_UID.startswith("2.25.")
-    assert generate_uid(None).startswith("2.25.")
+    assert generate_uid(prefix=PYNETDICOM_UID_PREFIX).is_valid
+    assert f"{names.IMPLEMENTATION_CLASS_UID}." == PYNETDICOM_UID_PREFIX != pynetdicom.PYNETDICOM_UID_PREFIX
 
 
 @table.row("pynetdicom.status.code_to_category")
@@ -162,19 +173,28 @@ def test_status() -> None:
 @table.row("pynetdicom.status.Status")
 def test_status_names() -> None:
     assert {one.name: int(one) for one in their_status.Status}.items() < {one.name: int(one) for one in Status}.items()
-    assert not hasattr(Status, "add")
+    try:
+        Status.add("ALMOST", 0xB123)
+        assert Status.ALMOST == 0xB123  # type: ignore[attr-defined]
+    finally:
+        del Status.ALMOST  # type: ignore[attr-defined]
 
 
 @table.row("pynetdicom.status.STATUS_SUCCESS and others")
 def test_categories() -> None:
     constants = [name for name in dir(their_status) if name.startswith("STATUS_")]
-    assert [Category[name.removeprefix("STATUS_")] for name in constants] == [
-        getattr(their_status, name) for name in constants
-    ]
+    assert [getattr(status, name) for name in constants] == [getattr(their_status, name) for name in constants]
+    assert status.STATUS_SUCCESS is Category.SUCCESS
 
 
 @table.row("pynetdicom.status.STORAGE_SERVICE_CLASS_STATUS and others")
 def test_status_tables() -> None:
+    assert status.STORAGE_SERVICE_CLASS_STATUS.keys() >= their_status.STORAGE_SERVICE_CLASS_STATUS.keys()
+    for name in (name for name in dir(their_status) if name.endswith("_STATUS")):
+        ours, theirs = getattr(status, name), getattr(their_status, name)
+        assert {code: ours[code][0] for code in theirs if code in ours}.items() <= {
+            code: category for code, (category, _) in theirs.items()
+        }.items()
     for code, (category, _) in their_status.STORAGE_SERVICE_CLASS_STATUS.items():
         assert code_to_category(code) == category
         assert category == "Cancel" or lookup(code, ServiceClass.STORAGE, "C-STORE") is not None
@@ -188,6 +208,15 @@ def test_sop_classes() -> None:
     assert len(known) > 250
     assert {name: uid for name, uid in known.items() if getattr(our_sop_class, name, None) != uid} == {}
     assert {"CTImageStorage", "DisplaySystemInstance", "UPSGlobalSubscriptionInstance"} <= known.keys()
+
+
+@table.row("pynetdicom.sop_class._STORAGE_CLASSES, pynetdicom.sop_class._QR_CLASSES and others")
+def test_groups_of_sop_classes() -> None:
+    groups = [name for name in dir(sop_class) if name.endswith("_CLASSES") and name != "_SERVICE_CLASSES"]
+    assert len(groups) == 24
+    assert {"_STORAGE_CLASSES", "_QR_CLASSES"} < set(groups)
+    for name in groups:
+        assert set(getattr(sop_class, name).values()) <= set(getattr(our_sop_class, name).values())
 
 
 @table.row("pynetdicom.sop_class.uid_to_sop_class")

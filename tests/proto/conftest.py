@@ -29,8 +29,10 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.fixture
 def registrations_undone() -> Iterator[None]:
     """What a test registers is gone after it."""
-    before = dict(vars(sop_class)), dict(sop_class._RECORDS)  # noqa: SLF001
+    groups = [group for name, group in vars(sop_class).items() if name.endswith("_CLASSES")]
+    tables = [vars(sop_class), sop_class._RECORDS, *groups]  # noqa: SLF001
+    before = [dict(table) for table in tables]
     yield
-    for kept, now in zip(before, (vars(sop_class), sop_class._RECORDS), strict=True):  # noqa: SLF001
+    for kept, now in zip(before, tables, strict=True):
         for added in now.keys() - kept.keys():
             del now[added]

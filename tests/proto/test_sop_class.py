@@ -188,6 +188,7 @@ def test_register_a_private_sop_class() -> None:
     assert mine.service_class is service_class_of("1.2.3.4") is ServiceClass.STORAGE
     assert mine == sop_class.MyStorage  # type: ignore[attr-defined]
     assert mine in sop_classes(ServiceClass.STORAGE)
+    assert vars(sop_class)["_STORAGE_CLASSES"]["MyStorage"] == mine
     assert dimse_services(mine) == ("C-STORE",)
     assert register_uid("1.2.3.4", "MyStorage", ServiceClass.STORAGE) == mine
     query = register_uid("1.2.3.5", "MyFind", ServiceClass.QUERY_RETRIEVE, "C-FIND")
@@ -221,6 +222,16 @@ def test_a_private_sop_class_needs_a_service_class() -> None:
         register_uid("1.2.3.6", "Mine", ServiceClass.REAL_TIME_COMMUNICATION, "C-STORE")
     with pytest.raises(InvalidNameError):
         register_uid("", "Mine", ServiceClass.STORAGE)
+
+
+@pytest.mark.usefixtures("registrations_undone")
+def test_the_groups_of_sop_classes_under_their_other_names() -> None:
+    storage, retrieve = (vars(sop_class)[name] for name in ("_STORAGE_CLASSES", "_QR_CLASSES"))
+    assert storage["CTImageStorage"] == sop_class.CTImageStorage
+    assert len(storage) > 150
+    assert {"PatientStudyOnlyQueryRetrieveInformationModelGet", "RepositoryQuery"} <= retrieve.keys()
+    assert vars(sop_class)["_VERIFICATION_CLASSES"] == {"Verification": "1.2.840.10008.1.1"}
+    assert isinstance(storage["CTImageStorage"], sop_class.SOPClass)
 
 
 def test_unified_procedure_step() -> None:

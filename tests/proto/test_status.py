@@ -4,6 +4,9 @@ import csv
 import re
 from pathlib import Path
 
+import pytest
+
+from dicom_proto import status as status_module
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.status import (
     FAILURE_REASONS,
@@ -187,3 +190,34 @@ def test_named_codes_are_all_listed() -> None:
 
 def test_failure_reasons_of_storage_commitment() -> None:
     assert {int(row["code"], 16): row["meaning"] for row in REASONS} == FAILURE_REASONS
+
+
+def test_a_code_can_be_given_a_name() -> None:
+    try:
+        Status.add("ALMOST", 0xB123)
+        assert Status.ALMOST == 0xB123  # type: ignore[attr-defined]
+        assert "ALMOST" not in Status.__members__
+    finally:
+        del Status.ALMOST  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError):
+        Status.add("CANCEL", 1)
+    assert int(Status.CANCEL) == 0xFE00
+
+
+def test_dictionaries_of_codes() -> None:
+    stored = status_module.STORAGE_SERVICE_CLASS_STATUS
+    assert stored is status_module.STORAGE_SERVICE_CLASS_STATUS
+    assert stored[0xA7FF] == ("Failure", "refused: out of resources")
+    assert 0xA801 not in stored
+    assert 0x0110 in stored
+    find, move = status_module.QR_FIND_SERVICE_CLASS_STATUS, status_module.QR_MOVE_SERVICE_CLASS_STATUS
+    assert (0xFF01 in find, 0xFF01 in move, 0xA801 in move) == (True, False, True)
+    general = status_module.GENERAL_STATUS
+    assert general.keys() <= stored.keys() & status_module.VERIFICATION_SERVICE_CLASS_STATUS.keys()
+    assert all(code_to_category(code) == category for code, (category, _) in stored.items())
+    assert status_module.STATUS_WARNING is Category.WARNING
+
+
+def test_what_is_no_dictionary_is_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"'dicom_proto.status' has no attribute 'OTHER_STATUS'"):
+        _ = status_module.OTHER_STATUS

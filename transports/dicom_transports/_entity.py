@@ -8,7 +8,7 @@ from functools import partial, update_wrapper
 from types import MappingProxyType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.application.entity import ApplicationEntity
@@ -16,6 +16,7 @@ from dicom_proto.application.results import status_of
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.names import check_ae_title
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.offers.items import AsynchronousOperationsWindowNegotiation, NegotiationItem
 from dicom_proto.services.storage.batch import Batch
@@ -34,7 +35,16 @@ from dicom_transports._socket.sockets import (
 from dicom_transports._socket.tls_contexts import ServerTLS, TLSContexts
 from dicom_transports._socket.tls_layer import TLSLayer
 
-__all__ = ["AEBase", "Requested", "ServerBase", "associate", "debug_logger", "entity_method", "send_c_stores"]
+__all__ = [
+    "AEBase",
+    "Requested",
+    "ServerBase",
+    "Serving",
+    "associate",
+    "debug_logger",
+    "entity_method",
+    "send_c_stores",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +59,16 @@ def debug_logger() -> None:
     logging.basicConfig(level=logging.DEBUG, format="%(levelname).1s: %(message)s")
 
 
+@frozen
+class Serving:
+    """What a server is made for: as whom, for what, with which TLS."""
+
+    ae_title: str
+    contexts: list[PresentationContext]
+    policy: Policy
+    ssl_context: ServerTLS | None
+
+
 class ServerBase(Generic[AssociationT]):
     """Serves associations for an application entity.
 
@@ -60,19 +80,23 @@ class ServerBase(Generic[AssociationT]):
     ----------
     ae : AE
         For whom.
+    ae_title : str
+        Its title here.
+    contexts : list of PresentationContext
+        What it accepts.
+    ssl_context : ssl.SSLContext, callable or None
+        What it uses for TLS.
     """
 
     def __init__(
-        self,
-        ae: ApplicationEntity,
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None = None,
+        self, ae: ApplicationEntity, listeners: list[socket.socket], handlers: Handlers, serving: Serving
     ) -> None:
         self.ae = ae
+        self.ae_title, self.contexts, self.ssl_context = serving.ae_title, serving.contexts, serving.ssl_context
+        ssl_context = serving.ssl_context
         self._handlers = handlers
-        self._policy = policy
+        self._required = ae.required(self.ae_title)
+        self._policy = serving.policy
         self._tls_contexts = None if ssl_context is None else TLSContexts(ssl_context)
         self._associations: set[AssociationT] = set()  # all that have a connection
         self._silent: dict[AssociationT, None] = {}  # those that have requested nothing, the oldest first
@@ -82,8 +106,8 @@ class ServerBase(Generic[AssociationT]):
 
     @property
     def active_associations(self) -> list[AssociationT]:
-        """The associations that are established now."""
-        return [association for association in tuple(self._associations) if association.is_established]
+        """The associations that are established now, and those whose handlers have not seen to their end yet."""
+        return [association for association in tuple(self._associations) if association.is_active]
 
     @property
     def server_address(self) -> Address:
@@ -130,6 +154,7 @@ class ServerBase(Generic[AssociationT]):
         if self._tls_contexts is None:
             raise InvalidSettingError("this is a server without TLS")
         self._tls_contexts.reload(ssl_context)
+        self.ssl_context = ssl_context or self.ssl_context
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -144,7 +169,7 @@ class ServerBase(Generic[AssociationT]):
         """
         if len(self._associations) >= self.ae.maximum_connections:
             return None
-        association = make(self._handlers.copy(), self._receive, on_ended=self._end)
+        association = make(self._handlers.copy(), self._receive, ae_title=self.ae_title, on_ended=self._end)
         self._associations.add(association)
         self._silent[association] = None
         return association
@@ -163,6 +188,9 @@ class ServerBase(Generic[AssociationT]):
         if len(self._places) >= self.ae.maximum_associations:
             return LOCAL_LIMIT_EXCEEDED
         self._places.add(association)
+        required = self.ae.required(self.ae_title)
+        if required != self._required:  # by settings that have been changed since
+            self._policy, self._required = evolve(self._policy, **required), required
         return self._policy
 
     def _end(self, association: AssociationT) -> None:
@@ -199,6 +227,10 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         """The associations that its servers have established now."""
         return [association for server in self._servers for association in server.active_associations]
 
+    def handlers(self, bound: Iterable[Bindable] | None) -> Handlers:
+        """Return the registry of what a user has bound; raises as :class:`~dicom_proto.handlers.registry.Handlers`."""
+        return Handlers(bound, allow_async=self._allow_async)
+
     def make_server(
         self,
         address: Address,
@@ -220,7 +252,8 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         evt_handlers : iterable of tuple, optional
             ``(event, handler)`` or ``(event, handler, [arguments])``.
         ae_title : str, optional
-            The AE title that has to be called if :attr:`require_called_aet` is true.
+            The server's own title, instead of :attr:`ae_title`: the one that has to be called if
+            :attr:`require_called_aet` is true.
         contexts : iterable of PresentationContext, optional
             What is accepted instead of :attr:`supported_contexts`.
         reuse_port : bool
@@ -235,20 +268,16 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
         """
         if ssl_context is not None:
             TLSContexts(ssl_context)  # so that a context for clients is noticed before there is a listener
-        policy = self.policy(contexts, ae_title=ae_title)
-        handlers = Handlers(evt_handlers, allow_async=self._allow_async)
-        server = self._make_server(listen_all(address, reuse_port=reuse_port), handlers, policy, ssl_context)
+        supported = list(self.supported_contexts if contexts is None else contexts)
+        title = check_ae_title(ae_title or self.ae_title)
+        serving = Serving(title, supported, self.policy(supported, ae_title=title), ssl_context)
+        handlers = self.handlers(evt_handlers)
+        server = self._make_server(listen_all(address, reuse_port=reuse_port), handlers, serving)
         self._servers.append(server)
         return server
 
     @abstractmethod
-    def _make_server(
-        self,
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None,
-    ) -> ServerT: ...
+    def _make_server(self, listeners: list[socket.socket], handlers: Handlers, serving: Serving) -> ServerT: ...
 
 
 # --- what users ask of an application entity, each stated once --------------------------------------------------------

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from dicom_proto.handlers import kinds as evt
+from dicom_proto.handlers import evt
 from dicom_proto.handlers.registry import Bindable, Handlers
 from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
 from dicom_proto.programs.effects import Dial
@@ -26,10 +26,12 @@ from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
+from dicom_transports import _vocabulary
 from dicom_transports._entity import (
     AEBase,
     Requested,
     ServerBase,
+    Serving,
     associate,
     debug_logger,
     entity_method,
@@ -42,6 +44,9 @@ from dicom_transports._threads.association import Association
 from dicom_transports._threads.batches import deliver
 from dicom_transports._threads.waker import Waker
 from dicom_transports._threads.workers import run_aside
+
+if TYPE_CHECKING:
+    from dicom_transports._vocabulary import *  # noqa: F403
 
 __all__ = [
     "AE",
@@ -56,6 +61,9 @@ __all__ = [
     "evt",
     "register_uid",
 ]
+__all__ += _vocabulary.__all__
+
+__getattr__, __dir__ = _vocabulary.loads(globals())
 
 _log = logging.getLogger("dicom_transports.blocking")
 _BACK_OFF: Final = 0.1  # seconds until the next attempt to accept when the system has no room
@@ -85,15 +93,8 @@ def _terminable() -> Iterator[None]:
 class AssociationServer(ServerBase[Association]):
     """Serves associations for an application entity, each in a thread of its own; made by :meth:`AE.make_server`."""
 
-    def __init__(
-        self,
-        ae: "AE",
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None = None,
-    ) -> None:
-        super().__init__(ae, listeners, handlers, policy, ssl_context)
+    def __init__(self, ae: "AE", listeners: list[socket.socket], handlers: Handlers, serving: Serving) -> None:
+        super().__init__(ae, listeners, handlers, serving)
         self._ae = ae
         self._lock = threading.Lock()
         self._waker = Waker()
@@ -179,7 +180,7 @@ class AssociationServer(ServerBase[Association]):
         if silent is not None:
             silent.abort()
         with self._lock:
-            association = self._admit(partial(Association, self._ae))
+            association = self._admit(partial(self._ae.association_class, self._ae))
         if association is None:
             sock.close()
             return
@@ -217,6 +218,8 @@ class AE(AEBase[AssociationServer]):
     """An application entity on blocking sockets: requests associations, and serves them."""
 
     _allow_async = False
+    association_class: ClassVar[type[Association]] = Association
+    """What its associations are: a class of one's own may stand for it."""
 
     def dial(
         self,
@@ -228,7 +231,7 @@ class AE(AEBase[AssociationServer]):
         evt_handlers: Iterable[Bindable] | None = None,
     ) -> Association:
         """Request an association with a request that is made already; otherwise as :meth:`associate`."""
-        association = Association(self, Handlers(evt_handlers, allow_async=self._allow_async))
+        association = self.association_class(self, self.handlers(evt_handlers))
         association.request(offer, address, bind_address, client_tls(tls_args))
         return association
 
@@ -244,14 +247,8 @@ class AE(AEBase[AssociationServer]):
     associate = entity_method(associate, _request)
     send_c_stores = entity_method(send_c_stores, deliver)
 
-    def _make_server(
-        self,
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None,
-    ) -> AssociationServer:
-        return AssociationServer(self, listeners, handlers, policy, ssl_context)
+    def _make_server(self, listeners: list[socket.socket], handlers: Handlers, serving: Serving) -> AssociationServer:
+        return AssociationServer(self, listeners, handlers, serving)
 
     def start_server(
         self,

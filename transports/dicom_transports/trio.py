@@ -13,19 +13,20 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
 from math import inf
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from dicom_proto.application.association import Reception
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.handlers import kinds as evt
+from dicom_proto.handlers import evt
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context, build_role
 from dicom_proto.programs.tasks import Task
 from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
+from dicom_transports import _vocabulary
 from dicom_transports._entity import debug_logger
 from dicom_transports._socket.sockets import Address, open_socket
 from dicom_transports._tasks.association import AsyncAssociation
@@ -34,6 +35,9 @@ from dicom_transports._tasks.patience import patience
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._threads.workers import Outcome, Worker
 from dicom_transports.loops import Group, Loop, Signal
+
+if TYPE_CHECKING:
+    from dicom_transports._vocabulary import *  # noqa: F403
 
 __all__ = [
     "AE",
@@ -48,6 +52,9 @@ __all__ = [
     "evt",
     "register_uid",
 ]
+__all__ += _vocabulary.__all__
+
+__getattr__, __dir__ = _vocabulary.loads(globals())
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_transports.trio")

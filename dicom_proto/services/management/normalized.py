@@ -72,13 +72,16 @@ def normalized_scu(
     abstract_syntax : str
         Of the presentation context: the SOP class, or the meta SOP class that it is a member of (PS3.4 H.3.2).
     as_scu : bool
-        False for what the SCP of a service sends: N-EVENT-REPORT.
+        False for what the SCP of a service sends: N-EVENT-REPORT. Where this side is the SCP on no context, it goes by
+        one on which it is the SCU.
 
     Raises
     ------
     LocalProtocolError
         If no such context was accepted, or the data set cannot be encoded.
     """
+    if not as_scu and not any(peer.contexts(abstract_syntax, as_scu=False)):
+        as_scu = any(peer.contexts(abstract_syntax))
     if data_set is not None and (len(data_set) or request.data_set is DataSet.ALWAYS):
         return (yield from invoke(peer, request, *peer.encode(data_set, abstract_syntax, as_scu=as_scu)))
     return (yield from invoke(peer, request, peer.context(abstract_syntax, as_scu=as_scu)))

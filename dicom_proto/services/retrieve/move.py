@@ -87,7 +87,7 @@ def move_scp(performing: Performing) -> Program[None]:
     items = yield from performing.call_generator(EVT_C_MOVE, data, failed=_STATUSES.raised)
     where = items
     if not isinstance(items, Answer):
-        where = yield from performing.pull(EVT_C_MOVE, items, failed=_STATUSES.raised)
+        where = yield from performing.pull(EVT_C_MOVE, items, failed=_NO_DESTINATION.status)
     destination = _read_destination(performing, where)
     if isinstance(destination, Answer):
         performing.respond(destination)
@@ -134,7 +134,7 @@ def _read_destination(performing: Performing, where: Any) -> _Destination | Answ
         _log.error("the handler of %s has to yield the move destination first", EVT_C_MOVE)
         return _NO_DESTINATION
     match where:
-        case (None, None) | (None, None, _):
+        case (None, _) | (None, _, _):
             return _UNKNOWN_DESTINATION
         case (str(host), int(port)):
             options: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.names import is_instance_uid
 from dicom_proto.programs.effects import END, Call, Drain, Program
 from dicom_proto.programs.invoking import Reply
-from dicom_proto.programs.performing import Answer, Performing, as_pair
+from dicom_proto.programs.performing import CANCELLED, Answer, Performing, as_pair
 from dicom_proto.services.storage.pipeline import is_in_memory
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.status import Category
@@ -32,9 +32,9 @@ Store = Callable[[StoredObject], Program[Reply]]
 
 _SUCCESS: Final = 0x0000
 _PENDING: Final = Answer(0xFF00)
-_CANCEL: Final = Answer(0xFE00)
 _INCOMPLETE: Final = 0xB000
 _NONE_PERFORMED: Final = 0xA702
+_WITH_REMAINING: Final = (Category.SUCCESS, Category.CANCEL)
 _MOST: Final = 0xFFFF  # that a counter can say
 
 
@@ -85,10 +85,14 @@ class Retrieval:
             case _:
                 self._count_failed(1, [sop_instance_uid])
 
-    def report(self) -> None:
-        """Tell the peer how far it is (Pending)."""
+    def give_up(self) -> None:
+        """Count all that remain as failed: nobody says why they are not done."""
+        self._count_failed(self.remaining, ())
+
+    def report(self, answer: Answer = _PENDING) -> None:
+        """Tell the peer how far it is (Pending), with what the handler has said besides."""
         if self._is_counted:
-            self._performing.respond(_PENDING, None, self._counters())
+            self._performing.respond(answer, None, self._counters())
 
     def conclude(self, answer: Answer, failed_uids: Iterable[str] = ()) -> None:
         """Send the final response.
@@ -96,13 +100,13 @@ class Retrieval:
         Parameters
         ----------
         answer : Answer
-            How it ended. What Success becomes is up to the sub-operations, and all but Cancel mean that those which
-            remain will never be done: they have failed.
+            How it ended. What Success becomes is up to the sub-operations that were performed: there are no more.
+            Failure and Warning mean that those which remain will never be done: they have failed.
         failed_uids : iterable of str
             SOP Instances that the handler has given up.
         """
         given_up = [uid for uid in failed_uids if uid not in self._failed_uids]
-        lost = self.remaining if answer.category != Category.CANCEL else min(self.remaining, len(given_up))
+        lost = min(self.remaining, len(given_up)) if answer.category in _WITH_REMAINING else self.remaining
         self._count_failed(lost, given_up)
         if answer.category == Category.SUCCESS:
             answer = Answer(self._outcome(), answer.fields)
@@ -149,11 +153,12 @@ def perform_sub_operations(
 
     The handler first yields how many objects there are, then for each of them ``(status, object)`` with a Pending
     status; see :meth:`StoredObject.of` for what an object may be, and ``Peer.read`` for what else. Any other status
-    ends the operation before all is done; with Cancel, Failure and Warning may go a Dataset with the Failed SOP
-    Instance UID List. An object that cannot be read or sent, or that the peer does not take, fails for itself. A
-    cancelled operation ends with FE00H before the next sub-operation.
+    ends the operation before all is done: Success says that there are no more objects, and without a status those that
+    do not come have failed. With Cancel, Failure and Warning may go a Dataset with the Failed SOP Instance UID List. An
+    object that cannot be read or sent, or that the peer does not take, fails for itself. A
+    cancelled operation ends with FE00H before the next sub-operation, or when the handler ends.
     """
-    announced = yield from performing.pull(kind, iterator, failed=statuses.raised)
+    announced = yield from performing.pull(kind, iterator, failed=statuses.no_count)
     entity = performing.peer.entity
     count = _read_count(kind, announced, statuses, is_bounded=entity is None or entity.counts_sub_operations)
     if isinstance(count, Answer):
@@ -162,11 +167,12 @@ def perform_sub_operations(
     retrieval = Retrieval(performing, count)
     while retrieval.remaining:
         if performing.is_cancelled:
-            retrieval.conclude(_CANCEL)
+            retrieval.conclude(CANCELLED)
             return
         item = yield from performing.pull(kind, iterator, failed=statuses.raised)
         if item is END:
             _log.error("the handler of %s has ended with %d objects to come", kind, retrieval.remaining)
+            retrieval.give_up()
             break
         status, value = as_pair(item)
         answer = performing.read_status(status)
@@ -174,10 +180,10 @@ def perform_sub_operations(
             retrieval.conclude(answer, _named_as_failed(value))
             return
         yield from _perform_one(performing, retrieval, store, value)
-        retrieval.report()
+        retrieval.report(Answer(_PENDING.status, answer.fields) if answer.fields else _PENDING)
         yield Drain()
     else:  # let the handler run to its end
-        if (yield from performing.pull(kind, iterator, failed=statuses.raised)) is not END:
+        if (yield from performing.pull(kind, iterator, failed=statuses.raised)) not in (END, CANCELLED):
             _log.warning("what the handler of %s does after its last object makes no difference", kind)
     retrieval.conclude(Answer(_SUCCESS))
 

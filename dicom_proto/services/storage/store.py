@@ -28,7 +28,9 @@ from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED
 from dicom_proto.errors import (
     DataSetError,
+    EncodingError,
     InvalidNameError,
+    InvalidSettingError,
     LocalProtocolError,
     MissingElementError,
     NoContextError,
@@ -126,7 +128,7 @@ class StoredObject:
             case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
                 return cls._of_meta(meta, data)
             case _:
-                raise LocalProtocolError(
+                raise InvalidSettingError(
                     f"{type(value).__name__} cannot be stored: a Dataset, a DICOM file's content, or its File Meta"
                     " Information and its data set can"
                 )
@@ -206,7 +208,7 @@ class StoredObject:
         except LongValueError as error:
             raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
-            raise LocalProtocolError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+            raise EncodingError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
 
     @property
     def _is_odd(self) -> bool:
@@ -225,7 +227,7 @@ class StoredObject:
         if isinstance(self.data, Dataset):
             return self.data
         if self.transfer_syntax is None:
-            raise LocalProtocolError("an encoded object has to state its transfer syntax")
+            raise EncodingError("an encoded object has to state its transfer syntax")
         return decode(self._encoded(), self.transfer_syntax)
 
     def _encoded(self) -> Buffer:
@@ -245,7 +247,7 @@ class StoredObject:
         except Exception as error:  # of any of several libraries
             missing = isinstance(error, RuntimeError) and "missing dependencies" in str(error)
             why = "all decoders have missing dependencies" if missing else f"{type(error).__name__} was raised"
-            raise LocalProtocolError(f"its {_named(own)} cannot be decompressed: {why}") from error
+            raise EncodingError(f"its {_named(own)} cannot be decompressed: {why}") from error
 
 
 def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:

@@ -107,7 +107,12 @@ def test_policy_rejects_and_nobody_is_asked() -> None:
 def test_event_and_arguments() -> None:
     seen: list[Any] = []
     request = asking(identity=UserIdentity(USERNAME, b"me"))
-    accepted(request, (EVT_USER_ID, lambda event, more: seen.append((event, more)), ["more"]))
+
+    def handle(event: Any, more: str) -> bool:
+        seen.append((event, more))
+        return True
+
+    accepted(request, (EVT_USER_ID, handle, ["more"]))
     ((event, more),) = seen
     assert (event.name, event.assoc, more) == ("EVT_USER_ID", "the association", "more")
 
@@ -121,7 +126,6 @@ def test_event_and_arguments() -> None:
         ((True, b"ticket"), b"ticket"),
         ((True, None), b""),
         (True, b""),
-        (None, None),  # the handler has no opinion: it was not looked at
     ],
 )
 def test_identity_is_accepted(result: Any, response: bytes | None) -> None:
@@ -146,7 +150,7 @@ def test_passcode_is_shown_to_the_handler() -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [False, (False, None), (False, b"why"), "nonsense", 1, (True, "text"), (True,), ZeroDivisionError()]
+    "result", [False, (False, None), (False, b"why"), None, "nonsense", 1, (True, "text"), (True,), ZeroDivisionError()]
 )
 def test_identity_is_refused(result: Any, caplog: pytest.LogCaptureFixture) -> None:
     request = asking(identity=UserIdentity(USERNAME, b"me"))

@@ -11,12 +11,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.application.association import HANDLING, EntityAssociation
-from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.service_user import NOWHERE
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CFindRQ, CFindRSP
-from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError, NotEstablishedError
+from dicom_proto.errors import LocalProtocolError, NoContextError, NotEstablishedError
 from dicom_proto.handlers import kinds as evt
-from dicom_proto.handlers.event import Event, RequestEvent
+from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_role
 from dicom_proto.programs.effects import Await, Call, Program, Receive
@@ -35,14 +34,11 @@ from dicom_proto.upper_layer.failures import (
 from dicom_proto.upper_layer.pdu import AAssociateRJ, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
-from dicom_proto.upper_layer.timers import Timeouts, Timer
+from dicom_proto.upper_layer.timers import Timer
 from tests.proto.application.lives import HERE, LIFE, THERE, Couple, Diary, arrive, entity, fate
 from tests.proto.programs.script import (
     CANCEL,
     CT,
-    EXPLICIT,
-    IMPLICIT,
-    MR,
     PENDING,
     STUDY_FIND,
     STUDY_GET,
@@ -52,8 +48,7 @@ from tests.proto.programs.script import (
     dataset_of,
 )
 
-OPENING = ["CONN_OPEN", "ACCEPTED", "ESTABLISHED"]
-RECEPTION = ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED"]
+OPENING = RECEPTION = ["CONN_OPEN", "REQUESTED", "ACCEPTED", "ESTABLISHED"]
 REJECTION = AAssociateRJ(2, 1, 7)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")
 FAILED = "an association failed"
@@ -141,7 +136,7 @@ def test_rejected(how: str) -> None:
     receptions = {"whatever is asked for": REJECTION, "by its policy": picky.policy(), "when it is asked for": choose}
     couple = established(reception=receptions[how])
     assert couple.told == (
-        ["CONN_OPEN", "REJECTED", "CONN_CLOSE"],
+        ["CONN_OPEN", "REQUESTED", "REJECTED", "CONN_CLOSE"],
         ["CONN_OPEN", "REQUESTED", "REJECTED", "CONN_CLOSE"],
     )
     assert fate(couple.scu) == fate(couple.scp) == {"rejected", "over"}
@@ -183,7 +178,7 @@ def test_handler_aborts_before_the_answer(caplog: pytest.LogCaptureFixture) -> N
     couple = established(there=[(evt.EVT_REQUESTED, lambda event: event.assoc.abort())])
     assert couple.told[1] == ["CONN_OPEN", "REQUESTED", "ABORTED", "CONN_CLOSE"]
     assert fate(couple.scp) == {"aborted", "over"}
-    assert couple.told[0] == ["CONN_OPEN", "ABORTED", "CONN_CLOSE"]
+    assert couple.told[0] == ["CONN_OPEN", "REQUESTED", "ABORTED", "CONN_CLOSE"]
     assert isinstance(couple.scu.failure, AssociationAborted)
     assert FAILED not in caplog.text
 
@@ -350,7 +345,7 @@ def test_the_answer_never_comes() -> None:
     assert couple.scu.failure.timer is Timer.REQUEST
     assert fate(couple.scu) == {"aborted", "over"}
     couple.settle()
-    assert couple.told[0] == ["CONN_OPEN", "ABORTED"]
+    assert couple.told[0] == ["CONN_OPEN", "REQUESTED", "ABORTED"]
 
 
 def ending(reception: AAssociateRJ | None) -> Couple:
@@ -552,7 +547,7 @@ def test_results_that_have_a_name_and_are_left_are_cancelled_and_skipped_at_the_
 def test_results_that_are_asked_for_again_are_not_forgotten() -> None:
     couple = established(there=[(evt.EVT_C_FIND, many(3))])
     results = couple.scu.send_c_find(QUERY, STUDY_FIND)
-    assert [len(status) for status, _ in results] == [2, 2, 2, 2]
+    assert [len(status) for status, _ in results] == [1, 1, 1, 1]
     couple.scu.release()
 
 
@@ -619,7 +614,7 @@ def test_results_that_are_forgotten_twice() -> None:
 
 def test_operation_whose_handler_aborts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "dicom_proto")
-    couple = established(there=[(evt.EVT_C_FIND, lambda event: event.assoc.abort())])
+    couple = established(there=[(evt.EVT_C_FIND, lambda event: event.assoc.abort() or 5)])
     assert list(couple.scu.send_c_find(QUERY, STUDY_FIND)) == [(Dataset(), None)]
     assert FAILED not in caplog.text
     assert "C-FIND-RQ was not answered" in caplog.text
@@ -897,124 +892,48 @@ def test_its_place_is_free_when_the_handlers_of_its_end_have_run() -> None:
     assert order == ["EVT_RELEASED", "free True", "EVT_CONN_CLOSE"]
 
 
-# --- what it is -------------------------------------------------------------------------------------------------------
+# --- whether it lives -------------------------------------------------------------------------------------------------
 
 
-def described(contexts: Any) -> list[tuple[Any, ...]]:
-    return [
-        (one.context_id, one.abstract_syntax, one.transfer_syntax, one.result, one.as_scu, one.as_scp)
-        for one in contexts
-    ]
+def test_it_lives_until_the_handlers_of_its_end_have_returned() -> None:
+    alive: list[tuple[bool, bool]] = []
 
+    def note(event: Any) -> None:
+        alive.append((event.assoc.is_alive(), event.assoc.is_active))
 
-def test_contexts() -> None:
-    here, there = ApplicationEntity("HERE"), ApplicationEntity("THERE")
-    here.add_requested_context(CT, [EXPLICIT, IMPLICIT])
-    here.add_requested_context(MR, [EXPLICIT])
-    here.add_requested_context(STUDY_FIND)
-    there.add_supported_context(CT, [IMPLICIT], scu_role=True, scp_role=True)
-    there.add_supported_context(MR, [IMPLICIT])
-    couple = Couple(offer=here.offer("THERE", items=[build_role(CT, scp_role=True)]), reception=there.policy())
-    assert couple.scu.accepted_contexts == couple.scu.rejected_contexts == []
+    couple = Couple(there=[(kind, note) for kind in (evt.EVT_RELEASED, evt.EVT_CONN_CLOSE)])
+    assert (couple.scp.is_alive(), couple.scp.is_active) == (True, False)
     couple.establish()
-    assert described(couple.scu.accepted_contexts) == [(1, CT, [IMPLICIT], 0, False, True)]
-    assert described(couple.scp.accepted_contexts) == [(1, CT, [IMPLICIT], 0, True, False)]
-    for assoc in (couple.scu, couple.scp):
-        rejected = assoc.rejected_contexts
-        assert [(one.context_id, one.abstract_syntax, one.result) for one in rejected] == [
-            (3, MR, 4),
-            (5, STUDY_FIND, 3),
-        ]
-        assert rejected[0].transfer_syntax == [EXPLICIT]
-
-
-def test_both_sides() -> None:
-    couple = established()
-    scu, scp = couple.scu, couple.scp
-    assert (scu.mode, scp.mode) == ("requestor", "acceptor")
-    assert (scu.ae, scp.ae) == (scu.entity, scp.entity)
-    for assoc in (scu, scp):
-        assert (assoc.requestor.ae_title, assoc.acceptor.ae_title) == ("HERE", "THERE")
-        assert [(one.address, one.port) for one in (assoc.requestor, assoc.acceptor)] == [HERE, THERE]
-        assert [one.abstract_syntax for one in assoc.requestor.requested_contexts] == [VERIFICATION, CT, STUDY_FIND]
-    assert (scu.requestor.is_requestor, scu.requestor.is_acceptor) == (True, False)
-    assert (scu.acceptor.is_requestor, scu.acceptor.is_acceptor) == (False, True)
-    assert scu.local == scp.remote == scu.requestor.info
-    assert scu.remote == scp.local == scp.acceptor.info
-    assert (scu.remote["mode"], scu.remote["ae_title"], scu.remote["address"]) == ("acceptor", "THERE", THERE[0])
-
-
-def test_timeouts() -> None:
-    assoc = established().scu
-    assert (assoc.acse_timeout, assoc.dimse_timeout, assoc.network_timeout) == (30, 30, 60)
-    assoc.acse_timeout, assoc.dimse_timeout, assoc.network_timeout = 1, 2.5, None
-    assert (assoc.acse_timeout, assoc.dimse_timeout, assoc.network_timeout) == (1, 2.5, None)
-    assert assoc.peer.connection.timeouts == Timeouts(artim=1, request=1, release=1, response=2.5, idle=None)
-    assoc.acse_timeout = None
-    assert assoc.peer.connection.timeouts.artim == 1  # which never lasts for ever
-
-
-@pytest.mark.parametrize("nonsense", [0, -1, "soon"])
-def test_timeouts_that_are_none(nonsense: Any) -> None:
-    assoc = established().scu
-    with pytest.raises(InvalidSettingError, match="a timeout is a number"):
-        assoc.dimse_timeout = nonsense
-
-
-def test_what_follows_when_nothing_passes() -> None:
-    couple = established()
-    assert couple.scu.network_timeout_response == "A-ABORT"
-    with pytest.raises(InvalidSettingError, match="'A-ABORT' or 'A-RELEASE'"):
-        couple.scu.network_timeout_response = "patience"
-    couple.scu.network_timeout_response = "A-RELEASE"
-    assert couple.scu.network_timeout_response == "A-RELEASE"
-    couple.scp.network_timeout = None
-    couple.scu.send_c_echo()  # it counts from the next traffic on
+    assert (couple.scp.is_alive(), couple.scp.is_active) == (True, True)
+    couple.scu.release()
     couple.wait()
-    assert fate(couple.scu) == fate(couple.scp) == {"released", "over"}
-    couple = established()
-    couple.wait()
-    assert fate(couple.scu) == fate(couple.scp) == {"aborted", "over"}
+    assert alive == [(True, True), (True, True)]
+    assert [(one.is_alive(), one.is_active) for one in (couple.scu, couple.scp)] == [(False, False)] * 2
 
 
-# --- handlers ---------------------------------------------------------------------------------------------------------
+def test_one_that_was_never_opened_does_not_live() -> None:
+    assert not MemoryAssociation(Network(), entity(), ()).is_alive()
 
 
-def test_events_and_handlers() -> None:
-    assoc = MemoryAssociation(Network(), entity(), [(evt.EVT_C_STORE, ignore, ["a"]), (evt.EVT_C_ECHO, ignore)])
-    assoc.bind(evt.EVT_ABORTED, ignore)
-    assoc.bind(evt.EVT_ABORTED, ignore, [1, 2])
-    assert assoc.get_events() == [evt.EVT_ABORTED, evt.EVT_C_ECHO, evt.EVT_C_STORE]
-    assert assoc.get_handlers(evt.EVT_ABORTED) == [(ignore, []), (ignore, [1, 2])]
-    assert assoc.get_handlers(evt.EVT_RELEASED) == []
-    assert assoc.get_handlers(evt.EVT_C_STORE) == (ignore, ["a"])
-    assert assoc.get_handlers(evt.EVT_C_FIND) == (None, None)
-    assoc.unbind(evt.EVT_ABORTED, ignore)
-    assoc.unbind(evt.EVT_C_STORE, ignore)
-    assert assoc.get_events() == [evt.EVT_C_ECHO]
-    assert assoc.get_handlers(evt.EVT_ABORTED) == []
-    assert assoc.get_handlers(evt.EVT_C_STORE) == (None, None)
+def test_one_that_was_rejected_was_never_active() -> None:
+    seen: list[bool] = []
+    couple = Couple(there=[(evt.EVT_REJECTED, lambda event: seen.append(event.assoc.is_active))], reception=REJECTION)
+    couple.establish().wait()
+    assert seen == [False]
 
 
-def test_handler_that_cannot_be_bound() -> None:
-    with pytest.raises(LocalProtocolError, match="cannot take"):
-        MemoryAssociation(Network(), entity(), ()).bind(evt.EVT_ABORTED, lambda: None)
+def test_a_handler_that_asks_whether_it_is_cancelled_lets_its_driver_look() -> None:
+    looks: list[bool] = []
 
+    def find(event: Any) -> Iterator[Any]:
+        event.assoc.peer.look = lambda: looks.append(True)
+        assert not event.is_cancelled
+        yield CANCEL, None
 
-def test_bound_while_it_is_established() -> None:
-    couple = established()
-    seen: list[str] = []
-
-    def show(event: Event) -> None:
-        seen.append(event.name)
-
-    couple.scu.bind(evt.EVT_DIMSE_RECV, show)
-    couple.scu.send_c_echo()
-    couple.settle()
-    couple.scu.unbind(evt.EVT_DIMSE_RECV, show)
-    couple.scu.send_c_echo()
-    couple.settle()
-    assert seen == ["EVT_DIMSE_RECV"]
+    couple = established(there=[(evt.EVT_C_FIND, find)])
+    couple.scp.look()  # where somebody receives anyway there is nothing to do
+    assert [status.Status for status, _ in couple.scu.send_c_find(QUERY, STUDY_FIND)] == [CANCEL]
+    assert looks == [True]
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

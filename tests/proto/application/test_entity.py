@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
+from pydicom.uid import UID
 
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.encoding.rules import EncodingRules
@@ -27,6 +29,8 @@ from dicom_proto.offers.contexts import (
 from dicom_proto.offers.items import (
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    NegotiationItem,
+    SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
@@ -142,7 +146,7 @@ def test_settings(ae: ApplicationEntity, name: str, value: object, kept: object)
         *(("implementation_version_name", value, InvalidNameError) for value in ("", "x" * 17, 1)),
         *(("require_calling_aet", value, InvalidNameError) for value in ([""], ["x" * 17], [1])),
         *(("require_calling_aet", value, InvalidSettingError) for value in (None, 1)),
-        *((f"{name}_timeout", 0, InvalidSettingError) for name in ("acse", "dimse", "network", "connection")),
+        *((f"{name}_timeout", -1, InvalidSettingError) for name in ("acse", "dimse", "network", "connection")),
         *(("maximum_pdu_size", value, InvalidSettingError) for value in (-1, 7, "16382")),
         *(("maximum_operations_invoked", value, InvalidSettingError) for value in (-1, None)),
         ("maximum_operations_performed", 0x10000, InvalidSettingError),
@@ -497,8 +501,60 @@ def test_wrong_offers(ae: ApplicationEntity) -> None:
         ae.offer("PEER", maximum_length=-1)
     with pytest.raises(InvalidSettingError, match="neither"):
         ae.offer("PEER", items=[build_role(CT)])
-    with pytest.raises(LocalProtocolError, match="no presentation context proposes"):
-        ae.offer("PEER", items=[build_role(MR, scp_role=True)])
+
+
+def test_it_can_be_read(ae: ApplicationEntity) -> None:
+    ae.add_requested_context(CT, IMPLICIT)
+    ae.require_calling_aet = ["SCANNER"]
+    text = str(ae)
+    for words in ("CT Image Storage: Implicit VR Little Endian", "dimse timeout: 30", "SCANNER"):
+        assert words in text
+    assert "\n  supported presentation contexts:\n  acse" in text
+
+
+def test_what_is_required_can_be_asked_for_anew(ae: ApplicationEntity) -> None:
+    before = ae.required()
+    assert before == ae.required()
+    ae.require_calling_aet.append("SCANNER")
+    assert ae.required() != before
+    ae.require_called_aet = True
+    assert [ae.required(title)["called_ae_titles"] for title in (None, "OTHER")] == [ae.ae_title, "OTHER"]
+    ae.add_supported_context(CT)
+    assert evolve(ae.policy(), **before) != ae.policy() == evolve(ae.policy(), **ae.required())
+
+
+@pytest.mark.parametrize("nobody", ["", b"", [], ()])
+def test_an_empty_list_of_titles_may_be_written_in_any_way(ae: ApplicationEntity, nobody: Any) -> None:
+    ae.require_calling_aet = nobody
+    assert ae.require_calling_aet == []
+
+
+@pytest.mark.parametrize("name", ["acse", "dimse", "network", "connection"])
+def test_no_time_at_all_is_all_the_time_there_is(ae: ApplicationEntity, name: str) -> None:
+    setattr(ae, f"{name}_timeout", 0)
+    assert getattr(ae, f"{name}_timeout") is None
+
+
+def test_its_implementation_is_a_uid(ae: ApplicationEntity) -> None:
+    assert isinstance(ae.implementation_class_uid, UID)
+    ae.implementation_class_uid = "1.2.3"
+    assert isinstance(ae.implementation_class_uid, UID)
+
+
+def test_what_is_negotiated_for_others_is_left_out(ae: ApplicationEntity, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "dicom_proto")
+    ae.add_requested_context(CT)
+    items: list[NegotiationItem] = [
+        build_role(CT, scp_role=True),
+        build_role(MR, scp_role=True),
+        SOPClassExtendedNegotiation(MR, b"\1"),
+        SOPClassCommonExtendedNegotiation(MR, "1.2.840.10008.4.2"),
+    ]
+    stated = ae.offer("PEER", items=items).user_information
+    assert [role.sop_class_uid for role in stated.roles] == [CT]
+    assert (stated.extended, stated.common_extended) == ((), ())
+    assert [MR in message for message in caplog.messages] == [True]
+    assert ae.offer("PEER", items=items[:1]).user_information.roles == stated.roles
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------

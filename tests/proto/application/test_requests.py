@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.application import requests
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.results import Results
-from dicom_proto.dimse.messages import CStoreRQ
+from dicom_proto.dimse.messages import CEchoRQ, CStoreRQ
 from dicom_proto.encoding.datasets import file_preamble_and_meta
 from dicom_proto.errors import (
     InvalidNameError,
@@ -115,9 +115,7 @@ def asking(program: Any) -> Script[Any]:
 
 
 def test_echo() -> None:
-    assert Pair(VERIFICATION, handlers={}).run(requests.send_c_echo) == dataset_of(
-        AffectedSOPClassUID=VERIFICATION, Status=0x0000
-    )
+    assert Pair(VERIFICATION, handlers={}).run(requests.send_c_echo) == dataset_of(Status=0x0000)
     peer = alone(VERIFICATION)
     Script(requests.send_c_echo(peer, 7)).expect(Receive)
     assert list(peer.connection.invoked) == [7]
@@ -137,7 +135,7 @@ def test_store(what: Any) -> None:
         return 0xB007
 
     status = Pair(CT, handlers={evt.EVT_C_STORE: store}).run(requests.send_c_store, what, 9, 1, "MOVER", 77)
-    assert (status.Status, status.AffectedSOPInstanceUID) == (0xB007, "1.2.3")
+    assert status == dataset_of(Status=0xB007)
     request = seen[0].message
     assert seen[0].dataset.PatientName == "A^B"
     assert (request.message_id, request.priority) == (9, 1)
@@ -232,7 +230,7 @@ def test_get() -> None:
 
 def test_move() -> None:
     pair = Pair(STUDY_MOVE, handlers={evt.EVT_C_MOVE: lambda _: iter([(None, None)])})
-    assert pair.results(requests.send_c_move, QUERY, "ELSEWHERE", STUDY_MOVE) == [(0xA801, None)]
+    assert pair.results(requests.send_c_move, QUERY, "ELSEWHERE", STUDY_MOVE) == [(0xA801, Dataset())]
 
 
 @pytest.mark.parametrize("verb", [requests.send_c_find, requests.send_c_get])
@@ -295,11 +293,12 @@ def test_get_attributes() -> None:
     assert (status.Status, attributes) == (0, REPLY)
     assert handler.event.attribute_identifiers == [0x00080070, 0x00081090, 0x00100010]
     assert (handler.event.message_id, handler.event.request.RequestedSOPInstanceUID) == (3, DisplaySystemInstance)
-    pair.run(requests.send_n_get, [], DisplaySystem, DisplaySystemInstance)
-    assert handler.event.attribute_identifiers == []
+    for everything in ((), None):
+        pair.run(requests.send_n_get, everything, DisplaySystem, DisplaySystemInstance)
+        assert handler.event.attribute_identifiers == []
 
 
-@pytest.mark.parametrize("tags", [["Nonsense"], [None], [-1], [(1 << 16, 0)], None])
+@pytest.mark.parametrize("tags", [["Nonsense"], [None], [-1], [(1 << 16, 0)], 7])
 def test_what_is_no_tag_is_not_asked_for(tags: Any) -> None:
     pair = Pair(DisplaySystem, handlers={})
     with pytest.raises(InvalidNameError, match="are no tags"):
@@ -322,7 +321,9 @@ def test_an_action() -> None:
     pair = Pair(StorageCommitmentPushModel, handlers={evt.EVT_N_ACTION: handler})
     call = (SENT, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
     status, reply = pair.run(requests.send_n_action, *call)
-    assert (status.Status, reply) == (0, None)
+    assert (status.Status, reply) == (0, Dataset())
+    handler.result = 0x0110, None
+    assert pair.run(requests.send_n_action, *call)[1] is None
     assert (handler.event.action_type, handler.event.action_information) == (1, SENT)
 
 
@@ -330,7 +331,7 @@ def test_creation_and_deletion() -> None:
     create, delete = Answers((dataset_of(Status=0, AffectedSOPInstanceUID="1.2.3"), None)), Answers(0x0112)
     pair = Pair(BasicFilmSession, handlers={evt.EVT_N_CREATE: create, evt.EVT_N_DELETE: delete})
     status, attributes = pair.run(requests.send_n_create, None, BasicFilmSession)
-    assert (status.Status, status.AffectedSOPInstanceUID, attributes) == (0, "1.2.3", None)
+    assert (status.Status, status.AffectedSOPInstanceUID, attributes) == (0, "1.2.3", Dataset())
     pair.run(requests.send_n_create, SENT, BasicFilmSession, "1.2.4")
     assert (create.event.attribute_list, create.event.request.AffectedSOPInstanceUID) == (SENT, "1.2.4")
     assert pair.run(requests.send_n_delete, BasicFilmSession, "1.2.4").Status == 0x0112
@@ -341,10 +342,19 @@ def test_an_event_report_of_the_acceptor() -> None:
     pair = Pair(StorageCommitmentPushModel, handlers={evt.EVT_N_EVENT_REPORT: handler})
     call = (SENT, 2, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
     status, reply = pair.scp.run(requests.send_n_event_report(pair.scp.peer, *call))
-    assert (status.Status, reply) == (0, None)
+    assert (status.Status, reply) == (0, Dataset())
     assert (handler.event.event_type, handler.event.event_information) == (2, SENT)
+
+
+def test_an_event_report_without_the_role_for_it() -> None:
+    """As programs send it that have requested the association in order to report."""
+    handler = Answers((0x0000, None))
+    pair = Pair(StorageCommitmentPushModel, handlers={evt.EVT_N_EVENT_REPORT: handler})
+    call = (SENT, 2, StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+    assert pair.run(requests.send_n_event_report, *call)[0].Status == 0
+    assert handler.event.event_type == 2
     with pytest.raises(NoContextError, match="with the SCP role"):
-        pair.run(requests.send_n_event_report, *call)
+        Pair(VERIFICATION, handlers={}).run(requests.send_n_event_report, *call)
 
 
 def context_used(peer: Peer, program: Any) -> int:
@@ -387,6 +397,23 @@ def test_a_procedure_step_is_used_where_its_service_is() -> None:
     assert context_used(peer, requests.send_n_event_report(peer, SENT, 1, *step)) == 7
 
 
+def test_procedure_steps_are_found_where_they_can_be() -> None:
+    """Push has no C-FIND (PS3.4 CC.2)."""
+    pair = Pair(*STEPS[:3], handlers={evt.EVT_C_FIND: lambda event: iter([(PENDING, event.identifier)])})
+    assert pair.results(requests.send_c_find, QUERY, UnifiedProcedureStepPush) == [(PENDING, QUERY), (0, None)]
+    peer = alone(*STEPS)
+    begin(requests.send_c_find(peer, QUERY, UnifiedProcedureStepPush))
+    request: Any = peer.connection.invoked[1].request
+    assert request.affected_sop_class_uid == UnifiedProcedureStepWatch
+
+
+def test_an_event_is_reported_where_this_side_is_the_scp_if_there_is_such_a_context() -> None:
+    step = (UnifiedProcedureStepPush, "1.2")
+    contexts = [(UnifiedProcedureStepEvent, [IMPLICIT])] * 2
+    peer = alone(*contexts)
+    assert context_used(peer, requests.send_n_event_report(peer, SENT, 1, *step)) == 1
+
+
 def test_nowhere_to_ask_for_a_procedure_step() -> None:
     peer = alone(UnifiedProcedureStepPush, VERIFICATION)
     program = requests.send_n_set(peer, SENT, UnifiedProcedureStepPush, "1.2", meta_uid=UnifiedProcedureStepPull)
@@ -394,6 +421,43 @@ def test_nowhere_to_ask_for_a_procedure_step() -> None:
         Script(program).expect(Receive)
     with pytest.raises(NoContextError, match=UnifiedProcedureStepPull):
         Script(requests.send_n_set(peer, SENT, UnifiedProcedureStepPull, "1.2")).expect(Receive)
+
+
+# --- message IDs ------------------------------------------------------------------------------------------------------
+
+
+def test_what_can_be_cancelled_has_the_lowest_id_that_is_free() -> None:
+    pair = Pair(VERIFICATION, STUDY_FIND, handlers={evt.EVT_C_FIND: lambda event: iter([(PENDING, event.identifier)])})
+    pair.run(requests.send_c_echo)
+    ids = []
+    pair.scp.bind(evt.EVT_DIMSE_RECV, lambda event: ids.append(event.message.MessageID))
+    for _ in range(2):
+        pair.results(requests.send_c_find, QUERY, STUDY_FIND)
+    pair.run(requests.send_c_echo)
+    assert ids == [1, 1, 2]
+    peer = alone(STUDY_FIND)
+    peer.send(CEchoRQ(message_id=1), context_id=1).close()
+    peer.connection.invoked_window = 2
+    begin(requests.send_c_find(peer, QUERY, STUDY_FIND))
+    assert list(peer.connection.invoked) == [1, 2]
+
+
+def test_what_has_been_answered_and_not_been_read_keeps_its_id() -> None:
+    pair = Pair(VERIFICATION, STUDY_FIND, handlers={evt.EVT_C_FIND: lambda event: iter([(PENDING, event.identifier)])})
+
+    def find() -> Results:
+        found: Results = pair.run(requests.send_c_find, QUERY, STUDY_FIND)
+        pair.scu.network.settle()
+        return found
+
+    def read(found: Results) -> list[tuple[int, Dataset | None]]:
+        return list(iter(lambda: pair.result(found), None))
+
+    first, second = find(), find()
+    read(first)
+    first = find()  # whose ID is 1 again; the next one would be 2
+    pair.run(requests.send_c_echo)
+    assert read(second) == read(first) == [(PENDING, QUERY), (0, None)]
 
 
 # --- associations that end --------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from dicom_proto.application.results import (
     status_of,
 )
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
-from dicom_proto.dimse.messages import CCancelRQ, CEchoRSP, CFindRSP, CGetRSP, NGetRSP
+from dicom_proto.dimse.messages import CCancelRQ, CFindRSP, CGetRSP, NCreateRSP, NEventReportRSP, NGetRSP
 from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EVT_C_FIND
@@ -33,6 +33,7 @@ from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from tests.proto.dimse.pairs import raw
 from tests.proto.programs.script import (
+    CT,
     IMPLICIT,
     PENDING,
     STUDY_FIND,
@@ -82,18 +83,26 @@ def test_a_status_is_a_data_set_of_command_elements() -> None:
     )
     status = status_of(response)
     assert status == dataset_of(
-        AffectedSOPClassUID=STUDY_GET,
         Status=0xB000,
         OffendingElement=[0x00100010, 0x00100020],
         ErrorComment="why",
         NumberOfFailedSuboperations=0,
     )
-    assert isinstance(status.AffectedSOPClassUID, UID)
+
+
+def test_what_a_service_tells_is_news() -> None:
+    created = NCreateRSP(
+        message_id_being_responded_to=1, status=0, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2"
+    )
+    assert status_of(created) == dataset_of(Status=0, AffectedSOPInstanceUID="1.2")
+    assert isinstance(status_of(created).AffectedSOPInstanceUID, UID)
+    reported = NEventReportRSP(message_id_being_responded_to=1, status=0, affected_sop_class_uid=CT, event_type_id=2)
+    assert status_of(reported) == dataset_of(Status=0, AffectedSOPClassUID=CT, EventTypeID=2)
 
 
 def test_what_a_peer_says_against_the_rules_warns_nobody() -> None:
-    response = CEchoRSP(message_id_being_responded_to=1, status=0x0110, affected_sop_class_uid="no UID" * 30)
-    assert status_of(response).AffectedSOPClassUID == "no UID" * 30
+    response = NCreateRSP(message_id_being_responded_to=1, status=0x0110, affected_sop_instance_uid="no UID" * 30)
+    assert status_of(response).AffectedSOPInstanceUID == "no UID" * 30
 
 
 @pytest.mark.parametrize("tags", [None, (0x00100010,)])
@@ -109,8 +118,8 @@ def test_a_status_belongs_to_who_got_it(tags: tuple[int, ...] | None) -> None:
 
 
 def test_a_status_is_an_ordinary_data_set() -> None:
-    response = CFindRSP(message_id_being_responded_to=1, status=0xA900, affected_sop_class_uid=STUDY_GET)
-    status, ordinary = status_of(response), dataset_of(AffectedSOPClassUID=STUDY_GET, Status=0xA900)
+    response = CFindRSP(message_id_being_responded_to=1, status=0xA900, error_comment="why")
+    status, ordinary = status_of(response), dataset_of(Status=0xA900, ErrorComment="why")
     assert vars(status).keys() == vars(ordinary).keys()
     for other in (ordinary, copy(status), deepcopy(status), pickle.loads(pickle.dumps(status))):
         assert (other, repr(other), list(other)) == (status, repr(status), list(status))

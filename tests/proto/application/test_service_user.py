@@ -113,12 +113,19 @@ def test_what_the_requestor_has_said(side: int) -> None:
     assert requestor.sop_class_common_extended == {MR: COMMON}
     assert requestor.asynchronous_operations == (3, 0)
     assert requestor.user_identity == IDENTITY
+    assert isinstance(requestor.primitive, AAssociateRQ)
+    assert requestor.implementation_class_uid is not None
+    assert requestor.implementation_class_uid.is_valid
+
+
+ANSWER = AAssociateRJ(1, 1, 7)
 
 
 @for_each("side", [0, 1])
 def test_what_the_acceptor_has_said(side: int) -> None:
-    acceptor = acceptor_of(established()[side], LOCAL, "UNUSED", THERE)
-    assert (acceptor.mode, acceptor.ae_title) == ("acceptor", "ARCHIVE")
+    acceptor = acceptor_of(established()[side], LOCAL, "OWN", THERE, ANSWER)
+    assert (acceptor.mode, acceptor.ae_title) == ("acceptor", ["ARCHIVE", "OWN"][side])
+    assert acceptor.primitive is ANSWER
     assert (acceptor.address, acceptor.port) == THERE
     assert acceptor.maximum_length == 10000
     assert (acceptor.implementation_class_uid, acceptor.implementation_version_name) == ("1.2.4", "ANSWERS")
@@ -164,7 +171,7 @@ def test_between_request_and_answer() -> None:
     for end in (one, other):
         assert requestor_of(end, HERE).ae_title == "SCANNER"
     assert acceptor_of(one, LOCAL, "OWN", THERE) == named("acceptor", "ARCHIVE", THERE)
-    assert acceptor_of(other, LOCAL, "OWN", THERE) == named("acceptor", "ARCHIVE", THERE, **own())
+    assert acceptor_of(other, LOCAL, "OWN", THERE) == named("acceptor", "OWN", THERE, **own())
 
 
 def test_an_acceptor_that_has_rejected_has_said_nothing_of_itself() -> None:
@@ -172,6 +179,7 @@ def test_an_acceptor_that_has_rejected_has_said_nothing_of_itself() -> None:
     other.reject(AAssociateRJ(1, 1, 1))
     exchange(one, other)
     assert acceptor_of(one, LOCAL, "OWN", THERE) == named("acceptor", "ARCHIVE", THERE)
+    assert acceptor_of(one, LOCAL, "OWN", THERE, ANSWER).primitive is ANSWER
 
 
 def test_what_is_shown_of_a_side() -> None:

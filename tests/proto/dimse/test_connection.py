@@ -241,7 +241,6 @@ def test_responses_come_in_any_order() -> None:
         (respond(store(), 8), None, "no request with message ID 8"),
         (respond(echo(), 7), None, "a C-STORE-RQ is not answered with a C-ECHO-RSP"),
         (respond(store(), 7), b"data", "a data set follows never"),
-        (respond(store(), 7, error_comment="no"), None, "error_comment|ErrorComment"),
         (respond(store(), 7, 70000), None, "0 to 65535"),
     ],
 )

@@ -51,7 +51,7 @@ STATUSES = (0x0000, 0xFE00, 0xFF00)
 @for_each(
     ("condition", "text", "present_with", "absent_with", "absent_with_data_set"),
     [
-        (Condition(), "", STATUSES, STATUSES, STATUSES),
+        (Condition(), "with any status", STATUSES, STATUSES, STATUSES),
         (Condition(only_with=CANCEL), "only with Cancel", (0xFE00,), STATUSES, STATUSES),
         (Condition(required_with=PENDING), "required with Pending", STATUSES, STATUSES[:2], STATUSES[:2]),
         (Condition(required_with_data_set=True), "required with a data set", STATUSES, STATUSES, ()),
@@ -98,7 +98,7 @@ def test_messages_are_described_by_their_class():
         "Command Field 8110H. Data set: optional, only with Success, Warning; required with Success."
         in m.NGetRSP.__doc__
     )
-    assert "\nerror_id : US\n    (0000,0903), conditional, only with 0110H.\n" in m.NGetRSP.__doc__
+    assert "\nerror_id : US\n    (0000,0903), conditional, with any status.\n" in m.NGetRSP.__doc__
     assert [element.tag for element in m.NGetRSP.elements] == [0x0002, 0x0120, 0x0900, 0x0902, 0x0903, 0x1000, 0x1005]
 
 
@@ -117,9 +117,9 @@ def test_messages_are_described_by_their_class():
             "C-FIND-RSP with status FF00H: a data set goes only with Pending; required with Pending",
         ),
         (
-            m.CEchoRSP(message_id_being_responded_to=7, status=0, error_comment="why"),
+            m.CGetRSP(message_id_being_responded_to=7, status=0xA700, number_of_remaining_suboperations=1),
             False,
-            r"C-ECHO-RSP with status 0000H: ErrorComment \(0000,0902\) goes only with Failure",
+            r"C-GET-RSP with status A700H: NumberOfRemainingSuboperations \(0000,1020\) goes only with Pending.*",
         ),
     ],
 )

@@ -340,9 +340,6 @@ ALL += (0xC000, 0xCFFF, 0xFE00, 0xFF00, 0xFF01, 0x7777)
 WARNINGS = {0x0001, 0x0107, 0x0116, 0xB000, 0xB605}
 PERFORMED = {0x0000} | WARNINGS
 FINAL = set(ALL) - {0xFF00, 0xFF01}
-C_COMMENT = FINAL - {0x0000, 0xFE00, 0x7777}
-C_OFFENDING = WARNINGS | {0xA900, 0xAA04, 0xC000, 0xCFFF}
-N_COMMENT = {0x0001, 0x0110, 0x0124, 0xA701, 0xA900, 0xAA04, 0xB000, 0xB605, 0xC000, 0xCFFF}
 COMPOSITE = [m.CStoreRSP, m.CFindRSP, m.CGetRSP, m.CMoveRSP]
 NORMALIZED = [m.NEventReportRSP, m.NGetRSP, m.NSetRSP, m.NActionRSP, m.NCreateRSP, m.NDeleteRSP]
 TAGS = (0x00080018, 0x00100010)
@@ -351,13 +348,11 @@ TAGS = (0x00080018, 0x00100010)
 @for_each(
     ("cls", "field", "value", "statuses"),
     [
-        *((cls, "offending_element", TAGS, C_OFFENDING) for cls in COMPOSITE),
-        *((cls, "error_comment", "why", C_COMMENT) for cls in COMPOSITE),
-        (m.CEchoRSP, "error_comment", "why", C_COMMENT - WARNINGS),
+        *((cls, "offending_element", TAGS, set(ALL)) for cls in COMPOSITE),
+        *((cls, "error_comment", "why", set(ALL)) for cls in (*COMPOSITE, *NORMALIZED, m.CEchoRSP)),
         *((cls, "number_of_remaining_suboperations", 0, {0xFE00, 0xFF00, 0xFF01}) for cls in (m.CGetRSP, m.CMoveRSP)),
         *((cls, "number_of_warning_suboperations", 0, set(ALL)) for cls in (m.CGetRSP, m.CMoveRSP)),
-        *((cls, "error_comment", "why", N_COMMENT) for cls in NORMALIZED),
-        *((cls, "error_id", 1, {0x0110}) for cls in NORMALIZED),
+        *((cls, "error_id", 1, set(ALL)) for cls in NORMALIZED),
         *((cls, "attribute_identifier_list", TAGS, {0x0105, 0x0107, 0x0120}) for cls in NORMALIZED[1:3]),
         (m.NCreateRSP, "attribute_identifier_list", TAGS, {0x0105, 0x0107, 0x0120}),
         (m.NCreateRSP, "affected_sop_instance_uid", UID, PERFORMED | {0x0110, 0x0111, 0x0117}),

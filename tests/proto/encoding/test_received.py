@@ -43,6 +43,18 @@ def sequence(*items: bytes) -> bytes:
     return implicit(CONTENT_SEQUENCE, b"".join(implicit(ITEM, item) for item in items))
 
 
+def test_whatever_it_is_asked_with_its_elements_are_read() -> None:
+    name = implicit(0x00100010, b"Doe^Jane")
+    for ask in (Received.values, lambda dataset: dict(dataset.items()).values()):
+        dataset = received(name + sequence(name))
+        assert dataset.PatientName == "Doe^Jane"
+        assert [type(element) for element in ask(dataset)] == [DataElement, DataElement]
+        (item,) = dataset[CONTENT_SEQUENCE].value
+        assert [type(element) for element in ask(item)] == [DataElement]
+    with pytest.raises(DataSetError):
+        received(implicit(CONTENT_SEQUENCE, b"no items")).values()
+
+
 def test_it_is_a_data_set_of_pydicom() -> None:
     dataset = received(implicit(0x00100010, b"Doe^Jane") + implicit(0x00100020, b"4711") + sequence(b"", b""))
     assert isinstance(dataset, Dataset)

@@ -511,3 +511,14 @@ def test_a_character_set_that_is_none_is_not_quoted() -> None:
     with pytest.raises(CharacterSetError, match="characters that a Specific Character Set that is none") as caught:
         encode(dataset, EXPLICIT)
     assert "SOMEBODY" not in str(caught.value)
+
+
+def test_words_that_are_too_many_for_one_vr_go_in_the_other(caplog: pytest.LogCaptureFixture) -> None:
+    """LUT Data may be US or OW (PS3.6): nobody has to read it as UN."""
+    dataset = Dataset()
+    dataset.add_new("LUTData", "US", list(range(40_000)))
+    for syntax in (EXPLICIT, BIG):
+        encoded = encode(dataset, syntax, rules=EncodingRules(long_values="refuse"))
+        assert encoded[4:6] == b"OW"
+        assert encode(decode(encoded, syntax), IMPLICIT) == encode(dataset, IMPLICIT)
+    assert not caplog.records

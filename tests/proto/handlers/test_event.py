@@ -16,6 +16,7 @@ from dicom_proto.dimse.messages import (
     CStoreRQ,
     NActionRQ,
     NCreateRQ,
+    NDeleteRQ,
     NEventReportRQ,
     NGetRQ,
     NSetRQ,
@@ -86,7 +87,7 @@ def test_every_request_has_a_context_and_an_id() -> None:
 DATA_SETS: dict[str, list[Request]] = {
     "dataset": [STORE],
     "identifier": [FIND, GET, MOVE],
-    "attribute_list": [N_CREATE],
+    "attribute_list": [N_CREATE, N_SET],
     "modification_list": [N_SET],
     "action_information": [N_ACTION],
     "event_information": [N_EVENT_REPORT],
@@ -121,6 +122,19 @@ def test_other_parameters(attribute: str) -> None:
     assert getattr(event(owner), attribute) == value
     with pytest.raises(AttributeError, match=attribute):
         getattr(event(STORE), attribute)
+
+
+def test_the_command_set_of_a_message() -> None:
+    assert [(element.keyword, element.value) for element in event(N_GET).request.command_set] == [
+        ("RequestedSOPClassUID", BOX),
+        ("CommandField", 0x0110),
+        ("MessageID", 3),
+        ("CommandDataSetType", 0x0001),
+        ("RequestedSOPInstanceUID", INSTANCE),
+        ("AttributeIdentifierList", [0x00100010, 0x00100020]),
+    ]
+    assert "MoveOriginatorMessageID" not in event(STORE).request.command_set
+    assert MessageView(N_GET, None).command_set.CommandDataSetType == 0x0101
 
 
 def test_no_attribute_identifiers_are_all() -> None:
@@ -231,7 +245,25 @@ def test_the_encoded_data_set_of_a_message() -> None:
 def test_the_encoded_data_set_under_its_own_name(request_: Request, name: str) -> None:
     assert getattr(event(request_).request, name).getvalue() == ENCODED
     with pytest.raises(AttributeError, match=name):
-        getattr(event(N_GET).request, name)
+        getattr(event(NDeleteRQ(**REQUESTED)).request, name)
+
+
+@for_each(
+    ("request_", "names"),
+    [
+        (STORE, "Status ErrorComment MessageIDBeingRespondedTo"),
+        (MOVE, "NumberOfFailedSuboperations"),
+        (N_SET, "AffectedSOPClassUID AffectedSOPInstanceUID AttributeList ErrorID"),
+        (N_GET, "AffectedSOPInstanceUID AttributeList"),
+        (N_ACTION, "ActionReply"),
+        (N_EVENT_REPORT, "EventReply"),
+    ],
+)
+def test_what_only_the_response_has_is_none(request_: Request, names: str) -> None:
+    for name in names.split():
+        assert getattr(event(request_).request, name) is None
+    with pytest.raises(AttributeError, match="MessageID"):
+        _ = MessageView(request_.response(message_id_being_responded_to=1, status=0), None).MessageID
 
 
 def test_the_chunks_of_an_object() -> None:

@@ -159,7 +159,7 @@ def test_what_is_bound_can_be_asked_for() -> None:
     bound = Handlers([(evt.EVT_C_STORE, another, ["a"]), (evt.EVT_ABORTED, another), (evt.EVT_ABORTED, another, [1])])
     assert bound.stated(evt.EVT_C_STORE) == (another, ["a"])
     assert bound.stated(evt.EVT_C_FIND) == (None, None)
-    assert bound.stated(evt.EVT_ABORTED) == [(another, []), (another, [1])]
+    assert bound.stated(evt.EVT_ABORTED) == [(another, None), (another, [1])]
     assert bound.stated(evt.EVT_RELEASED) == []
 
 

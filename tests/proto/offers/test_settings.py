@@ -6,7 +6,16 @@ import pytest
 from attrs import define, field
 
 from dicom_proto.errors import InvalidSettingError, LocalProtocolError
-from dicom_proto.offers._settings import FLAG, MAXIMUM_LENGTH, OCTETS, OPTIONAL_FLAG, SECONDS, check, integer
+from dicom_proto.offers._settings import (
+    FLAG,
+    MAXIMUM_LENGTH,
+    OCTETS,
+    OPTIONAL_FLAG,
+    SECONDS,
+    as_seconds,
+    check,
+    integer,
+)
 from tests.proto.rows import for_each
 
 
@@ -56,6 +65,10 @@ def test_what_does_not_fit_changes_nothing(name: str, value: object) -> None:
     with pytest.raises(InvalidSettingError, match=f"^{name} is "):
         setattr(settings, name, value)
     assert settings == Settings()
+
+
+def test_no_seconds_are_no_limit() -> None:
+    assert [as_seconds(value) for value in (0, 0.0, None, 1, 0.5, "0")] == [None, None, None, 1, 0.5, "0"]
 
 
 def test_the_error_is_what_users_of_pynetdicom_catch() -> None:

@@ -432,6 +432,19 @@ def test_what_is_cancelled_does_not_wait_for_events() -> None:
     assert task.is_done
 
 
+def test_what_has_arrived_can_be_looked_at_between_two_turns() -> None:
+    """As a handler does that asks whether it is cancelled: nobody takes a turn while it runs."""
+    bench = Bench()
+    (message_id,) = bench.say(find())
+    bench.turn()
+    bench.other.send_cancel(message_id)
+    bench.say(echo())
+    assert not bench.peer.connection.is_cancelled(message_id)
+    bench.engine.look(now=bench.now)
+    assert bench.peer.connection.is_cancelled(message_id)
+    assert len(bench.peer.connection.performed) == 2
+
+
 def test_a_cancel_of_the_peer_wakes_nobody() -> None:
     bench = Bench()
     (message_id,) = bench.say(find())

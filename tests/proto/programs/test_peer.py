@@ -43,8 +43,18 @@ def test_titles() -> None:
 def test_what_nothing_else_is_known_of() -> None:
     near, _ = peers(VERIFICATION)
     assert (near.read("as it is"), near.is_strict, near.is_handling(), near.entity) == ("as it is", False, False, None)
+    assert near.look() is None
     assert isinstance(near.end(), AssociationClosed)
     assert near.end() is not near.end()
+
+
+def test_a_message_id_is_free_when_all_responses_have_been_read() -> None:
+    near, _ = peers(VERIFICATION)
+    assert near.lowest_free_id() == 1
+    inbox = near.send(CEchoRQ(message_id=1), context_id=1)
+    assert near.lowest_free_id() == 2
+    inbox.close()
+    assert near.lowest_free_id() == 2  # it has not been answered
 
 
 def test_contexts_have_roles() -> None:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.dimse.messages import (
     CEchoRQ,
     CFindRQ,
+    CGetRQ,
     CStoreRQ,
     NActionRQ,
     NCreateRQ,
@@ -30,6 +31,7 @@ from tests.proto.programs.script import (
     IMPLICIT,
     PENDING,
     STUDY_FIND,
+    STUDY_GET,
     VERIFICATION,
     Said,
     Scene,
@@ -302,10 +304,19 @@ def test_fields_that_cannot_be_sent_are_left_out_with_a_warning(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+def test_error_elements_go_with_any_status(caplog: pytest.LogCaptureFixture) -> None:
+    response, _ = answered(stored(), CT, Answer(0, {"offending_element": 0x00100010, "error_comment": "none"}))
+    assert (response.status, response.offending_element) == (0, (0x00100010,))  # type: ignore[attr-defined]
+    assert response.error_comment == "none"  # type: ignore[attr-defined]
+    assert not caplog.records
+
+
 def test_fields_that_do_not_go_with_the_status_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    response, _ = answered(stored(), CT, Answer(0, {"error_comment": "none"}))
-    assert (response.status, response.error_comment) == (0, None)  # type: ignore[attr-defined]
-    assert "ErrorComment" in caplog.text
+    fields = {"number_of_remaining_suboperations": 1, "error_comment": "none"}
+    response, _ = answered(CGetRQ(affected_sop_class_uid=STUDY_GET), STUDY_GET, Answer(0xA900, fields))
+    assert (response.status, response.number_of_remaining_suboperations) == (0xA900, None)  # type: ignore[attr-defined]
+    assert "NumberOfRemainingSuboperations" in caplog.text
+    assert "ErrorComment" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -369,14 +380,16 @@ class Anexts:
         """Is awaited by the driver."""
 
 
-@pytest.mark.parametrize("result", [[1, 2], iter([1, 2]), Anexts(), None, Answer(0xA700)])
+@pytest.mark.parametrize("result", [[1, 2], iter([1, 2]), Anexts(), None, 5, Answer(0xA700)])
 def test_what_a_handler_gives_is_iterated_over(result: Any, caplog: pytest.LogCaptureFixture) -> None:
     script = Script(asked(lambda _: result).call_generator(EVT_C_FIND, None, failed=0xC311))
     script.expect(Call)
     items = script.end(result)
     if result is None:
+        assert list(items) == []
+    elif result == 5:
         assert items == Answer(0xC311)
-        assert "returned NoneType: it has to yield" in caplog.text
+        assert "returned int: it has to yield" in caplog.text
     elif isinstance(result, Answer | Anexts):
         assert items is result
     else:

@@ -209,7 +209,11 @@ class Unwilling:
         raise RuntimeError
 
 
-@for_each("result", [None, 0xFF00, Unwilling()])
+def test_a_handler_that_has_nothing_to_yield() -> None:
+    assert statuses(serve(lambda _: None)) == [0x0000]
+
+
+@for_each("result", [5, 0xFF00, Unwilling()])
 def test_a_handler_that_does_not_yield(result: object) -> None:
     assert statuses(serve(lambda _: result)) == [0xC311]
 

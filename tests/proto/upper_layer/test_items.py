@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError, PDUError
 from dicom_proto.limits import Tolerance
 from dicom_proto.upper_layer.items import (
+    CommonExtendedNegotiation,
     ContextResult,
     ItemError,
     ItemType,
     PresentationContextResult,
     ProposedContext,
+    RoleSelection,
+    UserIdentity,
     as_member,
     check_integer,
     check_octets,
@@ -33,6 +36,15 @@ LENIENT = Tolerance()
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 ABSTRACT = b"\x30\0\0\x031.2"
 TRANSFER = b"\x40\0\0\x031.3"
+
+
+def test_names_that_users_of_pynetdicom_know():
+    role = RoleSelection("1.2", scu=True, scp=False)
+    assert (role.scu_role, role.scp_role) == (True, False)
+    declared = CommonExtendedNegotiation("1.2", "1.3", ("1.4",))
+    assert declared.related_general_sop_class_identification == ["1.4"]
+    identity = UserIdentity(2, b"user", b"passcode")
+    assert (identity.user_identity_type, identity.primary_field, identity.secondary_field) == (2, b"user", b"passcode")
 
 
 def fails(decode, value, message, offset, reason=AbortReason.INVALID_PDU_PARAMETER_VALUE, tolerance=LENIENT):

@@ -520,6 +520,13 @@ def test_codes_of_a_rejection_that_the_standard_does_not_list_are_kept(codes):
     assert decode_pdu(PDUType.A_ASSOCIATE_RJ, bytes((255, *codes)), tolerance=STRICT) == AAssociateRJ(*codes)
 
 
+def test_a_rejection_says_what_it_means():
+    rejection = AAssociateRJ(1, 2, 1)
+    assert (rejection.result_source, rejection.diagnostic) == (2, 1)
+    assert (rejection.result_str, rejection.source_str) == ("rejected permanently", "the service-provider (ACSE)")
+    assert rejection.reason_str == "no reason given"
+
+
 @for_each("codes", [(0, 6), (1, 0), (2, 3), (255, 255)])
 def test_codes_of_an_abort_that_the_standard_does_not_list_are_kept(codes):
     abort = decode_pdu(PDUType.A_ABORT, bytes((255, 255, *codes)), tolerance=STRICT)

@@ -7,7 +7,10 @@ from dicom_proto.upper_layer.reasons import (
     RejectResult,
     RejectSource,
     describe_abort,
+    describe_reason,
     describe_rejection,
+    describe_result,
+    describe_source,
 )
 from tests.proto.rows import for_each
 
@@ -30,6 +33,8 @@ from tests.proto.rows import for_each
 )
 def test_a_rejection_in_words(codes, words):
     assert describe_rejection(*codes) == words
+    result, source, reason = codes
+    assert f"{describe_result(result)} by {describe_source(source)}: {describe_reason(source, reason)}" == words
 
 
 @for_each(

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
 from dicom_proto.application.verbs import AwaitedVerbs
-from dicom_proto.errors import NotEstablishedError
+from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Dial, DriverEffect, Program
 from dicom_proto.programs.streams import Stream
@@ -137,6 +137,24 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     def iterate(self, begin: Program[Stream[T]], *, invokes: bool = False) -> Results[T]:
         """Return the results of the stream that a program begins when the first is asked for."""
         return Results(self, begin, invokes=invokes)
+
+    async def join(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as that of threads
+        """Wait until all is over, the handlers of the end included: see :meth:`is_alive`.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Raises
+        ------
+        LocalProtocolError
+            If a handler of this association asks, which would wait for itself.
+        """
+        if self.is_handling():
+            raise LocalProtocolError("a handler cannot wait for the end of its own association")
+        if self.is_alive():
+            await self._loop.wait_until(self._done, None if timeout is None else self._loop.now() + timeout)
 
     # --- driving ------------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,7 @@ from dicom_proto.programs.effects import Dial
 from dicom_proto.services.storage.batch import Batch
 from dicom_proto.services.storage.pipeline import Sent
 from dicom_proto.upper_layer.pdu import AAssociateRQ
-from dicom_proto.upper_layer.policy import Policy
-from dicom_transports._entity import AEBase, Requested, ServerBase, associate, entity_method, send_c_stores
+from dicom_transports._entity import AEBase, Requested, ServerBase, Serving, associate, entity_method, send_c_stores
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, check_address, client_tls, no_connection
 from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._tasks.association import AsyncAssociation
@@ -38,10 +37,9 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
         ae: "AsyncAE[AsyncAssociationT]",
         listeners: list[socket.socket],
         handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None = None,
+        serving: Serving,
     ) -> None:
-        super().__init__(ae, listeners, handlers, policy, ssl_context)
+        super().__init__(ae, listeners, handlers, serving)
         self._ae = ae
         self._loop = ae.loop()
         self._changed = self._loop.signal()  # an association has ended
@@ -210,13 +208,9 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
             raise
 
     def _make_server(
-        self,
-        listeners: list[socket.socket],
-        handlers: Handlers,
-        policy: Policy,
-        ssl_context: ServerTLS | None,
+        self, listeners: list[socket.socket], handlers: Handlers, serving: Serving
     ) -> AsyncServer[AsyncAssociationT]:
-        return AsyncServer(self, listeners, handlers, policy, ssl_context)
+        return AsyncServer(self, listeners, handlers, serving)
 
     async def _dial_loosely(self, effect: Dial) -> AsyncAssociationT:
         return await self.dial_from(self.loop().spawn, effect.address, effect.offer, **effect.options)

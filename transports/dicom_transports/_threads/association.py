@@ -28,7 +28,7 @@ from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
 from dicom_proto.application.verbs import CalledVerbs
-from dicom_proto.errors import NotEstablishedError
+from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
@@ -158,6 +158,28 @@ class Association(CalledVerbs, EntityAssociation):
             finally:
                 self._leave()
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until all is over, the handlers of the end included: see :meth:`is_alive`.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Raises
+        ------
+        LocalProtocolError
+            If a handler of this association asks, which would wait for itself.
+        """
+        if self.is_handling():
+            raise LocalProtocolError("a handler cannot wait for the end of its own association")
+        deadline = None if timeout is None else monotonic() + timeout
+        with self._lock:
+            while self.is_alive():
+                seconds = None if deadline is None else deadline - monotonic()
+                if not self._changed.wait(seconds):
+                    return
+
     # --- driving ------------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -168,6 +190,18 @@ class Association(CalledVerbs, EntityAssociation):
         waker = self._reading or self._resting
         if waker is not None:
             waker.wake()
+
+    def look(self) -> None:
+        """Take in what has arrived, for a handler that asks whether it is cancelled; what follows is done later."""
+        with self._lock:
+            link = self._link
+            is_waited_for = self._reading is not None or (self._resting is not None and not self._callers)
+            if link is None or is_waited_for or monotonic() <= link.received_at + _GLANCE:
+                return
+            if link.descriptor >= 0 and link.wants_read:
+                link.receive()
+                self.engine.look(now=link.received_at)
+                self._changed.notify_all()  # somebody may have got what they wait for
 
     def run(self, program: Program[T], *, invokes: bool = False) -> T:
         """Run a program on this association, and return its result (:mod:`dicom_proto.programs.effects`)."""
@@ -404,6 +438,7 @@ class Association(CalledVerbs, EntityAssociation):
                 _log.exception("an association failed")
                 self._lose(performer)
             self.retire()  # with the lock: nobody starts anything behind it unseen
+            self._changed.notify_all()
 
     def _live_on(self, performer: _Performer) -> None:
         # What this thread has done is answered at once: those who call may wait for something else.

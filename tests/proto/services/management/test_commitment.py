@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.event import RequestEvent
-from dicom_proto.handlers.kinds import EVT_N_ACTION
+from dicom_proto.handlers.kinds import EVT_N_ACTION, EVT_N_EVENT_REPORT
 from dicom_proto.services.management.attributes import Refused
 from dicom_proto.services.management.commitment import (
     ALL_COMMITTED,
@@ -313,9 +313,18 @@ def test_report_comes_on_another_association() -> None:
     assert commitments.results == {TRANSACTION: result}
 
 
-def test_requestor_has_to_propose_to_report() -> None:
+def test_requestor_that_forgets_to_propose_to_report_does_so_all_the_same() -> None:
+    events: list[Any] = []
+
+    def take(event: Any) -> int:
+        events.append(event)
+        return 0x0000
+
+    talk = Talk(offer_of(CLASS), other=[(EVT_N_EVENT_REPORT, take)])
+    assert talk.run(lambda peer: report_commitment(peer, result_of({ONE: ARCHIVE}))).response.status == 0
+    assert events[0].event_type == 1
     with pytest.raises(NoContextError, match="SCP"):
-        Talk(offer_of(CLASS)).run(lambda peer: report_commitment(peer, result_of({ONE: ARCHIVE})))
+        Talk(offer_of(CT)).run(lambda peer: report_commitment(peer, result_of({ONE: ARCHIVE})))
 
 
 @for_each("commitments", [Commitments(), None])

@@ -290,10 +290,10 @@ def test_an_identifier_that_cannot_be_decoded() -> None:
     def handler(event: Any) -> Iterator[Any]:
         yield len(event.identifier)
 
-    assert statuses(Getting(handler).get(b"\x08\x00\x52\x00\xff\xff\x00\x00ab")) == [0xC411]
+    assert statuses(Getting(handler).get(b"\x08\x00\x52\x00\xff\xff\x00\x00ab")) == [0xC413]
 
 
-@for_each("handler", [(), (lambda _: 1 / 0,), (lambda _: None,)])
+@for_each("handler", [(), (lambda _: 1 / 0,), (lambda _: 5,)])
 def test_a_handler_that_returns_nothing_to_iterate_over(handler: Any) -> None:
     (last,) = Getting(*handler).get()
     assert (last[0].status, last[1]) == (0xC411, None)

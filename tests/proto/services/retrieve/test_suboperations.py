@@ -30,15 +30,7 @@ from tests.proto.programs.script import (
     statuses,
 )
 from tests.proto.rows import for_each
-from tests.proto.services.retrieve.getting import (
-    IDENTIFIER,
-    Getting,
-    counters,
-    failed_uids,
-    image,
-    request,
-    yields,
-)
+from tests.proto.services.retrieve.getting import IDENTIFIER, Getting, counters, failed_uids, image, request, yields
 
 
 def test_a_priority_that_the_peer_made_up_is_not_sent() -> None:
@@ -157,9 +149,10 @@ def test_a_list_that_cannot_be_encoded_is_left_out_with_its_number() -> None:
     [
         ((), 0xC411),
         ((lambda _: 1 / 0,), 0xC411),
-        ((lambda _: None,), 0xC411),
+        ((lambda _: None,), 0xC413),
+        ((lambda _: 5,), 0xC411),
         ((lambda event: event.dataset,), 0xC411),
-        ((lambda _: (1 / 0 for _ in "x"),), 0xC411),
+        ((lambda _: (1 / 0 for _ in "x"),), 0xC413),
         ((lambda _: [],), 0xC413),
         ((yields(count="2"),), 0xC413),
         ((yields(count=-1),), 0xC413),
@@ -172,6 +165,15 @@ def test_a_list_that_cannot_be_encoded_is_left_out_with_its_number() -> None:
 def test_a_handler_that_does_not_get_to_the_objects(handler: Any, status: int) -> None:
     (last,) = Getting(*handler).get()
     assert (last[0].status, last[1]) == (status, None)
+
+
+def test_what_goes_with_a_pending_status() -> None:
+    """The response that reports the sub-operation has it."""
+    said = Dataset()
+    said.Status, said.ErrorComment = PENDING, "slow"
+    first, last = Getting(yields((said, image(1)))).get()
+    assert (first[0].status, first[0].error_comment) == (PENDING, "slow")  # type: ignore[attr-defined]
+    assert (last[0].status, last[0].error_comment) == (0x0000, None)  # type: ignore[attr-defined]
 
 
 def raising(_: Any) -> Iterator[Any]:
@@ -192,8 +194,9 @@ GIVEN_UP = dataset_of(FailedSOPInstanceUIDList=["1.2.8", "1.2.9"])
 @for_each(
     ("item", "status", "counted", "failed"),
     [
-        ((0x0000, None), 0xB000, (None, 1, 2, 0), []),
-        (0x0000, 0xB000, (None, 1, 2, 0), []),
+        ((0x0000, None), 0x0000, (None, 1, 0, 0), None),
+        (0x0000, 0x0000, (None, 1, 0, 0), None),
+        ((0x0000, GIVEN_UP), 0xB000, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),
         ((0xB000, None), 0xB000, (None, 1, 2, 0), []),
         ((0xB000, GIVEN_UP), 0xB000, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),
         ((0xA702, GIVEN_UP), 0xA702, (None, 1, 2, 0), ["1.2.8", "1.2.9"]),

@@ -1,0 +1,1 @@
+"""How far pynetdicom's own tests pass with what stands in for it: ``python -m tests.compat.measure``."""
