@@ -506,9 +506,8 @@ def test_what_goes_with_a_pending_status() -> None:
     """The response that reports the sub-operation has it."""
     said = Dataset()
     said.Status, said.ErrorComment = PENDING, "slow"
-    first, last = Getting(yields((said, image(1)))).get()
-    assert (first[0].status, first[0].error_comment) == (PENDING, "slow")
-    assert (last[0].status, last[0].error_comment) == (0x0000, None)
+    responses: list[Any] = [response for response, _ in Getting(yields((said, image(1)))).get()]
+    assert [(one.status, one.error_comment) for one in responses] == [(PENDING, "slow"), (0x0000, None)]
 
 
 def raising(_: Any) -> Iterator[Any]:
