@@ -8,9 +8,11 @@ from typing import Any
 import attrs
 
 from dicom_proto.dimse import messages as m
+from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk
 from dicom_proto.errors import AbortReason
+from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed
 from dicom_proto.upper_layer.items import OperationsWindow
 from dicom_proto.upper_layer.pdu import PDU, AAbort, decode_pdu, encode_pdu
@@ -151,3 +153,53 @@ def invoking(request: m.Request, data: Any = None, **settings: Any) -> Connectio
     connection.send_request(with_id(request, 7), context=FIND_CONTEXT, data=data)
     sent(connection)
     return connection
+
+
+RESPONSE = Timeouts(artim=5, request=None, release=7, response=10, idle=None)
+
+FINDING = raw(respond(find(), 1, PENDING), b"hits", FIND_CONTEXT)
+
+FOUND = raw(respond(find(), 1), context=FIND_CONTEXT)
+
+
+def waiting(timeouts: Timeouts = RESPONSE, limits: Limits = Limits()) -> Connection:  # noqa: B008 - a frozen value
+    """A requestor whose C-FIND left at 0."""
+    connection, _ = pair(window=UNLIMITED, timeouts=timeouts, limits=limits)
+    connection.send_request(find(), context=FIND_CONTEXT, data=b"keys")
+    sent(connection)
+    return connection
+
+
+def invoke(connection: Connection, message_id: int | None = None) -> int:
+    return connection.send_request(echo(message_id), context=ECHO_CONTEXT)
+
+
+STORE_PIECES = [p_data(fragment) for fragment in fragments(store(7), b"data", STORE_CONTEXT)]
+
+
+def drain_all(connection: Connection) -> list[Any]:
+    """All events, however many turns it takes."""
+    events = drain(connection)
+    while connection.has_unread:
+        events += drain(connection)
+    return events
+
+
+FAILED = bytes.fromhex("0800 0000 04000000 10000000  0800 5800 08000000") + b"1.2.3.4\0"  # as Orthanc 1.10 sends it
+
+
+def changed(message: m.Message, changes: dict[int, bytes | None], *, has_data_set: bool = False) -> bytes:
+    """A command set with other values for some elements, or without them."""
+    elements: dict[int, Any] = decode_command_set(m.encode_message(message, has_data_set=has_data_set)) | changes
+    values = {tag: value for tag, value in elements.items() if value is not None}
+    even = {tag: value for tag, value in values.items() if len(value) % 2 == 0}
+    odd = {tag: value for tag, value in values.items() if len(value) % 2}
+    headed = [
+        tag.to_bytes(4, "big")[2:4][::-1] + len(value).to_bytes(4, "little") + value for tag, value in odd.items()
+    ]
+    return encode_command_set(even) + b"".join(b"\0\0" + one for one in headed)
+
+
+def odd_message(command: bytes, data: bytes | None = None, context: int = STORE_CONTEXT) -> bytes:
+    fragments = [(context, COMMAND | LAST, command)]
+    return b"".join(p_data(one) for one in [*fragments, *([] if data is None else [(context, LAST, data)])])

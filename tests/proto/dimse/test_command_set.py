@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_proto.dimse.command_set import AE, AT, INSTANCE_UI, LO, UI, US, decode_command_set, encode_command_set
+from dicom_proto.dimse.command_set import (
+    AE,
+    AT,
+    INSTANCE_UI,
+    LO,
+    UI,
+    US,
+    decode_command_set,
+    decode_odd_command_set,
+    encode_command_set,
+)
 from dicom_proto.errors import CommandSetError, LocalProtocolError
 from tests.proto.rows import for_each
 
@@ -83,6 +93,30 @@ def test_keeps_retired_and_unknown_elements(element):
 def test_refuses_what_is_no_command_set(more, error):
     with pytest.raises(CommandSetError, match=error):
         decode_command_set(UID_AND_ID + bytes.fromhex(more))
+
+
+def test_what_is_in_no_order_and_of_any_length_is_taken_apart() -> None:
+    """What breaks PS3.7 6.3.1: odd lengths, and elements of other groups, of which the first counts, in any order."""
+    aside = bytes.fromhex("0800580002000000 31000800580002000000 3200")
+    odd = bytes.fromhex("0000021005000000") + b"1.2.3"
+    length = bytes.fromhex("000000000400000000000000")
+    expected = {0x0002: b"1\0", 0x0110: b"\x07\0", 0x1002: b"1.2.3"}, {0x00080058: b"1\0"}
+    assert decode_odd_command_set(UID_AND_ID + odd + aside) == expected
+    assert decode_odd_command_set(aside + odd + length + UID_AND_ID) == expected
+    assert decode_odd_command_set(b"") == ({}, {})
+
+
+@for_each(
+    ("more", "error"),
+    [
+        ("00", "ends inside the element header at byte 20"),
+        ("080058000400000031", r"\(0008,0058\) does not end within the command set"),
+        ("00000200020000003100", r"\(0000,0002\) appears twice"),
+    ],
+)
+def test_what_cannot_be_taken_apart_is_refused(more: str, error: str) -> None:
+    with pytest.raises(CommandSetError, match=error):
+        decode_odd_command_set(UID_AND_ID + bytes.fromhex(more))
 
 
 @for_each("elements", [{0x0002: b"1"}, {0x10000: b""}, {-1: b""}])

@@ -217,3 +217,15 @@ def test_who_waits_for_an_inbox_that_is_closed_is_not_forgotten() -> None:
     assert (router.left, inbox.receiver, again.receiver) == (["somebody"], None, None)
     again.close()
     assert router.left == ["somebody"]
+
+
+def test_who_waits_at_an_inbox_that_is_closed_is_left() -> None:
+    """Nothing comes there any more: whoever waits has to be told by someone else."""
+    router = Router()
+    first, second = (router.open((message_id, True)) for message_id in (1, 2))
+    first.receiver = "somebody"
+    router.close(first)
+    router.close(second)  # where nobody waits
+    assert first.receiver is None
+    assert router.take_left() == ["somebody"]
+    assert router.take_left() == []

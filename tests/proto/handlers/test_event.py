@@ -264,3 +264,13 @@ def test_what_only_the_response_has_is_none(request_: Request, names: str) -> No
         assert getattr(event(request_).request, name) is None
     with pytest.raises(AttributeError, match="MessageID"):
         _ = MessageView(request_.response(message_id_being_responded_to=1, status=0), None).MessageID
+
+
+def test_the_chunks_of_an_object() -> None:
+    """Those that the service hands in, for a handler that was bound for them alone."""
+    without, with_them = event(STORE, None), event(STORE, None)
+    pieces = iter([b"ab"])
+    with_them.pieces = lambda: pieces
+    assert with_them.chunks() is pieces
+    with pytest.raises(LocalProtocolError, match="bind the handler of EVT_C_STORE as chunked"):
+        without.chunks()

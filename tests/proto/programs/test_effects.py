@@ -57,7 +57,7 @@ from tests.proto.programs.script import (
     offer_of,
 )
 from tests.proto.rows import for_each
-from tests.proto.services.retrieve.test_get import failed_uids, image, yields
+from tests.proto.services.retrieve.getting import failed_uids, image, yields
 
 QUERY = dataset_of(PatientID="1")
 COMMITMENT = "1.2.840.10008.1.20.1"

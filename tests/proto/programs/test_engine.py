@@ -784,3 +784,31 @@ def test_a_life_may_do_at_once_what_it_is_asked_for() -> None:
     bench.turn()
     assert [indication.message_id for indication in seen] == [1]
     assert bench.engine.count == 0
+
+
+def test_what_nobody_has_been_asked_for_when_the_association_ends_is_not_begun() -> None:
+    """A handler whose answer nobody waits for: what this side has begun for itself goes on."""
+    bench = Bench()
+    bench.peer.__dict__["attend"] = lambda _: calling(Call(print, ()))
+    invoking = find_scu(bench.peer, dataset_of(PatientID="*"), STUDY_FIND)
+    ours = bench.start(calling(invoking.receive, Call(print, ())))
+    bench.other.send_response(respond(find(), bench.request().message_id))
+    bench.say(echo())
+    bench.other.abort()
+    bench.hear()
+    bench.turn()
+    assert [task for task, _ in bench.effects] == [ours]
+    assert bench.engine.count == 1
+
+
+def test_an_end_of_which_there_is_nothing_to_tell() -> None:
+    bench = Bench()
+    bench.peer.__dict__["ended"] = bench.peer.__dict__["closed"] = lambda: None
+    bench.other.abort()
+    bench.hear()
+    bench.turn()
+    assert (bench.engine.count, bench.effects) == (0, [])
+    bench.engine.receive_eof(now=0)
+    bench.engine.connection_closed(now=0)
+    bench.turn()
+    assert bench.engine.is_finished

@@ -4,14 +4,24 @@ from typing import Any
 
 import pytest
 
+from dicom_proto.dimse import messages as m
+from dicom_proto.dimse.connection import Connection
+from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CFindRSP
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Receive
-from dicom_proto.programs.invoking import Invoking, invoke
+from dicom_proto.programs.invoking import Invoking, Reply, invoke
+from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
+from tests.proto.dimse.pairs import (
+    FAILED,
+    NO_TIMEOUTS,
+    odd_message,
+    receive,
+)
 from tests.proto.programs.script import (
     PENDING,
     STUDY_FIND,
@@ -23,6 +33,7 @@ from tests.proto.programs.script import (
     data_set,
     offer_of,
 )
+from tests.proto.wire import CT, answer, associate, offer, sent
 
 IDENTIFIER = data_set(PatientID="1")
 
@@ -135,3 +146,70 @@ def test_one_request_one_response() -> None:
     with pytest.raises(AssociationAborted):
         script.fail_at_last(AssociationAborted(AbortOrigin.TRANSPORT, 0, None))
     assert both.peer.router.find((1, True)) is None
+
+
+# --- the list of failed SOP Instances (PS3.4 C.4.3.1.3) in the command set --------------------------------------------
+
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
+
+
+def replies(*messages: bytes) -> list[Reply]:
+    """What a C-GET comes to whose responses are these."""
+    one, other = (Connection(timeouts=NO_TIMEOUTS) for _ in range(2))
+    request = offer(GET, CT)
+    associate(one, other, request, answer(request))
+    peer = Peer(one, Handlers())
+    get = m.CGetRQ(message_id=7, affected_sop_class_uid=GET)
+    invoking = Invoking(peer, get, one.contexts[1], b"key.")
+    sent(one)
+    for event in receive(one, *messages):
+        peer.router.file(event)
+    found: list[Reply] = []
+    while not invoking.is_over:
+        program = invoking.reply()
+        next(program)
+        try:
+            while True:
+                program.send(invoking.inbox.take())
+        except StopIteration as end:
+            found.append(end.value)
+    return found
+
+
+def get_response(status: int, more: bytes = b"", data: bytes | None = None, **counters: Any) -> bytes:
+    fields: dict[str, Any] = {f"number_of_{name}_suboperations": count for name, count in counters.items()}
+    response = m.CGetRSP(message_id_being_responded_to=7, status=status, **fields)
+    return odd_message(m.encode_message(response, has_data_set=data is not None) + more, data, 1)
+
+
+COUNTERS: dict[str, Any] = {"remaining": 1, "completed": 0, "failed": 1, "warning": 0}
+
+
+@pytest.mark.parametrize("more", [FAILED, FAILED[12:-8].replace(b"\x08\0\0\0", b"\x07\0\0\0") + b"1.2.3.4"])
+def test_the_failed_list_is_handed_out_as_if_it_had_come_in_the_identifier(more: bytes) -> None:
+    pending, last = replies(get_response(0xFF00, more, **COUNTERS), get_response(0xC000, more))
+    for reply in (pending, last):
+        assert reply.data == FAILED[12:]
+        assert reply.context.transfer_syntax == "1.2.840.10008.1.2"
+
+
+def test_an_identifier_that_is_there_counts() -> None:
+    (reply,) = replies(get_response(0xB000, FAILED, b"list"))
+    assert reply.data == b"list"
+
+
+def test_other_elements_are_no_identifier() -> None:
+    (reply,) = replies(get_response(0, FAILED[12:].replace(b"\x58", b"\x59")))
+    assert reply.data is None
+
+
+def test_the_data_set_of_the_one_response_comes_in_pieces() -> None:
+    both = Both()
+    script = Script(invoke(both.peer, CFindRQ(affected_sop_class_uid=STUDY_FIND), both.one.contexts[1], IDENTIFIER))
+    inbox = script.expect(Receive).inbox
+    response = CFindRSP(message_id_being_responded_to=1, status=0xB000)
+    script.expect(Receive, ResponseReceived(1, 1, response, True))
+    script.expect(Receive, DataChunk(1, True, b"ab", False))
+    reply = script.end(DataChunk(1, True, b"cd", True))
+    assert (reply.response, reply.data) == (response, b"abcd")
+    assert both.peer.router.find(inbox.key) is None

@@ -22,8 +22,10 @@ from tests.proto.programs.script import (
     ScriptedPeer,
     carry,
     connected,
+    data_set,
     dataset_of,
     offer_of,
+    unencodable,
 )
 
 
@@ -131,3 +133,14 @@ def test_what_is_asked_about_an_instance_has_a_bound() -> None:
             with pytest.raises(InvalidNameError, match=r"see Limits\.instance_uid"):
                 near.send(request, context_id=1)
     near.send(CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1" * 64), context_id=1, data=b"12")
+
+
+def test_a_data_set_is_encoded_for_a_context_that_was_accepted() -> None:
+    one, _ = connected(offer_of((STUDY_FIND, EXPLICIT), (CT, IMPLICIT)))
+    peer = Peer(one, Handlers())
+    identifier = dataset_of(PatientID="1")
+    assert peer.encode(identifier, STUDY_FIND) == (one.contexts[1], data_set(EXPLICIT, PatientID="1"))
+    with pytest.raises(NoContextError):
+        peer.encode(identifier, "1.2.3")
+    with pytest.raises(LocalProtocolError):
+        peer.encode(unencodable(), STUDY_FIND)

@@ -1,5 +1,6 @@
 """The face of the upper layer: what verbs refuse, what leaves when, and how it ends; timers are tested next door."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from dicom_proto.upper_layer.events import (
 )
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
 from dicom_proto.upper_layer.state_table import State
+from tests.proto.rows import for_each
 from tests.proto.upper_layer.machines import (
     OFFER,
     TIMEOUTS,
@@ -497,3 +499,53 @@ def test_what_had_to_wait_for_an_answer_is_not_forgotten() -> None:
     machine.accept(answer(OFFER))
     assert (before, machine.has_unread) == (False, True)
     assert len(drain(machine)) == 1
+
+
+@for_each(
+    ("block", "is_between"),
+    [
+        (b"", True),
+        (p_data(pdv()), True),
+        (p_data(pdv())[:3], False),  # within the header
+        (p_data(pdv())[:6], False),  # before the first PDV
+        (p_data(pdv())[:-1], False),
+        (encode_pdu(AReleaseRQ())[:6], False),  # before a body
+        (encode_pdu(AReleaseRQ())[:-1], False),
+        (encode_pdu(AReleaseRP())[:6], False),  # before a body that is to be skipped
+    ],
+)
+def test_where_it_stands_in_the_stream(block: bytes, is_between: bool) -> None:
+    machine = acceptor()
+    fed(machine, block)
+    assert machine.is_between_pdus == is_between
+
+
+def test_what_nobody_pulls_is_not_read() -> None:
+    machine = acceptor()
+    machine.receive_data(p_data(pdv()), now=0)
+    assert not machine.is_between_pdus
+
+
+def test_log_of_what_is_received_and_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "dicom_proto.upper_layer")
+    machine = acceptor()
+    fed(machine, p_data(pdv(b"secret")))
+    send(machine, b"hidden")
+    machine.release()
+    sent(machine)
+    length = len(encode_pdu(OFFER))
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"< A_ASSOCIATE_RQ, {length} bytes" in lines
+    assert f"< P_DATA_TF, {len(p_data(pdv(b'secret')))} bytes" in lines
+    assert "> P_DATA_TF, 6 bytes of fragments" in lines
+    assert "- release timer started" in lines
+    assert not any("secret" in line or "hidden" in line for line in lines)
+
+
+def test_nothing_is_logged_above_debug(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dicom_proto.upper_layer")
+    machine = acceptor()
+    fed(machine, p_data(pdv()))
+    send(machine)
+    sent(machine)
+    assert caplog.records == []

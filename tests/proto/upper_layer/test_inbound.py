@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.inbound import Inbound
-from dicom_proto.upper_layer.pdu import PDV, PDataTF, PDUType, decode_pdu, encode_pdu, pack_header
+from dicom_proto.upper_layer.pdu import PDV, AReleaseRQ, PDataTF, PDUType, decode_pdu, encode_pdu, pack_header
 from tests.proto.strategies import data_tfs
 from tests.proto.upper_layer.machines import merge, p_data, pdv
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
@@ -419,3 +419,26 @@ def test_nothing_is_read_straight_inside_of_something_else() -> None:
     skipping.skip(len(WHOLE))
     for inbound in (inside, body, skipping):
         assert inbound.whole(CONTEXTS, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("blocks", "waiting"),
+    [([], 0), ([b""], 0), ([b"abc"], 3), ([b"abc", b"de"], 5)],
+)
+def test_what_waits_is_between_two_pdus_or_not(blocks: list[bytes], waiting: int) -> None:
+    inbound = fed(*blocks)
+    assert inbound.available == waiting
+    assert inbound.is_between_pdus == (waiting == 0)
+
+
+def test_within_a_pdu_nothing_need_wait() -> None:
+    """A header that was read is followed by something, though nothing of that is here."""
+    reading, passing, inside = (fed(encode_pdu(AReleaseRQ())[:6]) for _ in range(3))
+    for inbound in (reading, passing, inside):
+        assert inbound.header() is not None
+    reading.read_body(4)
+    passing.skip(4)
+    inside.enter_data(4)
+    for inbound in (reading, passing, inside):
+        assert inbound.available == 0
+        assert not inbound.is_between_pdus

@@ -540,3 +540,12 @@ def test_no_aborts_pile_up_however_many_requests_come() -> None:
     assert pdus(machine) == [AAssociateRJ(1, 1, 1), abort]
     assert fed(machine, encode_pdu(OFFER) * 2, pack_header(0x99, 0)) == []
     assert pdus(machine) == [abort]
+
+
+def test_a_connection_that_is_lost_before_anything_has_come() -> None:
+    """AA-5: there is no association that could have been aborted."""
+    machine = listening()
+    machine.receive_eof(now=0)
+    assert drain(machine) == [ConnectionClosed()]
+    assert machine.state is State.Sta1
+    assert machine.wants_close

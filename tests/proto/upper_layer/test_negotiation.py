@@ -403,3 +403,24 @@ def test_any_answer_to_any_offer_gives_an_agreement_on_every_context(offer: AAss
         OperationsWindow(agreement.requestor_window, agreement.acceptor_window)
     )
     assert agreement.roles.keys() == {role.sop_class_uid for role in offer.user_information.roles}
+
+
+def test_what_is_offered_and_agreed_again_is_not_worked_out_again() -> None:
+    def offered(title: str) -> AAssociateRQ:
+        return build_offer(title, "SCU", [(CT, [EXPLICIT])])
+
+    offer = offered("AGAIN")
+    assert offered("AGAIN") is offer
+    assert offered("OTHER").called_ae_title == "OTHER"
+    answer = answered(ContextResult(1, 0, EXPLICIT))
+    assert agree(offer, answer) is agree(offer, answer)
+    assert agree(offered("OTHER"), answer) is not agree(offer, answer)
+
+
+def test_what_follows_a_user_identity_is_worked_out_for_each() -> None:
+    """Nothing of it is kept: neither what was said nor what was answered."""
+    offer, identity = offered(), UserIdentity(1, b"somebody", positive_response_requested=True)
+    answer = answered(identity_response=b"")
+    for one, other in ((offered(identity=identity), answered()), (offer, answer)):
+        assert agree(one, other) == agree(one, other)
+        assert agree(one, other) is not agree(one, other)

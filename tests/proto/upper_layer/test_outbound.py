@@ -333,3 +333,17 @@ def test_what_the_limit_keeps_back_is_not_read_by_the_peer() -> None:
     seen = [queue.is_blocked]
     queue.clear()
     assert [*seen, queue.is_blocked] == [True, False]
+
+
+def test_room_shrinks_with_what_is_queued_and_grows_with_what_has_left() -> None:
+    queue = Outbound(10)
+    queue.set_maximum_length(12)
+    assert queue.room == 10
+    put(queue, b"abcd")
+    assert queue.room == 6
+    queue.put_control(RQ)  # what the protocol has to say needs none
+    assert queue.room == 6
+    put(queue, bytes(8))  # what has begun may be ended without room
+    assert queue.room == 0
+    assert len(handed_out(queue)) == 4
+    assert queue.room == 10

@@ -589,3 +589,17 @@ def test_every_offer_gets_an_answer_that_keeps_the_rules(offer: AAssociateRQ, po
         assert accepted_context.requestor_is_scu or accepted_context.requestor_is_scp
         assert accepted_context.acceptor_is_scp == accepted_context.requestor_is_scu
         assert accepted_context.acceptor_is_scu == accepted_context.requestor_is_scp
+
+
+def test_what_is_reviewed_and_answered_again_is_not_worked_out_again() -> None:
+    offer = offered()
+    result = reviewed(offer)
+    assert reviewed(offer) is result
+    assert accepted(result) is accepted(result)
+    assert accepted(result, refused={1: 2}) != accepted(result)
+    assert reviewed(offered()) is not result
+
+
+def test_what_has_a_user_identity_is_reviewed_each_time() -> None:
+    offer = offered(identity=UserIdentity(1, b"somebody", positive_response_requested=True))
+    assert reviewed(offer) is not reviewed(offer)

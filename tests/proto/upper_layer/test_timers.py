@@ -61,3 +61,19 @@ def test_new_timeouts_count_for_what_is_started_from_then_on() -> None:
     assert timers.next_deadline() == 10
     timers.start(Timer.ARTIM, 5)
     assert timers.next_deadline() == 25
+
+
+def test_all_can_be_stopped() -> None:
+    timers = Timers(Timeouts(artim=10, request=4))
+    for timer in (Timer.ARTIM, Timer.REQUEST):
+        timers.start(timer, 0)
+    timers.stop_all()
+    assert timers.next_deadline() is None
+    assert timers.take_expired(100) == []
+
+
+def test_connections_with_the_same_timeouts_share_what_follows_from_them() -> None:
+    timeouts = Timeouts(artim=10, request=4)
+    durations = Timers(timeouts).durations
+    assert durations == {timer: timeouts.of(timer) for timer in Timer}
+    assert Timers(timeouts).durations is durations

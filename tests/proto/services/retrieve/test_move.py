@@ -50,7 +50,7 @@ from tests.proto.programs.script import (
     unencodable,
 )
 from tests.proto.rows import for_each
-from tests.proto.services.retrieve.test_get import counters, failed_uids, image, yields
+from tests.proto.services.retrieve.getting import counters, failed_uids, image, yields
 from tests.proto.wire import sent
 
 IDENTIFIER = data_set(PatientID="1")

@@ -49,6 +49,7 @@ from tests.proto.programs.script import (
     statuses,
 )
 from tests.proto.rows import for_each
+from tests.proto.services.storage import test_chunks as chunks
 from tests.proto.wire import sent
 
 IMAGE = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="1")
@@ -484,6 +485,11 @@ def test_scp_calls_the_handler_with_the_whole_object() -> None:
 def test_scp_statuses(handler: Any, status: int) -> None:
     here = Scene((CT, EXPLICIT), bindings=[] if handler is None else [(EVT_C_STORE, handler)])
     assert statuses(here.serve(request(), ENCODED)) == [status]
+
+
+def test_scp_hands_the_object_in_chunks_to_a_handler_that_wants_them() -> None:
+    here = chunks.scene(lambda event: 0xB000 if b"".join(chunks.pieces(here, event)) == ENCODED else 0xC000)
+    assert statuses(here.serve(request(), ENCODED)) == [0xB000]
 
 
 def test_scp_at_the_end_of_the_association() -> None:

@@ -6,11 +6,10 @@ import pytest
 
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.machine import Transition
-from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ, encode_pdu
+from dicom_proto.upper_layer.pdu import AAbort, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.state_table import Action, Event, State
-from tests.proto.rows import for_each
 from tests.proto.upper_layer.machines import OFFER, acceptor, fed, p_data, pdv, send
-from tests.proto.wire import associate, exchange, sent
+from tests.proto.wire import answer, associate, exchange
 
 
 def test_every_transition_is_observed() -> None:
@@ -59,51 +58,14 @@ def test_state_that_an_action_chooses() -> None:
     assert seen[-1] == Transition(State.Sta2, Event.Evt6, Action.AE_6, State.Sta13)
 
 
-@for_each(
-    ("block", "is_between"),
-    [
-        (b"", True),
-        (p_data(pdv()), True),
-        (p_data(pdv())[:3], False),  # within the header
-        (p_data(pdv())[:6], False),  # before the first PDV
-        (p_data(pdv())[:-1], False),
-        (encode_pdu(AReleaseRQ())[:6], False),  # before a body
-        (encode_pdu(AReleaseRQ())[:-1], False),
-        (encode_pdu(AReleaseRP())[:6], False),  # before a body that is to be skipped
-    ],
-)
-def test_where_it_stands_in_the_stream(block: bytes, is_between: bool) -> None:
-    machine = acceptor()
-    fed(machine, block)
-    assert machine.is_between_pdus == is_between
-
-
-def test_what_nobody_pulls_is_not_read() -> None:
-    machine = acceptor()
-    machine.receive_data(p_data(pdv()), now=0)
-    assert not machine.is_between_pdus
-
-
-def test_log_of_what_is_received_and_sent(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_of_pdus_and_transitions(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "dicom_proto.upper_layer")
     machine = acceptor()
-    fed(machine, p_data(pdv(b"secret")))
-    send(machine, b"hidden")
-    machine.release()
-    sent(machine)
-    length = len(encode_pdu(OFFER))
+    fed(machine, p_data(pdv(b"secret")), AReleaseRQ())
     lines = [record.getMessage() for record in caplog.records]
-    assert f"< A_ASSOCIATE_RQ, {length} bytes" in lines
-    assert f"< P_DATA_TF, {len(p_data(pdv(b'secret')))} bytes" in lines
-    assert "> P_DATA_TF, 6 bytes of fragments" in lines
-    assert "- release timer started" in lines
-    assert not any("secret" in line or "hidden" in line for line in lines)
-
-
-def test_nothing_is_logged_above_debug(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "dicom_proto.upper_layer")
-    machine = acceptor()
-    fed(machine, p_data(pdv()))
-    send(machine)
-    sent(machine)
-    assert caplog.records == []
+    assert lines[-3:] == [
+        f"< P_DATA_TF, {len(p_data(pdv(b'secret')))} bytes",
+        "< A_RELEASE_RQ, 10 bytes",
+        "= Sta6 Evt12 AR-2 Sta8",
+    ]
+    assert f"> A_ASSOCIATE_AC, {len(encode_pdu(answer(OFFER)))} bytes" in lines
