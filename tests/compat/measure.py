@@ -126,10 +126,8 @@ def report(known: dict[str, Difference], ran: set[str], failed: set[str]) -> int
     functions = set(map(function_of, failed))
     documented = {test for test in functions if test in known and known[test].documented}
     print(f"\n{len(ran)} tests of behaviour, {len(failed)} differ: {len(functions)} functions", end=", ")
-    print(
-        f"{len(documented)} of them on what is documented,"
-        f" for {len({known[test].reason for test in documented})} reasons"
-    )
+    reasons = {known[test].reason for test in documented}
+    print(f"{len(documented)} of them about what is documented, for {len(reasons)} reasons")
     unexpected = sorted(test for test in failed if function_of(test) not in known)
     stated = {test for test in set(map(function_of, ran)) & known.keys() if not known[test].racy}
     mended = sorted(stated - functions)
