@@ -62,7 +62,7 @@ def run(tests: Iterable[Path], data: Path, *options: str) -> str | None:
     command += ["-pno:cacheprovider", *map(str, tests)]
     environment = {**os.environ, "COVERAGE_FILE": str(data)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    return ended.stdout[-2000:] if ended.returncode else None
+    return f"{ended.stdout}{ended.stderr}"[-2000:] if ended.returncode else None
 
 
 def missing(module: Path, data: Path, contexts: list[str] | None = None) -> str | None:

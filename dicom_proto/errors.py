@@ -15,6 +15,7 @@ __all__ = [
     "CommandSetError",
     "DataSetError",
     "DicomProtoError",
+    "EncodingError",
     "InvalidNameError",
     "InvalidSettingError",
     "LimitExceededError",

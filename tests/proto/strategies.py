@@ -1,5 +1,6 @@
 """Hypothesis strategies of the records of PDUs: everything that may be sent, and nothing else."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason
@@ -25,6 +26,12 @@ from dicom_proto.upper_layer.pdu import (
     PDataTF,
 )
 from dicom_proto.upper_layer.reasons import REJECT_REASONS, AbortSource
+
+
+def times(factor: float) -> settings:
+    """So many times as many examples as the profile asks for."""
+    return settings(max_examples=max(1, round(factor * settings().max_examples)))
+
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 

@@ -14,6 +14,7 @@ from tests.proto.rows import for_each
         ("InvalidNameError", (LocalProtocolError, ValueError)),
         ("InvalidSettingError", (LocalProtocolError, ValueError, TypeError)),
         ("MissingElementError", (LocalProtocolError, AttributeError)),
+        ("EncodingError", (LocalProtocolError, ValueError)),
         ("NotEstablishedError", (LocalProtocolError, RuntimeError)),
         ("NoContextError", (LocalProtocolError, ValueError)),
         ("NothingRequestedError", (LocalProtocolError, ValueError, RuntimeError)),

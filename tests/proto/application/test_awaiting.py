@@ -243,7 +243,7 @@ def test_a_turn_that_was_cut_short_is_followed_by_another() -> None:
 
     async def main() -> None:
         scu, scp = await couple()
-        scp.hear(p_data((1, 1, b"")) * 20_000 + encode_pdu(AAbort(0, 0)))  # fragments that tell nothing
+        scp.hear(p_data((1, 1, b"")) * 5_000 + encode_pdu(AAbort(0, 0)))  # fragments that tell nothing
         assert not scp.is_over
         async with asyncio.timeout(10):
             await scp.ended_here.wait()

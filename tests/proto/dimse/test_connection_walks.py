@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.dimse import messages as m
@@ -29,6 +29,7 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
+from tests.proto.strategies import times
 from tests.proto.wire import sent
 
 TIMEOUTS = Timeouts(artim=20, request=20, release=20, response=30, idle=40)
@@ -283,7 +284,7 @@ steps = st.lists(
 
 
 @given(st.sampled_from([(1, 1), (2, 3), UNLIMITED]), st.sampled_from([14, 40, 16384]), steps)
-@settings(max_examples=60, deadline=None)
+@times(2.5)
 def test_walk(window: tuple[int, int], maximum_length: int, steps: list[tuple[str, int, int]]) -> None:
     world = World(window, maximum_length)
     for step in steps:

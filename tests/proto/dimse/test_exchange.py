@@ -227,7 +227,7 @@ def test_held_request_does_not_block_the_loss_of_the_connection() -> None:
 def test_what_had_not_begun_when_the_connection_was_lost_is_not_begun(window: tuple[int, int]) -> None:
     """However many requests a peer has sent before it goes, no more are begun than the window allows."""
     _, connection = pair(window=window)
-    wire = b"".join(raw(store(number), b"data", STORE_CONTEXT) for number in range(1, 4501))
+    wire = b"".join(raw(store(number), b"data", STORE_CONTEXT) for number in range(1, 1501))
     receive(connection, *(wire[at : at + 65536] for at in range(0, len(wire), 65536)))
     begun = list(connection.performed)
     assert begun == list(range(1, connection.performed_window + 1))

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.dimse.events import DataChunk
@@ -11,6 +11,7 @@ from dicom_proto.errors import AbortReason, LimitExceededError, PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import FragmentReceived
 from tests.proto.dimse.pairs import echo, store
+from tests.proto.strategies import times
 
 ECHO = encode_message(echo(7), has_data_set=False)
 STORE = encode_message(store(7), has_data_set=True)
@@ -42,7 +43,7 @@ def test_command_in_one_piece(command: bytes) -> None:
 
 
 @given(st.lists(st.integers(0, len(STORE)), max_size=5))
-@settings(max_examples=30)
+@times(2)
 def test_command_in_any_pieces(cuts: list[int]) -> None:
     assembler = Assembler(Limits())
     edges = sorted([0, *cuts, len(STORE)])

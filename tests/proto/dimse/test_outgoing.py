@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.dimse.connection import Connection
@@ -27,6 +27,7 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
+from tests.proto.strategies import times
 from tests.proto.wire import drain, exchange, sent
 
 SMALL = Limits(send_queue=8, send_pdu_length=8)  # two bytes in a PDU, eight until the peer has to read
@@ -141,7 +142,7 @@ def test_what_waits_is_forgotten_with_the_rest() -> None:
 
 
 @given(st.lists(st.binary(max_size=9), max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
-@settings(max_examples=25)
+@times(1.5)
 def test_pieces_of_any_length_are_cut_across_their_borders(pieces: list[bytes], sends: list[bool]) -> None:
     one, other, outgoing = streaming(limits=Limits(send_pdu_length=12))
     data = b"".join(pieces)

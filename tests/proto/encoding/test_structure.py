@@ -1,7 +1,6 @@
 """Walks over encoded data sets (PS3.5 7.1, 7.5, A.4)."""
 
 import struct
-import time
 
 import pytest
 from pydicom.uid import UID
@@ -193,14 +192,12 @@ def test_depth() -> None:
 
 
 def test_what_nobody_asks_for_is_passed_at_once() -> None:
-    """A million items of defined length in one step; with a delimiter behind them it takes linear time."""
-    many = implicit(ITEM) * (1 << 20)
-    started = time.perf_counter()
-    assert len(elements(implicit(CONTENT_SEQUENCE, many), is_implicit=True)) == 1
-    assert time.perf_counter() - started < 0.1
-    some = many[: 1 << 20]
-    assert len(elements(implicit(CONTENT_SEQUENCE, some, UNDEFINED) + END, is_implicit=True)) == 1
-    assert time.perf_counter() - started < 5
+    """What has a length is not looked at: it may be anything. Before a delimiter many items cost no stack."""
+    assert len(elements(implicit(CONTENT_SEQUENCE, b"\xff" * (1 << 20)), is_implicit=True)) == 1
+    with pytest.raises(DataSetError):
+        elements(implicit(CONTENT_SEQUENCE, b"\xff" * (1 << 10), UNDEFINED) + END, is_implicit=True)
+    many = implicit(ITEM) * 10_000
+    assert len(elements(implicit(CONTENT_SEQUENCE, many, UNDEFINED) + END, is_implicit=True)) == 1
 
 
 @for_each(

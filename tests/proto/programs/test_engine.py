@@ -278,7 +278,7 @@ def test_requests_that_were_queued_when_the_association_ended_are_not_begun(capl
     couple.establish().settle()
     couple.network.associations.clear()
     engine = couple.scp.engine
-    requests = b"".join(raw(store(number), b"ab", STORE_CONTEXT) for number in range(1, 4501))
+    requests = b"".join(raw(store(number), b"ab", STORE_CONTEXT) for number in range(1, 1501))
     engine.receive_data(requests + encode_pdu(AAbort(0, 0)), now=0)
     turns = [engine.turn(now=0)]
     while turns[-1].is_unfinished:
@@ -511,7 +511,7 @@ def test_a_turn_takes_a_bounded_share() -> None:
 
 def test_fragments_that_tell_nothing_are_a_share_too() -> None:
     bench = Bench()
-    bench.engine.receive_data(p_data((ECHO_CONTEXT, 1, b"")) * 20_000, now=0)
+    bench.engine.receive_data(p_data((ECHO_CONTEXT, 1, b"")) * 5_000, now=0)
     turns = 0
     while bench.turn().is_unfinished:
         turns += 1
@@ -534,7 +534,7 @@ def test_what_nobody_asks_for_holds_the_peer_up() -> None:
 
 def test_what_nobody_asks_for_any_more_holds_up_nobody() -> None:
     bench = Bench()
-    invoking = bench.find(5000)
+    invoking = bench.find(1500)
     while bench.turn().is_unfinished:
         pass
     answered = bench.start(calling(Await(lambda: not bench.peer.connection.invoked or None)))
@@ -547,7 +547,7 @@ def test_what_nobody_asks_for_any_more_holds_up_nobody() -> None:
 
 def test_after_the_end_nothing_is_held_up() -> None:
     bench = Bench()
-    bench.find(5000)
+    bench.find(1500)
     while bench.turn().is_unfinished:
         pass
     bench.engine.connection_closed(now=0)

@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.inbound import Inbound
 from dicom_proto.upper_layer.pdu import PDV, AReleaseRQ, PDataTF, PDUType, decode_pdu, encode_pdu, pack_header
-from tests.proto.strategies import data_tfs
+from tests.proto.strategies import data_tfs, times
 from tests.proto.upper_layer.machines import merge, p_data, pdv
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
 
@@ -336,7 +336,7 @@ def read(inbound: Inbound, found: list[object]) -> None:
             (inbound.enter_data if header[0] == PDUType.P_DATA_TF else inbound.read_body)(header[1])
 
 
-@settings(max_examples=25, deadline=None)
+@times(1.5)
 @given(st.lists(st.sampled_from(sorted(EXAMPLES.values())) | data_tfs().map(encode_pdu), max_size=5), st.data())
 def test_any_cut_of_the_same_bytes_reads_the_same(sent: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(sent)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.buffers import Buffer
@@ -13,6 +13,7 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.upper_layer.outbound import Outbound
 from dicom_proto.upper_layer.pdu import PDV, AAbort, AReleaseRP, AReleaseRQ, PDataTF, decode_pdu, encode_pdu
 from dicom_proto.upper_layer.timers import Timer
+from tests.proto.strategies import times
 from tests.proto.upper_layer.machines import split
 
 NO_LIMIT = 1 << 40
@@ -254,7 +255,7 @@ def test_what_waits_last_can_be_asked_for() -> None:
     assert not queue.ends_with(ABORT)
 
 
-@settings(max_examples=40, deadline=None)
+@times(2)
 @given(
     st.integers(8, 40),
     st.lists(st.lists(st.binary(max_size=30), min_size=1, max_size=6), min_size=1, max_size=4),
