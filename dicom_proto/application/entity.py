@@ -465,7 +465,7 @@ class ApplicationEntity:
                 uid: _as_supported(context, any_transfer_syntax=self.unrestricted_storage and uid not in no_storage)
                 for uid, context in supported.items()
             },
-            unrestricted=Supported(ALL_TRANSFER_SYNTAXES) if self.unrestricted_storage else None,
+            unrestricted=_ANY_STORAGE if self.unrestricted_storage else None,
             unrestricted_except=no_storage,
             tolerance=self.tolerance,
             **self.required(ae_title),
@@ -528,6 +528,10 @@ def _unbind(programs: dict[str, _P], program: _P) -> list[str]:
     for uid in uids:
         del programs[uid]
     return uids
+
+
+# Of unrestricted storage: who asks for objects with C-GET may propose to be their SCP.
+_ANY_STORAGE: Final = Supported(tuple(ALL_TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
 
 
 def _as_supported(context: PresentationContext, *, any_transfer_syntax: bool) -> Supported:

@@ -174,7 +174,7 @@ class UserIdentityNegotiation:
     primary_field : bytes or None
         The username in UTF-8, the ticket, the assertion or the token; never shown in a ``repr``.
     secondary_field : bytes or None
-        The passcode in UTF-8, with type 2 only; never shown in a ``repr``.
+        The passcode in UTF-8, sent with type 2 only; never shown in a ``repr``.
     positive_response_requested : bool
         Whether the acceptor is to say that it accepts the identity.
     """
@@ -195,7 +195,7 @@ class UserIdentityNegotiation:
         return UserIdentity(
             _needed(self.user_identity_type, "type of a user identity"),
             _needed(self.primary_field, "primary field of a user identity"),
-            self.secondary_field or b"",
+            (self.secondary_field if self.user_identity_type == 2 else None) or b"",
             self.positive_response_requested,
         )
 

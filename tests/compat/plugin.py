@@ -109,6 +109,7 @@ def _stop(_number: int, _frame: Any) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Any:
     signal.signal(signal.SIGALRM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     signal.alarm(SECONDS)
     try:
         return (yield)

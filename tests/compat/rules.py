@@ -20,7 +20,16 @@ DOCUMENTED_ENDING: Final = "_CLASSES"  # of sop_class
 DRIVERS: Final = {"acse", "dimse", "dul", "lock"}
 MACHINERY: Final = {
     *("acse", "dimse", "dul", "fsm", "pdu_items", "timer"),  # modules
-    *("AssociationSocket", "RequestHandler", "T_CONNECT", "attempt", "trigger", "start_server", "parrot"),
+    *(
+        "AddressInformation",
+        "AssociationSocket",
+        "RequestHandler",
+        "T_CONNECT",
+        "attempt",
+        "trigger",
+        "start_server",
+        "parrot",
+    ),
 }
 MADE_BY_THE_STACK: Final = {  # modules, all of whose classes are
     *("association", "dimse_messages", "dimse_primitives", "events", "pdu", "service_class", "service_class_n"),

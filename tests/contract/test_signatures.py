@@ -10,7 +10,7 @@ from dicom_transports import asyncio, blocking, trio
 CLASSES = ("AE", "Association", "AssociationServer")
 LOOPS = {"trio": trio, "asyncio": asyncio}
 ONLY_BLOCKING = {  # what a context or a task is for in a loop
-    "AE": {"dial_at_once"},
+    "AE": {"association_class", "dial_at_once"},
     "Association": {"live_at_once", "open", "request", "__enter__", "__exit__"},
     "AssociationServer": {"start", "wait", "__enter__", "__exit__"},
 }

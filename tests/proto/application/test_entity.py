@@ -665,6 +665,13 @@ def test_unrestricted_storage(ae: ApplicationEntity) -> None:
     assert results(ae.policy(), offer) == [(0, JPEG), (0, JPEG), (0, IMPLICIT), *refused]
 
 
+def test_unrestricted_storage_grants_the_roles_that_are_proposed(ae: ApplicationEntity) -> None:
+    """Who asks for objects with C-GET is the SCP for them."""
+    ae.unrestricted_storage = True
+    proposed = RoleSelection(CT, scu=False, scp=True)
+    assert roles_of(ae, proposed) == (proposed,)
+
+
 def test_unrestricted_storage_beside_supported_contexts(ae: ApplicationEntity) -> None:
     ae.unrestricted_storage = True
     ae.add_supported_context(CT, EXPLICIT, scu_role=True, scp_role=True)

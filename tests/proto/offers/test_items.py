@@ -91,6 +91,8 @@ def test_user_identity() -> None:
     assert item.to_item() == UserIdentity(1, b"who")
     item.user_identity_type, item.secondary_field, item.positive_response_requested = 2, b"secret", True
     assert item.to_item() == UserIdentity(2, b"who", b"secret", True)
+    item.user_identity_type = 1  # which has no passcode
+    assert item.to_item() == UserIdentity(1, b"who", b"", True)
     assert "who" not in repr(item)
     assert "secret" not in repr(item)
 

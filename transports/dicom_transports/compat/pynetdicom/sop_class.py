@@ -31,9 +31,13 @@ class SOPClass(ours.SOPClass):
 
 
 @cache
+def _sop_class(uid: str) -> SOPClass:
+    return SOPClass(uid, IGNORE)
+
+
 def uid_to_sop_class(uid: str) -> SOPClass:
     """Return a UID as a SOP class, the same object each time."""
-    return SOPClass(uid, IGNORE)
+    return _sop_class(str(uid))
 
 
 def register_uid(uid: str, keyword: str, service_class: Any, dimse_msg_type: str = "") -> SOPClass:
