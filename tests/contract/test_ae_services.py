@@ -248,15 +248,15 @@ def test_query_handlers_that_fail(kind: Any, raised: int, raised_first: int) -> 
         yield from ()
         raise ZeroDivisionError
 
-    for handlers in (), ((kind, raises),), ((kind, raises_later),), ((kind, lambda _: 5),):
-        with serving(*handlers) as server, dial(server) as association:
+    handlers: list[Any] = [None, raises, raises_later, lambda _: 5]
+    for handler in handlers:
+        with serving(*([] if handler is None else [(kind, handler)])) as server, dial(server) as association:
             calls = {
                 evt.EVT_C_FIND: lambda: association.send_c_find(QUERY, FIND),
                 evt.EVT_C_GET: lambda: association.send_c_get(QUERY, GET),
                 evt.EVT_C_MOVE: lambda: association.send_c_move(QUERY, "DEST", MOVE),
             }
-            is_later = bool(handlers) and handlers[0][1] is raises_later
-            assert statuses(calls[kind]()) == [raised_first if is_later else raised]
+            assert statuses(calls[kind]()) == [raised_first if handler is raises_later else raised]
             assert association.send_c_echo().Status == 0x0000
 
 
