@@ -15,12 +15,19 @@ from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.pdu import AAbort
 from dicom_transports._socket.gather import IOV_MAX, GatherQueue
 from dicom_transports._threads.workers import WORKERS
-from dicom_transports.blocking import Association
-from tests.contract.adapters import Peer, Running, use
+from dicom_transports.blocking import Association, evt
+from tests.contract.adapters import WAIT, Peer, Running, use
 from tests.contract.entities import entity, serving
-from tests.contract.scenes import assert_serves, scripted
+from tests.contract.scenes import (
+    ECHO,
+    assert_serves,
+    associate,
+    message,
+    scripted,
+)
 
 
 class Kernel:
@@ -114,3 +121,19 @@ def test_aborted_before_its_thread_has_begun() -> None:
         association.live()
         assert peer.is_at_end()
         assert association.is_aborted
+
+
+def test_shutdown_by_a_handler() -> None:
+    """It does not wait for the thread of the handler that asks for it; in a loop only async handlers may ask."""
+    is_done = threading.Event()
+
+    def echo(event: Any) -> int:
+        server.shutdown()
+        assert event.assoc.is_aborted
+        is_done.set()
+        return 0x0000
+
+    with use("blocking"), serving((evt.EVT_C_ECHO, echo)) as server, associate(server) as peer:
+        peer.send(message(ECHO))
+        assert peer.get() == AAbort(0)
+        assert is_done.wait(WAIT)

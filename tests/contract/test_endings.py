@@ -16,7 +16,7 @@ from dicom_proto.upper_layer.failures import AssociationTimedOut
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.timers import Timer
 from dicom_transports.blocking import evt
-from tests.contract.adapters import WAIT, Adapter, Blocking, Listener, Peer, Running, assert_no_associations
+from tests.contract.adapters import WAIT, Listener, Peer, Running, assert_no_associations
 from tests.contract.entities import ABORTED, FIND, RELEASED, Happened, dataset, dial, entity, flags, serving
 from tests.contract.scenes import (
     ECHO,
@@ -215,24 +215,6 @@ def test_shutdown_before_the_start_and_twice() -> None:
         server.shutdown()
         server.shutdown()
         assert isinstance(entity("SCU").associate(*server.address).failure, ConnectionRefusedError)
-
-
-def test_shutdown_by_a_handler(adapter: Adapter) -> None:
-    """It does not wait for the thread of the handler that asks for it; in a loop only async handlers may ask."""
-    if not isinstance(adapter, Blocking):
-        pytest.skip("a thread of a handler is waited for: see test_async_life")
-    is_done = threading.Event()
-
-    def echo(event: Any) -> int:
-        server.shutdown()
-        assert event.assoc.is_aborted
-        is_done.set()
-        return 0x0000
-
-    with serving((evt.EVT_C_ECHO, echo)) as server, associate(server) as peer:
-        peer.send(message(ECHO))
-        assert peer.get() == AAbort(0)
-        assert is_done.wait(WAIT)
 
 
 def test_server_finishes_what_is_under_way() -> None:
