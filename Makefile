@@ -20,6 +20,9 @@ RUN = $(VENV)/bin/python
 SOURCES = $(wildcard dicom_proto transports/dicom_transports tests benchmarks fuzz docs .ci)
 TYPED = $(filter-out docs .ci,$(SOURCES))
 
+# pytest rewrites each assertion of the tests, which takes as long as a third of them: what it has written is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test unit rest test-pythons own-coverage long check format bench calls fuzz docs wheel clean
@@ -36,7 +39,7 @@ test: unit rest ## all tests: the core with its coverage, then the adapters and 
 unit: $(VENV)/.installed-test ## the tests of the core alone, which must cover each of its branches
 	$(RUN) -m pytest $(COVERAGE) --hypothesis-profile $(PROFILE) tests/proto
 
-own-coverage: $(VENV)/.installed-test ## whether each module of the core is covered by its own test module, run alone (some minutes)
+own-coverage: $(VENV)/.installed-test ## whether each module of the core is covered by its own test module
 	$(RUN) .ci/own_coverage.py
 
 rest: $(VENV)/.installed-test ## every other test

@@ -255,3 +255,20 @@ def test_results_that_nobody_wants_any_more() -> None:
     assert sent(connection) == raw(CCancelRQ(message_id_being_responded_to=1))
     assert not invoking.inbox.is_open
     assert Script(results.next()).end() is None
+
+
+@pytest.mark.parametrize(
+    ("response", "has_data"),
+    [
+        (NGetRSP(message_id_being_responded_to=1, status=0), True),
+        (NGetRSP(message_id_being_responded_to=1, status=0x0107), True),
+        (NGetRSP(message_id_being_responded_to=1, status=0x0110), False),
+        (CGetRSP(message_id_being_responded_to=1, status=0xB000), True),  # the Failed SOP Instance UID List
+        (CGetRSP(message_id_being_responded_to=1, status=PENDING), False),
+        (CFindRSP(message_id_being_responded_to=1, status=0), False),
+    ],
+)
+def test_where_a_data_set_might_have_come_and_did_not_there_is_an_empty_one(response: Any, has_data: bool) -> None:
+    """What pynetdicom returns, which users of it do not look at before they go through it."""
+    _, dataset = read_reply(Reply(response, None, querying().context), if_damaged=None, decode=decode)
+    assert dataset == (NOTHING if has_data else None)

@@ -229,3 +229,13 @@ def test_who_waits_at_an_inbox_that_is_closed_is_left() -> None:
     assert first.receiver is None
     assert router.take_left() == ["somebody"]
     assert router.take_left() == []
+
+
+def test_it_is_known_whether_something_waits() -> None:
+    one, other, desk = desks()
+    (message_id,) = arrive(one, other, find())
+    waits = [desk.router.has_waiting]
+    desk.file()
+    waits.append(desk.router.has_waiting)
+    taken(desk.inbox(message_id, invoked=False))
+    assert [*waits, desk.router.has_waiting] == [False, True, False]

@@ -203,3 +203,19 @@ def test_what_cannot_be_arranged() -> None:
         n.arrange(["secret"], DEFAULT_LOCAL_SIDE)  # type: ignore[list-item]
     with pytest.raises(LocalProtocolError, match="number of operations"):
         n.arrange([OperationsWindow(-1, 1)], DEFAULT_LOCAL_SIDE)
+
+
+def test_what_is_about_what_is_not_proposed_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "dicom_proto")
+    both = n.Proposals(
+        local=DEFAULT_LOCAL_SIDE,
+        roles=[RoleSelection(CT, scu=True, scp=True), RoleSelection(STORAGE, scu=True, scp=True)],
+        extended={CT: b"a", STORAGE: b"b"},
+        common_extended=[CommonExtendedNegotiation(STORAGE, STORAGE)],
+        identity=None,
+    )
+    assert both.about([CT, STORAGE]) is both
+    assert caplog.messages == []
+    left = both.about([CT])
+    assert (list(left.roles), left.extended, list(left.common_extended)) == ([both.roles[0]], {CT: b"a"}, [])
+    assert [STORAGE in message for message in caplog.messages] == [True]

@@ -144,3 +144,17 @@ def test_a_data_set_is_encoded_for_a_context_that_was_accepted() -> None:
         peer.encode(identifier, "1.2.3")
     with pytest.raises(LocalProtocolError):
         peer.encode(unencodable(), STUDY_FIND)
+
+
+def test_what_was_answered_and_not_read_keeps_its_message_id() -> None:
+    """Its responses are asked for by it (PS3.7 9.1): what comes next has the lowest that is free."""
+    near, far = connected(offer_of(VERIFICATION, window=(2, 2)))
+    peer = ScriptedPeer(near, Handlers())
+    peer.send(CEchoRQ(message_id=0xFFFF), context_id=1)
+    carry(near, far)
+    far.next_event()
+    far.send_response(CEchoRQ.response(message_id_being_responded_to=0xFFFF, status=0))
+    carry(near, far)
+    peer.turn()
+    assert peer.router.has_waiting
+    assert [peer.send(CEchoRQ(), context_id=1).key for _ in range(2)] == [(1, True), (2, True)]

@@ -417,3 +417,15 @@ def test_many_responses_repeat_the_same() -> None:
     said = scene.replies()
     assert [response.status for response, _ in said] == [PENDING, PENDING, 0]
     assert {response.affected_sop_class_uid for response, _ in said} == {STUDY_FIND}
+
+
+def test_a_handler_may_ask_whether_it_is_cancelled_and_is_told_what_has_come_meanwhile() -> None:
+    """PS3.7 9.3.2.3: a C-CANCEL comes while the operation is performed."""
+    scene, what = performing(CFindRQ(affected_sop_class_uid=STUDY_FIND), STUDY_FIND, data_set(PatientID="1"))
+    event = what.event(EVT_C_FIND, None)
+    answers = [event.is_cancelled]
+    scene.requestor.send_cancel(1)
+    scene.carry()
+    scene.peer.turn()
+    answers += [event.is_cancelled, event.is_cancelled]
+    assert answers == [False, True, True]

@@ -242,3 +242,11 @@ def test_nobody_names_what_was_created(attributes: object, caplog: pytest.LogCap
 
 def test_nothing_was_created() -> None:
     assert create(0x0213, None)[0].status == 0x0213
+
+
+def test_scu_reports_on_a_context_of_the_other_role_if_there_is_none_of_its_own() -> None:
+    """Some requestors forget to propose the role (PS3.7 D.3.3.4): better than to tell nothing."""
+    one, _ = connected(offer_of(META, CONTEXT))
+    request = MAKE["N-EVENT-REPORT"]()
+    Script(normalized_scu(Peer(one, Handlers()), request, abstract_syntax=META, as_scu=False)).expect(Receive)
+    assert one.invoked[1].context_id == 1
