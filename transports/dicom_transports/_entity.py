@@ -52,7 +52,6 @@ ResultT = TypeVar("ResultT")
 AssociationT = TypeVar("AssociationT", bound=EntityAssociation)
 ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
-_MOST_BESIDE: Final = 64  # associations that share a batch
 
 
 def debug_logger() -> None:
@@ -414,8 +413,6 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
         be no associations, or too many.
     """
     _check_addresses((addr, port), bind_address)
-    if not 1 <= associations <= _MOST_BESIDE:
-        raise InvalidSettingError(f"{associations} associations cannot share a batch: from 1 to {_MOST_BESIDE} can")
     proposed = list(ext_neg or ())
     if window != 1:
         proposed.append(AsynchronousOperationsWindowNegotiation(window, 1))

@@ -18,7 +18,7 @@ from attrs import define, evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
-from dicom_proto.errors import DicomProtoError, NoContextError
+from dicom_proto.errors import DicomProtoError, InvalidSettingError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.programs.effects import END, Await, Call, Dial, Fork, HangUp, Pause, Program, Run
 from dicom_proto.programs.peer import Peer
@@ -41,6 +41,7 @@ KEPT: Final = 1 << 16
 _MOST_OBJECTS: Final = 1000  # that are looked at ahead
 _MOST_BYTES: Final = 1 << 26  # of those among them that are kept
 _LEAST_BYTES: Final = 1 << 18  # that an object counts for which is the user's, in memory or open
+_MOST_BESIDE: Final = 64  # associations
 _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
 _PERMANENT: Final = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _BUSY: Final = frozenset(RejectReasonPresentation)  # that is all of them: temporary congestion, local limit exceeded
@@ -95,7 +96,12 @@ class Batch:
     on_progress : callable, optional
         Called with the numbers of objects and of bytes that have been answered for.
     associations : int
-        How many associations share the objects; with fewer if the peer does not establish so many.
+        How many associations share the objects, up to 64; fewer if the peer does not establish so many.
+
+    Raises
+    ------
+    InvalidSettingError
+        If there are to be no associations, or too many.
     """
 
     def __init__(  # noqa: PLR0913 - it is made in one place
@@ -114,6 +120,8 @@ class Batch:
         on_progress: Callable[[int, int], object] | None = None,
         associations: int = 1,
     ) -> None:
+        if not 1 <= associations <= _MOST_BESIDE:
+            raise InvalidSettingError(f"{associations} associations cannot share a batch: from 1 to {_MOST_BESIDE} can")
         self._items = iterate(items)
         self._read = read
         self._status_of = status_of

@@ -150,6 +150,7 @@ class Deliveries(OneByOne):
     def close(self) -> None:
         """Take no more interest in the results: the associations are aborted."""
         self._is_closed = True
+        self._batch.finished.clear()
         self._tasks.cancel(self._task)
         if self._performer is not None:
             self._performer.give_back()

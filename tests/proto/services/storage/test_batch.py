@@ -12,7 +12,7 @@ from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.results import status_of
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRSP
-from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
+from dicom_proto.errors import InvalidNameError, InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Await, Call, Dial, Effect, Fork, HangUp, Pause, Run
 from dicom_proto.programs.streams import at_once
@@ -455,6 +455,12 @@ def test_associations_share_the_objects() -> None:
     assert len(voyage.of(Dial)) == len(voyage.of(HangUp)) == 3
     assert all(len(stored) >= 3 for stored in voyage.stored)
     assert sorted(chain(*voyage.stored)) == [f"1.2.{number}" for number in range(10)]
+
+
+@for_each("associations", [0, 65, -1])
+def test_there_have_to_be_some_and_not_too_many(associations: int) -> None:
+    with pytest.raises(InvalidSettingError, match="from 1 to 64"):
+        Voyage([], associations=associations)
 
 
 def test_no_more_associations_than_objects() -> None:
