@@ -24,6 +24,7 @@ from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.names import is_instance_uid, is_valid_uid
 from dicom_proto.programs.effects import END, Call, Program, Pull, Receive
+from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.peer import Peer
 from dicom_proto.sop_class import service_class_of
 from dicom_proto.status import Category, code_to_category, is_known, lookup
@@ -232,6 +233,17 @@ class Performing:
         except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own operation only
             _log.exception("the handler of %s raised: the answer is %04XH", kind, failed)
             return Answer(failed)
+
+    def gather(self, kind: EventKind, items: Gathering | AsyncGathering, *, failed: int) -> Program[Any]:
+        """Return responses that were made of what a handler yields; if it raises, one with the status ``failed``.
+
+        A response is an :class:`Answer` with an encoded data set or ``None``.
+        """
+        try:
+            return (yield Pull(items))
+        except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own operation only
+            _log.exception("the handler of %s raised: the answer is %04XH", kind, failed)
+            return [(Answer(failed), None)]
 
     def read_status(self, value: object) -> Answer:
         """Read what a handler gave as a status: an integer, or a Dataset with (0000,0900) Status and further elements.
