@@ -88,7 +88,12 @@ def test_a_server_that_is_full_is_asked_again(store: Store) -> None:
         scu = make_ae()
         scu.add_requested_context("1.2.840.10008.5.1.4.1.1.2")
         first = dial(server, ae=scu)
-        leaving = threading.Thread(target=lambda: (rejected.wait("REJECTED"), first.release()))
+
+        def leave() -> None:
+            rejected.wait("REJECTED")
+            first.release()
+
+        leaving = threading.Thread(target=leave)
         leaving.start()
         sent = scu.send_c_stores(
             *server.address,
