@@ -29,7 +29,7 @@ __all__ = ["COMMANDS", "load", "main", "parser_for"]
 
 _FOLDER: Final = "dicom_transports.apps.commands"
 
-COMMANDS: Final[dict[str, str]] = {name: f"{_FOLDER}.{name}" for name in ("echoscu", "trace")}
+COMMANDS: Final[dict[str, str]] = {name: f"{_FOLDER}.{name}" for name in ("echoscu", "tap", "trace")}
 """The module of each command."""
 
 
