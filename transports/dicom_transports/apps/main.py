@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
         "getscu",
         "movescu",
         "trace",
+        "tap",
     )
 }
 """The module of each command."""
