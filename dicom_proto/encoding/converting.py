@@ -25,10 +25,11 @@ from dicom_proto.encoding.representations import (
     is_context,
     pixel_representation,
     settle,
-    swap,
+    swapped,
     vr_of,
     width_of,
 )
+from dicom_proto.encoding.sources import Source
 from dicom_proto.encoding.structure import UNDEFINED, Data, Element, Structure, Syntax
 from dicom_proto.encoding.values import WIDTHS_OF_VALUES
 from dicom_proto.errors import DataSetError
@@ -139,7 +140,7 @@ class _Level:
         return self._representation if own is None else own
 
 
-class Conversion:
+class Conversion(Source):
     """A data set on its way into another transfer syntax; made by :func:`convert`.
 
     Attributes
@@ -183,10 +184,8 @@ class Conversion:
                 yield block
                 block = bytearray()
                 yield from self._values(start, end, width)
-            elif width == 1:
-                block += self._data[start:end]
             else:
-                block += swap(bytes(self._data[start:end]), width)
+                block += swapped(self._data[start:end], width)
             block += behind
             if len(block) >= _BLOCK:
                 yield block
@@ -202,8 +201,7 @@ class Conversion:
             yield memoryview(self._whole)[start:end]
             return
         for at in range(start, end, _BLOCK):
-            values = self._data[at : min(at + _BLOCK, end)]
-            yield values if width == 1 else swap(bytes(values), width)
+            yield swapped(self._data[at : min(at + _BLOCK, end)], width)
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 

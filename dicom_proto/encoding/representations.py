@@ -11,6 +11,7 @@ from pydicom.datadict import keyword_for_tag, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import BaseTag
 
+from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.structure import UNDEFINED, dictionary_vr
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "settle",
     "small_number",
     "swap",
+    "swapped",
     "vr_of",
     "width_of",
 ]
@@ -167,13 +169,19 @@ def settle(
     return "OB" if is_narrow else "OW"
 
 
-def swap(value: bytes, width: int) -> bytes:
-    """Return values in the other byte order."""
+def swapped(value: Buffer, width: int) -> Buffer:
+    """Return values in the other byte order, not copied more often than need be."""
     if width == 1:
         return value
-    values = array(_SWAPPED[width], value)
+    values = array(_SWAPPED[width])
+    values.frombytes(value)
     values.byteswap()
-    return values.tobytes()
+    return memoryview(values).cast("B")
+
+
+def swap(value: bytes, width: int) -> bytes:
+    """Return values in the other byte order."""
+    return bytes(swapped(value, width))
 
 
 def width_of(vr: str, tag: int, dataset: Neighbours) -> int:

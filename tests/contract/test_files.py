@@ -305,7 +305,7 @@ def test_file_objects_are_read_from_where_they_stand(extra: int, tmp_path: Path)
 
 
 class Broken:
-    def read(self) -> bytes:
+    def read(self, _size: int) -> bytes:
         raise PermissionError(13, "Permission denied", "PATIENT^NAME.dcm")
 
 

@@ -16,6 +16,7 @@ from attrs import define, evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
+from dicom_proto.encoding.sources import ReadOnceError, Source
 from dicom_proto.errors import DicomProtoError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.programs.effects import END, Await, Dial, HangUp, Pause, Program, Run
@@ -55,6 +56,11 @@ class _Entry:
     weight: int  # bytes
     attempts: int = 0
     was_begun: bool = False  # in any of them
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it cannot be read again."""
+        return self.kept is not None and isinstance(self.kept.data, Source) and self.kept.data.is_spent
 
 
 class Batch:
@@ -186,7 +192,7 @@ class Batch:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Entry(item, evolve(stored, data=b"", load=None), contexts, kept, weight)
+        return _Entry(item, evolve(stored, data=b"", look=None), contexts, kept, weight)
 
     # --- an association -----------------------------------------------------------------------------------------------
 
@@ -274,7 +280,9 @@ class Batch:
             entry.was_begun |= counts
             entry.attempts += counts or not (was_begun or self._has_delivered)
             is_final = isinstance(failure, AssociationRejected) and failure.result == _PERMANENT
-            if is_final or entry.attempts > self._retries:
+            if entry.is_spent:
+                self.finished.append((entry.item, NotStored(_read_once(failure), was_begun=entry.was_begun)))
+            elif is_final or entry.attempts > self._retries:
                 self.finished.append((entry.item, NotStored(failure, was_begun=entry.was_begun)))
             else:
                 again.append(entry)
@@ -286,9 +294,17 @@ class Batch:
         self._has_to_pause = bool(again)
 
 
+def _read_once(failure: Exception) -> ReadOnceError:
+    error = ReadOnceError(failure)
+    error.__cause__ = failure
+    return error
+
+
 def _size(stored: StoredObject) -> int:
-    """Return about how many bytes an object has."""
+    """Return about how many bytes an object has in memory."""
     data = stored.data
+    if isinstance(data, Source):
+        return 0
     if not isinstance(data, Dataset):
         return len(data)
     return len(data.get_item("PixelData").value or b"") if "PixelData" in data else 0

@@ -35,7 +35,8 @@ Fetched: TypeAlias = tuple[Any, Any, DicomProtoError | OSError | None]
 """An item, what can be stored for it, and why it cannot be read."""
 
 _AT_HAND: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))  # iterators that nothing has to be waited for
-_IN_MEMORY: Final = (StoredObject, Dataset, bytes, bytearray, memoryview, tuple)
+_BYTES: Final = (bytes, bytearray, memoryview)
+_IN_MEMORY: Final = (StoredObject, Dataset, *_BYTES)
 
 
 class NotStored(Dataset):
@@ -181,6 +182,7 @@ class Pipeline(Stream[Sent]):
         if item is END:
             self._is_exhausted = True
             return None
+        was_begun = False
         try:
             self._check_alive()
             if unreadable is not None:
@@ -190,14 +192,16 @@ class Pipeline(Stream[Sent]):
                 yield Await(lambda: len(connection.invoked) < connection.invoked_window or None)
             self._check_alive()
             invoking = begin_store(self._peer, stored, priority=self._priority)
+            was_begun = True
+            length = (yield from invoking.feed()) or len(cast(Buffer, stored.data))
         except AssociationFailure as error:
             if self._peer.is_strict:
                 raise
-            return item, NotStored(error)
+            return item, NotStored(error, was_begun=was_begun)
         except (DicomProtoError, OSError) as error:
             _log.error("an object cannot be sent: %s", error)
-            return item, NotStored(error)
-        self._under_way[invoking] = (item, len(cast(Buffer, stored.data)))
+            return item, NotStored(error, was_begun=was_begun)
+        self._under_way[invoking] = (item, length)
         return None
 
     def _take_response(self) -> tuple[Invoking, OperationEvent] | None:
@@ -251,6 +255,8 @@ def fetch(iterator: Any, read: Callable[[Any], Any]) -> Generator[Call, Any, Fet
 
 def is_in_memory(item: Any) -> bool:
     """Tell whether nothing has to be waited for to read an item."""
+    if isinstance(item, tuple):
+        return len(item) > 1 and isinstance(item[1], _BYTES)
     return item is END or isinstance(item, _IN_MEMORY)
 
 

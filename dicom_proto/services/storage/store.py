@@ -4,7 +4,7 @@ May change.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -23,9 +23,11 @@ from pydicom.uid import (
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
 from dicom_proto.dimse.messages import CStoreRQ, Priority
+from dicom_proto.encoding.converting import Conversion, convert
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.encoding.structure import DEFLATED
+from dicom_proto.encoding.sources import Source
+from dicom_proto.encoding.structure import DEFLATED, Data
 from dicom_proto.errors import (
     DataSetError,
     EncodingError,
@@ -61,6 +63,7 @@ __all__ = [
 _log = logging.getLogger("dicom_proto.services")
 
 HANDLER_FAILED: Final = 0xC211
+_LARGE: Final = 1 << 20  # bytes of a data set that is converted piece by piece, if possible
 
 # Between these an object can be converted, in the order in which that is liked best (PS3.5 Annex A).
 _UNCOMPRESSED: Final[tuple[str, ...]] = (
@@ -82,22 +85,23 @@ class StoredObject:
     transfer_syntax : str or None
         The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
         compressed.
-    data : buffer or Dataset
-        The data set: encoded, or decoded. Encoded it should be of even length; if it is not, its elements, its
-        fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+    data : buffer, Dataset or Source
+        The data set: encoded, decoded, or encoded and read while it is sent. Encoded it should be of even length; if it
+        is not, its elements, its fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+        Of a source only the last.
     name : str, optional
         Where it lies: the name of a file. No message has it, for it may be that of a patient.
-    load : callable, optional
-        Returns ``data`` to whoever has to look at it, if that may be dangerous: a file that is mapped into memory may
-        become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
+    look : Data, optional
+        The same as ``data``, for whoever has to look at it, if that may be dangerous: a file that is mapped into memory
+        may become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax: str | None
-    data: Buffer | Dataset
+    data: Buffer | Dataset | Source
     name: str | None = field(default=None, eq=False)
-    load: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
+    look: Data | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -108,8 +112,8 @@ class StoredObject:
         value : StoredObject, Dataset, bytes, bytearray, memoryview or tuple
             A Dataset states its transfer syntax in its ``file_meta``, or remembers how it was read. A buffer is the
             content of a DICOM file (PS3.10 7), whose data set is sent as it is. A tuple is such a data set, as a
-            buffer, behind its File Meta Information: a ``FileMetaDataset`` or a
-            :class:`~dicom_proto.encoding.datasets.FileMeta`.
+            buffer or a :class:`~dicom_proto.encoding.sources.Source`, behind its File Meta Information: a
+            ``FileMetaDataset`` or a :class:`~dicom_proto.encoding.datasets.FileMeta`.
 
         Raises
         ------
@@ -123,9 +127,11 @@ class StoredObject:
                 return cls._of_dataset(value)
             case bytes() | bytearray() | memoryview():
                 return cls.of_file(cast(FileMeta, read_file_meta(value, complete=True)), value)
+            case (FileMeta() as meta, Source() as source):
+                return cls._of_file(meta, source)
             case (FileMeta() as meta, (bytes() | bytearray() | memoryview()) as data):
                 return cls.of_file(evolve(meta, data_offset=0), data)
-            case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
+            case (Dataset() as meta, (bytes() | bytearray() | memoryview() | Source()) as data):
                 return cls._of_meta(meta, data)
             case _:
                 raise InvalidSettingError(
@@ -134,17 +140,19 @@ class StoredObject:
                 )
 
     @classmethod
-    def of_file(
-        cls, meta: FileMeta, content: Buffer, name: str | None = None, load: Callable[[], Buffer] | None = None
-    ) -> Self:
-        """Return the object in a file: what its head says, its content, its name, and how its data set is read."""
+    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None, look: Data | None = None) -> Self:
+        """Return the object in a file: what its head says, its content, its name, and how its data set is looked at."""
+        return cls._of_file(meta, memoryview(content)[meta.data_offset :], name, look)
+
+    @classmethod
+    def _of_file(cls, meta: FileMeta, data: Buffer | Source, name: str | None = None, look: Data | None = None) -> Self:
         return cls(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax=meta.transfer_syntax,
-            data=memoryview(content)[meta.data_offset :],
+            data=data,
             name=name,
-            load=load,
+            look=look,
         )
 
     @classmethod
@@ -155,7 +163,7 @@ class StoredObject:
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=dataset)
 
     @classmethod
-    def _of_meta(cls, meta: Dataset, data: Buffer) -> Self:
+    def _of_meta(cls, meta: Dataset, data: Buffer | Source) -> Self:
         keywords = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
         sop_class, sop_instance, stated = _needed_uids(meta, *keywords)
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
@@ -182,7 +190,7 @@ class StoredObject:
         return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
-        """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
+        """Tell whether its data are bytes, or become some, that can be sent in that transfer syntax as they are."""
         return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_odd
 
     def encode(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer:
@@ -196,6 +204,8 @@ class StoredObject:
         LocalProtocolError
             If it cannot be encoded in it.
         """
+        if isinstance(self.data, Source):
+            return self.landed().encode(transfer_syntax, rules)
         if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
             if not self._is_odd:
                 return self.data
@@ -208,11 +218,43 @@ class StoredObject:
         except LongValueError as error:
             raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
-            raise EncodingError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+            raise self._refusal(transfer_syntax, error) from error
+
+    def encode_or_convert(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer | Source:
+        """Return the data set in a transfer syntax, in memory if it is small or that is the only way.
+
+        It is the same as that of :meth:`encode`, bit for bit, but a large one between transfer syntaxes that are not
+        compressed is converted while it is sent; raises likewise.
+        """
+        if self.is_encoded_in(transfer_syntax):
+            return cast(Buffer | Source, self.data)
+        return self._converted(transfer_syntax) or self.encode(transfer_syntax, rules)
+
+    def _converted(self, transfer_syntax: str) -> Conversion | None:
+        """Return the data set as it becomes while it is sent, ``None`` if it is small or that cannot be."""
+        own, data = self.transfer_syntax, self.data
+        if isinstance(data, Dataset | Source) or len(data) < _LARGE or own not in _UNCOMPRESSED:
+            return None
+        if transfer_syntax not in _UNCOMPRESSED or own == transfer_syntax in DEFLATED:
+            return None
+        try:
+            return convert(data if self.look is None else self.look, own, transfer_syntax, whole=data)
+        except LocalProtocolError as error:
+            raise self._refusal(transfer_syntax, error) from error
+
+    def _refusal(self, transfer_syntax: str, error: Exception) -> EncodingError:
+        return EncodingError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}")
+
+    def landed(self) -> Self:
+        """Return it with a data set that is there as a whole, and can be looked at; raises what reading it raises."""
+        if not isinstance(self.data, Source):
+            return self
+        data, look = self.data.land()
+        return evolve(self, data=data, look=look)
 
     @property
     def _is_odd(self) -> bool:
-        return not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+        return not isinstance(self.data, Dataset | Source) and len(self.data) % 2 == 1
 
     def decode(self) -> Dataset:
         """Return the data set decoded: if it was so already, the same one.
@@ -226,13 +268,15 @@ class StoredObject:
         """
         if isinstance(self.data, Dataset):
             return self.data
+        if isinstance(self.data, Source):
+            return self.landed().decode()
         if self.transfer_syntax is None:
             raise EncodingError("an encoded object has to state its transfer syntax")
         return decode(self._encoded(), self.transfer_syntax)
 
     def _encoded(self) -> Buffer:
         """Return the encoded data set to be looked at."""
-        return cast(Buffer, self.data) if self.load is None else self.load()
+        return cast(Buffer, self.data) if self.look is None else self.look[:]
 
     def _decompress(self) -> Dataset:
         """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
@@ -270,7 +314,7 @@ _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
     (False, False): ExplicitVRBigEndian,
 }
 
-Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
+Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer | Source]
 """What can be stored; see :meth:`StoredObject.of`."""
 
 
@@ -349,20 +393,22 @@ def fit_object(
     if stored.is_encoded_in(context.transfer_syntax):
         return stored
     context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None)
+    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, look=None)
 
 
 def _encode_for(
     stored: StoredObject, context: AcceptedContext, others: tuple[AcceptedContext, ...], rules: EncodingRules
-) -> tuple[AcceptedContext, Buffer]:
+) -> tuple[AcceptedContext, Buffer | Source]:
     """Encode an object for a context, or for another one that has room for a value which is too long for the first."""
+    if not stored.is_encoded_in(context.transfer_syntax):
+        stored = stored.landed()
     roomy = next((other for other in others if other.transfer_syntax == ImplicitVRLittleEndian), None)
     if roomy is None or roomy == context:
-        return context, stored.encode(context.transfer_syntax, rules)
+        return context, stored.encode_or_convert(context.transfer_syntax, rules)
     try:
-        return context, stored.encode(context.transfer_syntax, evolve(rules, long_values="refuse"))
+        return context, stored.encode_or_convert(context.transfer_syntax, evolve(rules, long_values="refuse"))
     except LongValueError:
-        return roomy, stored.encode(roomy.transfer_syntax, rules)
+        return roomy, stored.encode_or_convert(roomy.transfer_syntax, rules)
 
 
 def begin_store(
@@ -375,7 +421,10 @@ def begin_store(
     originator_ae_title: str | None = None,
     originator_message_id: int | None = None,
 ) -> Invoking:
-    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
+    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`.
+
+    What is a source has to be fed then (:meth:`Invoking.feed`).
+    """
     usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
     context, data = _encode_for(stored, choose_context(stored, usable), usable, peer.rules)
     request = CStoreRQ(
@@ -406,7 +455,8 @@ def store_object_scu(
     peer : Peer
         Where to.
     value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
+        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent; a source is
+        read meanwhile.
     contexts : iterable of AcceptedContext, optional
         The contexts to choose from; by default all of its SOP class on which this side is the SCU.
     message_id : int, optional
@@ -421,9 +471,12 @@ def store_object_scu(
     LocalProtocolError
         If it cannot be stored: no context, not encodable, UIDs that may not be sent.
     """
+    stored = StoredObject.of(value)
+    if isinstance(stored.data, Source):  # to read it takes its time
+        stored = yield from fit_object(peer, stored, contexts=contexts)
     invoking = begin_store(
         peer,
-        StoredObject.of(value),
+        stored,
         contexts=contexts,
         message_id=message_id,
         priority=priority,
@@ -431,6 +484,7 @@ def store_object_scu(
         originator_message_id=originator_message_id,
     )
     try:
+        yield from invoking.feed()
         return (yield from invoking.reply())
     finally:
         invoking.close()

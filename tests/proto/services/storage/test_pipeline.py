@@ -30,6 +30,7 @@ from tests.proto.programs.script import (
     MR,
     VERIFICATION,
     Context,
+    InPieces,
     Script,
     ScriptedPeer,
     Task,
@@ -58,8 +59,12 @@ class Line:
         self.near, self.far = connected(offer)
         self.peer = ScriptedPeer(self.near, Handlers())
         self.pipeline = Pipeline(self.peer, items, read, status_of, **options)
+        self.is_aborted = False
         self.arrived: list[CStoreRQ] = []
         self.ids: list[int] = []
+
+    def abort_soon(self) -> None:
+        self.is_aborted = True
 
     def next(self) -> Task:
         """A task that waits for the next result."""
@@ -378,7 +383,7 @@ def test_what_cannot_be_read_is_told_with_its_item() -> None:
 
 def test_what_is_in_memory() -> None:
     assert all(map(is_in_memory, [END, b"", bytearray(), memoryview(b""), Dataset(), (1, b""), image(1)]))
-    assert not any(map(is_in_memory, ["path", Path("path"), BytesIO(), 5]))
+    assert not any(map(is_in_memory, ["path", Path("path"), BytesIO(), 5, (), (1, BytesIO()), (1, iter(()))]))
 
 
 def test_an_iterator_is_taken_as_it_is() -> None:
@@ -392,3 +397,46 @@ def test_what_is_under_way_is_given_up() -> None:
     error = AssociationClosed("gone")
     assert failures(line.pipeline.give_up(error)) == [(number, AssociationClosed, True) for number in range(3)]
     assert line.pipeline.is_over
+
+
+# --- objects that are read while they are sent ------------------------------------------------------------------------
+
+
+def in_pieces(number: int, *pieces: bytes | Exception) -> StoredObject:
+    whole = image(number)
+    assert isinstance(whole.data, bytes)
+    parts = pieces or (whole.data[:5], whole.data[5:])
+    return StoredObject(
+        sop_class_uid=CT, sop_instance_uid=f"1.2.{number}", transfer_syntax=EXPLICIT, data=InPieces(*parts)
+    )
+
+
+def test_objects_that_are_read_while_they_are_sent() -> None:
+    progress: list[tuple[int, int]] = []
+    line = Line([1, 2], read=in_pieces, on_progress=lambda *numbers: progress.append(numbers))
+    for number in range(2):
+        task = line.next()
+        line.answer(task, number)
+        assert line.result(task)[1].Status == 0
+    assert line.rest() == []
+    length = len(data_set(EXPLICIT, PatientID="1"))
+    assert progress == [(1, length), (2, 2 * length)]
+
+
+def test_one_that_cannot_be_read_to_its_end_has_been_begun() -> None:
+    """The association, which is given up for it, is its driver's."""
+    line = Line([1], read=lambda number: in_pieces(number, b"12", OSError(5, "gone")))
+    line.peer.association = line
+    [(item, status)] = line.rest()
+    assert failures([(item, status)]) == [(1, OSError, True)]
+    assert line.is_aborted
+
+
+def test_the_association_may_end_while_one_is_being_sent() -> None:
+    line = Line([1], read=lambda number: in_pieces(number, *[bytes(1 << 17)] * 9))
+    line.peer.association = line
+    task = Task(line.peer, line.pipeline.next())
+    assert not task.is_done
+    line.peer.give_up()
+    line.carry(task)
+    assert failures([line.result(task)]) == [(1, AssociationClosed, True)]
