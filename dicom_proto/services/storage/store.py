@@ -537,7 +537,9 @@ def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Progr
         event = performing.event(EVT_C_STORE, None)
         receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
         opening.receiving = receiving
-        while chunk is None or not chunk.last:
+        chunk = yield from performing.receive_head()
+        yield Call(_write, (receiving, [chunk]), is_quick=True)
+        while not chunk.last:
             chunks = _arrived(performing, (yield Receive(performing.inbox)))
             chunk = chunks[-1]
             yield Call(_write, (receiving, chunks), is_quick=True)

@@ -29,7 +29,20 @@ __all__ = ["COMMANDS", "load", "main", "parser_for"]
 
 _FOLDER: Final = "dicom_transports.apps.commands"
 
-COMMANDS: Final[dict[str, str]] = {name: f"{_FOLDER}.{name}" for name in ("echoscu",)}
+COMMANDS: Final[dict[str, str]] = {
+    name: f"{_FOLDER}.{name}"
+    for name in (
+        "echoscu",
+        "echoscp",
+        "storescu",
+        "storescp",
+        "findscu",
+        "getscu",
+        "movescu",
+        "trace",
+        "tap",
+    )
+}
 """The module of each command."""
 
 
