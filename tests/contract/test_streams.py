@@ -12,7 +12,7 @@ from dicom_proto.encoding.datasets import decode, encode, file_preamble_and_meta
 from dicom_proto.encoding.inflating import deflate
 from dicom_proto.encoding.sources import ReadOnceError
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.handlers.sinks import Streamed
+from dicom_proto.handlers.sinks import Streamed, Taking
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports._files.reading import UnreadableFileError
 from dicom_transports.blocking import evt
@@ -115,7 +115,7 @@ def test_what_is_no_plain_file(kind: str, tmp_path: Path) -> None:
             item = make(tmp_path)
             [(found, status)] = association.send_c_stores(
                 [item],
-                on_progress=lambda *numbers: progress.append(numbers),  # type: ignore[arg-type]
+                on_progress=lambda *numbers: progress.append(numbers),
             )
             assert (found is item, status.Status) == (True, 0)
         [(_, status)] = make_ae().send_c_stores(*server.address, [make(tmp_path)])
@@ -151,7 +151,7 @@ def test_it_is_read_no_faster_than_it_is_sent() -> None:
             ahead.append(lengths[0] - lengths[1])
             yield block
 
-    def take(_event: Any) -> Iterator[None]:
+    def take(_event: Any) -> Taking:
         while (piece := (yield)) is not None:
             lengths[1] += len(piece)
         return 0

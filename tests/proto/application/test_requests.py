@@ -58,6 +58,7 @@ from tests.proto.programs.script import (
     dataset_of,
     offer_of,
 )
+from tests.proto.rows import for_each
 
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")

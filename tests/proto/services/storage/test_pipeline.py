@@ -172,7 +172,7 @@ def test_progress_counts_what_was_answered() -> None:
     task = line.next()
     line.answer(task, 1, 0xA700)
     line.answer(line.next(), 0)
-    size = len(bytes(image(0).data))
+    size = len(data_set(EXPLICIT, PatientID="0"))
     assert seen == [(1, size), (2, 2 * size)]
 
 

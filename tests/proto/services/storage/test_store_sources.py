@@ -1,6 +1,7 @@
 """Objects that are read, or converted, while they are sent (PS3.7 9.1.1, PS3.5 Annex A)."""
 
 import pytest
+from pydicom.uid import UID
 
 from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import CStoreRSP
@@ -69,11 +70,9 @@ def test_what_is_converted_at_once() -> None:
 
 def test_what_is_read_while_it_is_sent() -> None:
     source = InPieces(ENCODED[:9], ENCODED[9:])
-    meta = FileMeta(
-        transfer_syntax=EXPLICIT, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=0, stated=True
-    )  # fmt: skip
+    meta = FileMeta(transfer_syntax=EXPLICIT, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=0, stated=True)
     file_meta = with_meta(EXPLICIT).file_meta
-    file_meta.MediaStorageSOPClassUID, file_meta.MediaStorageSOPInstanceUID = CT, "1.2.3"
+    file_meta.MediaStorageSOPClassUID, file_meta.MediaStorageSOPInstanceUID = UID(CT), UID("1.2.3")
     for what in (StoredObject.of((meta, source)), StoredObject.of((file_meta, source))):
         assert what == stored(data=source)
         assert what.is_encoded_in(EXPLICIT)
