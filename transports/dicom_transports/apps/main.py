@@ -39,6 +39,9 @@ COMMANDS: Final[dict[str, str]] = {
         "findscu",
         "getscu",
         "movescu",
+        "worklist",
+        "mpps",
+        "commit",
         "trace",
     )
 }
