@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--date", metavar="DATE", type=_date, default="today", help="YYYYMMDD, a range, today or any (default: today)"
     )
     group.add_argument("--modality", metavar="NAME", default="", help="CT, MR ...")
-    group.add_argument("--station", metavar="TITLE", type=parsing.ae_title, default="", help="AE title of the station")
+    group.add_argument("--station", metavar="TITLE", type=parsing.ae_title, help="AE title of the station")
     group.add_argument("--patient-name", metavar="NAME", default="", help="may have wildcards: Doe*")
     group.add_argument("--patient-id", metavar="ID", default="")
     keys.add_arguments(parser)
@@ -105,7 +105,7 @@ def _keys(arguments: argparse.Namespace) -> list[str]:
     values = {
         "ScheduledProcedureStepStartDate": {"today": today, "any": ""}.get(arguments.date, arguments.date),
         "Modality": arguments.modality,
-        "ScheduledStationAETitle": arguments.station,
+        "ScheduledStationAETitle": arguments.station or "",
         "PatientName": arguments.patient_name,
         "PatientID": arguments.patient_id,
     }
