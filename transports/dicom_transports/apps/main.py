@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, str]] = {
         "movescu",
         "trace",
         "tap",
+        "probe",
     )
 }
 """The module of each command."""
