@@ -130,8 +130,6 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         performer = Performer(self._loop)
         task = self.engine.start(program, on_end=performer.end, invokes=invokes)
         task.performer = performer
-        if self.engine.is_closed:
-            self.engine.turn(now=self._loop.now())  # nothing is waited for any more
         self._turn()
         if not task.is_done:
             await self._see_through(task, performer)
@@ -175,6 +173,8 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         """Take a turn, and see to it that what is asked for is done."""
         link, engine = self._link, self.engine
         if link is None or not self._is_carried:
+            if engine.is_closed:
+                self._turn_behind_the_end()
             return
         has_answered = True
         while has_answered:
@@ -195,6 +195,14 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         self._rearrange()
         if self.is_over:
             self._cancel_operations()
+
+    def _turn_behind_the_end(self) -> None:
+        """Let programs go on that nobody carries any more: they tell of what is left that there is no association."""
+        has_answered = True
+        while has_answered:
+            has_answered = False
+            for task, effect in self.engine.turn(now=self._loop.now()).effects:
+                has_answered = self._assign(task, effect) or has_answered
 
     async def _turn_at(self, deadline: float) -> None:
         await self._loop.wait_until(self._loop.signal(), deadline)

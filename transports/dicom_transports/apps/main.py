@@ -43,6 +43,8 @@ COMMANDS: Final[dict[str, str]] = {
         "mpps",
         "commit",
         "trace",
+        "tap",
+        "probe",
     )
 }
 """The module of each command."""

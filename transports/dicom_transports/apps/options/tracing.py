@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def sink(arguments: argparse.Namespace, title: str) -> "Iterator[Callable[[Entry], object]]":
+def sink(arguments: argparse.Namespace, title: str, *, live: bool = False) -> "Iterator[Callable[[Entry], object]]":
     """Return what takes the entries of a trace; when the block ends, it is complete.
 
     Parameters
@@ -35,11 +35,14 @@ def sink(arguments: argparse.Namespace, title: str) -> "Iterator[Callable[[Entry
         What has been parsed.
     title : str
         What is traced.
+    live : bool
+        Whether each line is to be seen when it is written.
     """
     from dicom_transports.apps.trace.text import JSONLines, TextLadder  # noqa: PLC0415 - not for --help
 
     if arguments.html is None:
-        yield JSONLines(sys.stdout) if arguments.json else TextLadder(sys.stdout, has_fields=arguments.fields)
+        form = JSONLines(sys.stdout) if arguments.json else TextLadder(sys.stdout, has_fields=arguments.fields)
+        yield (lambda entry: (form(entry), sys.stdout.flush())) if live else form
         return
     from pathlib import Path  # noqa: PLC0415
 
