@@ -41,7 +41,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("dicom_transports._socket",),
     ("dicom_transports._files",),
     ("dicom_transports",),
-    ("dicom_transports.apps", "dicom_transports.compat"),
+    ("dicom_transports.apps", "dicom_transports.compat", "dicom_transports.__main__"),
 ]
 ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
 # The rooms behind them: of the blocking one, and what those for event loops share.

@@ -140,8 +140,6 @@ class ApplicationEntity:
         Accept SOP classes that a requestor declares to be related to one that is supported (PS3.7 D.3.3.6).
     requestor_order : bool
         Take the first transfer syntax of a requestor that is supported, not the first supported one that is proposed.
-    missing_roles : bool
-        Accept contexts for which a requestor should have proposed roles and has not (PS3.7 D.3.3.4).
     most_transfer_syntaxes : int
         How many transfer syntaxes are proposed in one presentation context; those beyond go into another one of the
         same abstract syntax. DCMTK 3.6.7, and what is built on it, takes 50, and does not answer more.
@@ -192,7 +190,6 @@ class ApplicationEntity:
     unrestricted_storage: bool = field(default=False, validator=FLAG, init=False)
     related_general: bool = field(default=False, validator=FLAG, init=False)
     requestor_order: bool = field(default=False, validator=FLAG, init=False)
-    missing_roles: bool = field(default=True, validator=FLAG, init=False)
     most_transfer_syntaxes: int = field(default=50, validator=integer(1, 1 << 16), init=False)
     counts_sub_operations: bool = field(default=True, validator=FLAG, init=False)
     limits: Limits = field(default=DEFAULT_LIMITS, validator=_is_a(Limits), init=False)
@@ -496,7 +493,6 @@ class ApplicationEntity:
             },
             unrestricted=_ANY_STORAGE if self.unrestricted_storage else None,
             unrestricted_except=no_storage,
-            tolerance=self.tolerance,
             **self.required(ae_title),
         )
 
@@ -509,7 +505,7 @@ class ApplicationEntity:
             "called_ae_titles": check_ae_title(ae_title or self.ae_title) if self.require_called_aet else None,
             "calling_ae_titles": tuple(self.require_calling_aet),  # which may be appended to
             "requestor_order": self.requestor_order,
-            "missing_roles": self.missing_roles,
+            "tolerance": self.tolerance,
             "identity_required": self.require_user_identity,
             "related_general": self.related_general,
             **self._stated(),

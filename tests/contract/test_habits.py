@@ -138,6 +138,21 @@ def test_explicit_vr_in_an_answer(caplog: Any) -> None:
     assert said(caplog, "other_vr_encoding") == ["'ANY-SCP'"]
 
 
+@pytest.mark.parametrize("tolerated", [True, False])
+def test_who_wants_to_get_and_proposes_no_roles(caplog: Any, tolerated: bool) -> None:
+    """PS3.4 C.5.3 asks for the SCP role; some viewers do not know."""
+    caplog.set_level(logging.WARNING, logger="dicom_proto.association")
+    ae = entity("SCP", GET)
+    ae.add_supported_context(CTImageStorage, scu_role=False, scp_role=True)
+    with serving(ae=ae) as server, Peer.dial(server.address) as peer:
+        ae.tolerance = Tolerance(missing_roles=tolerated)
+        peer.send(offer(GET, CT))
+        answer = peer.get()
+    assert isinstance(answer, AAssociateAC)
+    assert [one.result for one in answer.context_results] == [0, 0 if tolerated else 1]
+    assert said(caplog, "missing_roles") == (["'CALLING'"] if tolerated else [])
+
+
 def test_what_is_remembered_of_titles_is_bounded(caplog: Any) -> None:
     ae, tolerated = entity("SCP", CTImageStorage), Tolerated("late_data", "x")
     for number in range(1100):

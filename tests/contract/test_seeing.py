@@ -100,7 +100,7 @@ def ask(server: Any, calling: str = "CALLING", called: str = "CALLED") -> Any:
 
 def test_a_normal_association_at_both_sides(log: Log) -> None:
     with serving() as server:
-        ae = make_ae("MODALITY")
+        ae: Any = make_ae("MODALITY")
         ae.add_requested_context(VERIFICATION)
         association = ae.associate(*server.address, ae_title="ARCHIVE")
         name = association.id
@@ -173,11 +173,11 @@ def test_a_hook_decides_by_all_there_is_to_see(
 
     def decide(event: Any) -> bool:
         seen.append(event)
-        return event.calling_ae_title == "GOOD"
+        return bool(event.calling_ae_title == "GOOD")
 
     with serving((evt.EVT_ACCESS, decide), tls=server_tls) as server:
         for title in ("GOOD", "BAD"):
-            ae = make_ae(title)
+            ae: Any = make_ae(title)
             ae.add_requested_context(VERIFICATION)
             association = ae.associate(
                 *server.address,
@@ -200,7 +200,7 @@ def test_a_hook_decides_by_all_there_is_to_see(
 def test_a_client_without_tls_at_a_port_with_it_and_the_reverse(
     log: Log, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
 ) -> None:
-    ae = make_ae("CT1")
+    ae: Any = make_ae("CT1")
     ae.add_requested_context(VERIFICATION)
     with serving(tls=server_tls) as server:
         assert not ae.associate(*server.address).is_established
@@ -254,7 +254,7 @@ def test_a_traceback_in_json() -> None:
 def test_numbers_for_prometheus() -> None:
     with serving(require_called_aet=True) as server:
         ask(server, called="OTHER")
-        ae = make_ae("MODALITY")
+        ae: Any = make_ae("MODALITY")
         ae.add_requested_context(VERIFICATION)
         association = ae.associate(*server.address, ae_title="ARCHIVE")
         association.send_c_echo()

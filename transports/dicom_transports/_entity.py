@@ -393,8 +393,9 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
     priority: int = 2,
     on_progress: Callable[[int, int], object] | None = None,
     window: int = 1,
+    associations: int = 1,
 ) -> Batch:
-    """Send many objects, over as many associations, one after the other, as they need; yield each with its status.
+    """Send many objects, over as many associations as they need; yield each with its status.
 
     Up to 1000 items are looked at, before an association is requested with the presentation contexts that they
     need. :attr:`requested_contexts` makes no difference. Nothing happens before the first result is asked for;
@@ -421,18 +422,21 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
         Called with the numbers of objects and of bytes that have been answered for.
     window : int
         How many operations to propose that may be outstanding (PS3.7 D.3.3.3); 0 is any number.
+    associations : int
+        How many associations share the objects, up to 64. A peer that does not establish so many gets fewer.
 
     Returns
     -------
-    iterator of tuple
-        The item and the status Dataset, in the order in which they are done. Where no response came, or the item
-        could not be sent, that is an empty :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose
-        ``failure`` says why.
+    iterator of Sent
+        The item and the status Dataset, in the order in which they are done, and as ``position`` which item it was.
+        Where no response came, or the item could not be sent, the status is an empty
+        :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose ``failure`` says why.
 
     Raises
     ------
     LocalProtocolError
-        If what is proposed breaks a rule of the standard; when the first result is asked for.
+        If what is proposed breaks a rule of the standard; when the first result is asked for. At once if there are to
+        be no associations, or too many.
     """
     _check_addresses((addr, port), bind_address)
     proposed = list(ext_neg or ())
@@ -450,4 +454,5 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
         decompress=decompress,
         priority=priority,
         on_progress=on_progress,
+        associations=associations,
     )

@@ -95,7 +95,6 @@ DEFAULTS = {
     "unrestricted_storage": False,
     "related_general": False,
     "requestor_order": False,
-    "missing_roles": True,
     "limits": Limits(),
     "encoding_rules": EncodingRules(),
     "tolerance": Tolerance(),
@@ -156,7 +155,6 @@ def test_settings(ae: ApplicationEntity, name: str, value: object, kept: object)
         ("unrestricted_storage", 1, InvalidSettingError),
         ("related_general", 1, InvalidSettingError),
         ("requestor_order", 1, InvalidSettingError),
-        ("missing_roles", 1, InvalidSettingError),
         ("limits", None, InvalidSettingError),
         ("encoding_rules", None, InvalidSettingError),
         ("tolerance", Limits(), InvalidSettingError),
@@ -636,7 +634,7 @@ def test_roles_are_answered_if_both_are_stated(ae: ApplicationEntity) -> None:
 def test_roles_that_are_missing(ae: ApplicationEntity) -> None:
     ae.add_supported_context(CT, scu_role=False, scp_role=True)
     assert results(ae.policy(), proposal((CT, IMPLICIT))) == [(0, IMPLICIT)]
-    ae.missing_roles = False
+    ae.tolerance = Tolerance(missing_roles=False)
     assert results(ae.policy(), proposal((CT, IMPLICIT))) == [(1, IMPLICIT)]
 
 

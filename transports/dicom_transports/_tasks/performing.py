@@ -12,7 +12,9 @@ from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Binding
 from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Pull
+from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.tasks import Task
+from dicom_transports._threads.flushing import gather, gather_async
 from dicom_transports._threads.workers import WORKERS, Worker
 from dicom_transports.loops import Loop, Signal
 
@@ -122,6 +124,13 @@ class Performer:
                 return await self._aside(partial(_call, association, Call(next, (iterator, END))))
             case Dial():
                 return await association.dial(effect)
+
+    async def gather(self, association: object, items: Gathering | AsyncGathering, flush: Callable[[], object]) -> None:
+        """Gather some items, wherever that has to be done; they stay there until they are handed over."""
+        if isinstance(items, AsyncGathering):
+            await gather_async(items, flush)
+        else:
+            await self._aside(partial(_call, association, Call(gather, (items, flush))))
 
     async def _aside(self, function: Callable[[], Any]) -> Any:
         """Make a call in the thread of this performer."""
