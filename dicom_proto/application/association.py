@@ -43,6 +43,7 @@ from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.programs.user_programs import scu_for
+from dicom_proto.sop_class import uid_to_sop_class
 from dicom_proto.upper_layer.events import (
     Aborted,
     AssociateAccepted,
@@ -55,6 +56,7 @@ from dicom_proto.upper_layer.events import (
     Tolerated,
 )
 from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending, failure_of
+from dicom_proto.upper_layer.items import PresentationContextResult
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
@@ -65,6 +67,7 @@ T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.association")
 _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acceptor waits for its own confirmation
 
+_REFUSALS: Final = {int(one): one.name.lower().replace("_", " ") for one in PresentationContextResult}
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
 Reception = Policy | AAssociateRJ | Callable[[Any, AAssociateRQ], Policy | AAssociateRJ]
@@ -321,7 +324,11 @@ class EntityAssociation(Appearance):
         if self.is_established and not self.peer.connection.contexts:
             agreement = self.peer.connection.agreement
             rejected = () if agreement is None else tuple(agreement.rejected.values())
-            self.failure = NoContextError(f"no presentation context was accepted: {rejected}")
+            refusals = "; ".join(
+                f"{uid_to_sop_class(one.abstract_syntax).name}: {_REFUSALS.get(one.result, one.result)}"
+                for one in rejected
+            )
+            self.failure = NoContextError(f"no presentation context was accepted: {refusals}")
             self.give_up()
 
     def part(self) -> Program[None]:
