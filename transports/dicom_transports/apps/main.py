@@ -39,8 +39,12 @@ COMMANDS: Final[dict[str, str]] = {
         "findscu",
         "getscu",
         "movescu",
+        "worklist",
+        "mpps",
+        "commit",
         "trace",
         "tap",
+        "probe",
     )
 }
 """The module of each command."""
