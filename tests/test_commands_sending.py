@@ -77,7 +77,7 @@ def test_who_is_interrupted_says_what_was_sent(
     scp, where = archive
     scp.most = 2
     report = tmp_path / "report"
-    command = ["storescu", *where, str(IMAGE), "--repeat", "5", "--io", io, "--report", str(report)]
+    command = ["storescu", *where, str(IMAGE), "--repeat", "5", "--io", io, "--report", str(report), "--json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "transports")])}
     with subprocess.Popen(
         [sys.executable, "-m", "dicom_transports", *command],
@@ -86,12 +86,14 @@ def test_who_is_interrupted_says_what_was_sent(
         text=True,
         env=environment,
     ) as process:
+        assert process.stdout is not None
+        assert [json.loads(process.stdout.readline())["stored"] for _ in range(2)] == [True, True]
         assert scp.is_full.wait(60)
         process.send_signal(number)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert output.startswith("2 of 5 files stored")
-    assert output.endswith("\n  3 not sent, or not answered for\n")
+    summary = json.loads(output)["summary"]
+    assert (summary["stored"], summary["left"]) == (2, 3)
     assert errors.endswith(f"dicom-proto storescu: {'terminated' if code == Exit.TERMINATED else 'interrupted'}\n")
     assert [json.loads(line)["stored"] for line in report.read_text().splitlines()] == [True, True]
 
