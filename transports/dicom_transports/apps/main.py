@@ -29,7 +29,24 @@ __all__ = ["COMMANDS", "load", "main", "parser_for"]
 
 _FOLDER: Final = "dicom_transports.apps.commands"
 
-COMMANDS: Final[dict[str, str]] = {name: f"{_FOLDER}.{name}" for name in ("echoscu",)}
+COMMANDS: Final[dict[str, str]] = {
+    name: f"{_FOLDER}.{name}"
+    for name in (
+        "echoscu",
+        "echoscp",
+        "storescu",
+        "storescp",
+        "findscu",
+        "getscu",
+        "movescu",
+        "worklist",
+        "mpps",
+        "commit",
+        "trace",
+        "tap",
+        "probe",
+    )
+}
 """The module of each command."""
 
 

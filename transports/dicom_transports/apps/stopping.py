@@ -23,7 +23,9 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Let SIGTERM interrupt as Ctrl-C does, whatever that does here: raise, or cancel a task of an event loop.
 
-    What was set before is put back. It works in the main thread; in others there are no signals.
+    SIGINT is let through even if it was ignored, as a shell without job control has it for what is in the background:
+    event loops take over only what is not ignored. What was set before is put back. It works in the main thread; in
+    others there are no signals.
 
     Raises
     ------
@@ -39,7 +41,10 @@ def stoppable() -> Iterator[Stop]:
         stop.by_sigterm = True
         signal.raise_signal(signal.SIGINT)
 
-    former = signal.signal(signal.SIGTERM, interrupt)
+    former = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         yield stop
     except KeyboardInterrupt:
@@ -47,4 +52,5 @@ def stoppable() -> Iterator[Stop]:
             raise Terminated from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if former is None else former)
+        for number, handler in former.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

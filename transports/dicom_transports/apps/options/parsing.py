@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from dicom_proto.errors import InvalidNameError
 from dicom_proto.names import check_ae_title
@@ -47,6 +47,15 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the arguments; ``files``, of which there may be none, may also stand behind options."""
+        arguments, others = self.parse_known_args(args, namespace)
+        while others and hasattr(arguments, "files") and others[0][:1] not in self.prefix_chars:
+            arguments.files.append(others.pop(0))
+        if others:
+            self.error(f"unknown arguments: {' '.join(others)}")
+        return arguments
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong with the arguments, and end the program."""
