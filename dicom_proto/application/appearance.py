@@ -3,11 +3,12 @@
 Stable.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from attrs import evolve
 
+from dicom_proto.application.access import TLSState
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
 from dicom_proto.application.service_user import NOWHERE, Answer, ServiceUser, acceptor_of, requestor_of
@@ -18,6 +19,17 @@ from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.programs.peer import Peer
 
 __all__ = ["Appearance"]
+
+# What drivers, engines and programs of others ask of an association, and what belongs to them.
+_OF_DRIVERS: Final = frozenset(
+    (
+        *("abort_soon", "attend", "cause", "closed", "dial", "end", "ended", "engine", "entity", "establish"),
+        *("fail_to_connect", "flush", "forget", "get_tls", "give_up", "has_ended", "has_news", "has_to_tell"),
+        *("is_handling", "iterate", "live", "live_at_once", "look", "next_result", "notifier", "notify"),
+        *("open", "opened", "part", "request", "retire", "run", "submit", "suspect", "take_over", "tell"),
+        "wake",
+    )
+)
 
 
 class Appearance:
@@ -38,6 +50,8 @@ class Appearance:
     ----------
     entity, peer, is_acceptor
         As above.
+    id : str
+        A short name, which stands in front of each line in the log that is about this association.
     is_requestor : bool
         The other one.
     local_address, peer_address : tuple of str and int
@@ -50,12 +64,23 @@ class Appearance:
 
     def __init__(self, entity: ApplicationEntity, peer: Peer, *, is_acceptor: bool, ae_title: str | None) -> None:
         self.entity = entity
+        self.id = entity.next_id()
         self.peer = peer
         self.is_acceptor = is_acceptor
         self.is_requestor = not is_acceptor
         self.local_address = self.peer_address = NOWHERE
         self.answer: Answer | None = None
         self._title = ae_title
+        self.get_tls: Callable[[], TLSState | None] = _no_tls
+
+    def __dir__(self) -> list[str]:
+        """Return the names that its users look for: those that drive it find theirs on the class."""
+        return [name for name in super().__dir__() if name not in _OF_DRIVERS]
+
+    @property
+    def tls(self) -> TLSState | None:
+        """What TLS of its connection has come to; ``None`` without TLS, and before the handshake is done."""
+        return self.get_tls()
 
     @property
     def ae(self) -> Any:
@@ -183,3 +208,7 @@ class Appearance:
         Without arguments they are ``None``. For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
+
+
+def _no_tls() -> None:
+    """Return what there is without TLS."""

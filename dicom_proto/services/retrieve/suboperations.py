@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.dimse.messages import Priority, Request
+from dicom_proto.encoding.sources import Source
 from dicom_proto.encoding.uids import add_uids
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.handlers.kinds import EventKind
@@ -329,7 +330,8 @@ def _make_ready(performing: Performing, retrieval: Retrieval, fit: Fit, value: o
         stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_in_memory(value))))
         uid = stored.sop_instance_uid
         stored = yield from fit(stored)
-        if not (stored.is_constant or isinstance(stored.data, Dataset) or len(stored.data) > LONGEST_AHEAD):
+        data = stored.data
+        if not (stored.is_constant or isinstance(data, Dataset | Source)) and len(data) <= LONGEST_AHEAD:
             stored = yield Call(stored.constant, ())
     except (DicomProtoError, OSError) as error:
         if not performing.is_outstanding:

@@ -22,6 +22,7 @@ from dicom_proto.application.association import HANDLING, EntityAssociation, Rec
 from dicom_proto.application.verbs import AwaitedVerbs
 from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import Dial, DriverEffect, Program, Pull
 from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.streams import Stream
@@ -228,6 +229,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     async def _go_on(self, task: Task[Any], performer: Performer) -> None:
         """Do what is asked for by what the peer has done, in a task of its own."""
         HANDLING.set((*HANDLING.get(), self))
+        ASSOCIATION.set(self.id)
         await self._see_through(task, performer)
 
     async def _see_through(self, task: Task[Any], performer: Performer) -> None:
@@ -290,6 +292,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Live by a connected socket, until all is over: for a task of its own."""
+        ASSOCIATION.set(self.id)
         try:
             if self._link is None:
                 self.open(sock, tls)

@@ -91,6 +91,8 @@ class Deliveries(OneByOne):
     It is no async generator: one that is left in the middle could be closed in another task only.
     """
 
+    id = ""  # it is about no association
+
     def __init__(self, batch: Batch, loop: Callable[[], Loop], dial: Callable[[Dial], Coro[Any]]) -> None:
         self._batch = batch
         self._get_loop = loop
