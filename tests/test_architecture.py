@@ -18,7 +18,7 @@ FILES = {
 
 
 # The house, by folder (docs/architecture.md): a module imports from floors below its own, and from its own folder.
-WORDS = ("errors", "buffers", "limits", "names")
+WORDS = ("errors", "buffers", "limits", "names", "logs")
 TABLES = ("service_class", "sop_class", "status", "_sop_class_names", "_status_table")
 FLOORS: list[tuple[str, ...]] = [
     tuple(f"dicom_proto.{name}" for name in WORDS),

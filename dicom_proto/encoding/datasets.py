@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.character_sets import UTF_8, CharacterSets
+from dicom_proto.encoding.heads import read_plain_head, text_of
 from dicom_proto.encoding.inflating import deflate, inflate, inflate_head
 from dicom_proto.encoding.received import Budget, Origin, receive
 from dicom_proto.encoding.representations import named
@@ -199,7 +200,7 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
         if element.tag in tags:
             if element.length > _LONGEST_TEXT:
                 raise DataSetError(f"{named(element.tag)} has {element.length} bytes")
-            found[element.tag] = _text(bytes(data[element.start : element.end]))
+            found[element.tag] = text_of(bytes(data[element.start : element.end]))
         if element.tag >= last:
             break
     return found
@@ -331,6 +332,7 @@ _CHARACTER_SET: Final = 0x00080005
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONGEST_HEAD: Final = 1 << 20
+_PLAIN_HEAD: Final = 1 << 12  # bytes that a plain one fits in
 _VR_HEAD: Final = 1 << 10  # bytes, in which the first two elements begin
 _LONGEST_TEXT: Final = 1 << 10
 
@@ -449,6 +451,16 @@ def read_file_meta(prefix: Buffer, *, complete: bool = False) -> FileMeta | Need
         If this is not a file with a DICOM data set in it, if it states no SOP Class UID or SOP Instance UID, if its end
         is missing, or if its head is longer than 1 MiB.
     """
+    plain = read_plain_head(bytes(prefix[:_PLAIN_HEAD]))
+    if plain is not None:
+        syntax, sop_class, sop_instance, offset = plain
+        return FileMeta(
+            transfer_syntax=syntax,
+            sop_class_uid=sop_class,
+            sop_instance_uid=sop_instance,
+            data_offset=offset,
+            stated=True,
+        )
     try:
         return _read_head(prefix, complete=complete)
     except TruncatedError as error:
@@ -496,14 +508,10 @@ def _read_group_2(prefix: Buffer, at: int, *, complete: bool) -> tuple[dict[int,
         tag, _, start, length = structure.element(at, len(prefix), implicit=False)
         end = value_end(at, start, length, len(prefix))
         value = bytes(prefix[start:end])
-        meta[tag] = _text(value)
+        meta[tag] = text_of(value)
         if tag == 0x00020000:
             group_end = end + int.from_bytes(value, "little")
         at = end
-
-
-def _text(value: bytes) -> str:
-    return value.decode("latin-1").strip(" \0")
 
 
 def _guess_syntax(prefix: Buffer, at: int) -> str:
@@ -536,6 +544,6 @@ def _first_uids(prefix: Buffer, at: int, transfer_syntax: str, *, complete: bool
         if not last < tag <= _SOP_INSTANCE or length == UNDEFINED:
             break
         at = value_end(at, start, length, len(data))
-        found[tag] = _text(bytes(data[start:at]))
+        found[tag] = text_of(bytes(data[start:at]))
         last = tag
     return found

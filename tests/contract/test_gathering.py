@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dicom_proto.buffers import Buffer
 from dicom_proto.upper_layer.foresight import Foresight
 from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.gathering import Gathered
@@ -22,6 +23,12 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
 
 def gathered() -> Gathered:
     return Gathered(Foresight(0, 0, is_last=False), now=5.0)
+
+
+def received(channel: Channel) -> Buffer:
+    block = gathered()
+    block.receive(channel)
+    return block.take()
 
 
 def test_it_waits_for_the_end_of_the_data_set(ends: tuple[socket.socket, Channel]) -> None:
@@ -52,16 +59,12 @@ def test_a_block_is_used_again_when_nobody_looks_at_it_any_more(ends: tuple[sock
     far, channel = ends
     kept = []
     for number in range(8):
-        block = gathered()
         far.sendall(bytes((number,)) * 20)
-        block.receive(channel)
-        kept.append(block.take())
+        kept.append(received(channel))
     assert [bytes(view) for view in kept] == [bytes((number,)) * 20 for number in range(8)]
     exporters = {id(view.obj) for view in kept if isinstance(view, memoryview)}
     assert len(exporters) == 8
-    del kept, block
-    again = gathered()
-    again.receive(channel)
-    view = again.take()
+    del kept
+    view = received(channel)
     assert isinstance(view, memoryview)
     assert id(view.obj) in exporters

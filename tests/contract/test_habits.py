@@ -76,14 +76,14 @@ def test_a_habit_is_logged_once_for_each_title(caplog: Any) -> None:
                     ((_, _, command),) = peer.get_data()
                     assert decode_command_set(command)[0x0900] == b"\0\0"
     told = [record.getMessage() for record in caplog.records if "Tolerance.ill_formed_fields" in record.getMessage()]
-    assert [line.split()[0] for line in told] == ["'ONE'", "'OTHER'"]
+    assert [line.split()[1] for line in told] == ["'ONE'", "'OTHER'"]
     assert all("no Priority (0000,0700)" in line for line in told)
 
 
 def said(caplog: Any, kind: str) -> list[str]:
     """Who has been said to break the standard so, in order."""
     marked = [record.getMessage() for record in caplog.records if f"Tolerance.{kind} allows" in record.getMessage()]
-    return [line.split()[0] for line in marked]
+    return [line.split()[1] for line in marked]
 
 
 def test_a_habit_in_an_offer_is_logged_though_it_is_remembered(caplog: Any) -> None:

@@ -16,7 +16,8 @@ from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
-from dicom_proto.services.storage.store import StoredObject, fit_object, store_object_scu
+from dicom_proto.services.storage.sending import fit_object, store_object_scu
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CompositeInstanceRetrieveWithoutBulkDataGet
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 
@@ -99,7 +100,7 @@ def without_bulk_data(stored: StoredObject) -> StoredObject:
     if _WAVEFORM_SEQUENCE in kept:
         multiplex_groups = kept[_WAVEFORM_SEQUENCE].value
         kept.add_new(_WAVEFORM_SEQUENCE, "SQ", [_without(group, {_WAVEFORM_DATA}) for group in multiplex_groups])
-    return evolve(stored, data=kept, load=None)
+    return evolve(stored, data=kept, look=None)
 
 
 def _is_bulk_data(tag: int) -> bool:

@@ -1,10 +1,9 @@
-"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object.
+"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): what can be stored, and C-STORE as SCP.
 
 May change.
 """
 
 import logging
-from collections.abc import Callable, Iterable
 from typing import Any, Final, Self, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -22,10 +21,11 @@ from pydicom.uid import (
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, DataRun
-from dicom_proto.dimse.messages import CStoreRQ, Priority
+from dicom_proto.encoding.converting import Conversion, convert
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.encoding.structure import DEFLATED
+from dicom_proto.encoding.sources import Source
+from dicom_proto.encoding.structure import DEFLATED, Data
 from dicom_proto.errors import (
     DataSetError,
     EncodingError,
@@ -33,37 +33,24 @@ from dicom_proto.errors import (
     InvalidSettingError,
     LocalProtocolError,
     MissingElementError,
-    NoContextError,
 )
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Binding
 from dicom_proto.handlers.sinks import Receiving, Refused
 from dicom_proto.programs.effects import Call, Program, Receive
-from dicom_proto.programs.invoking import Invoking, Reply
-from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Performing
 from dicom_proto.services.storage.chunks import is_chunked, store_chunked
 from dicom_proto.status import Category, Status
-from dicom_proto.upper_layer.negotiation import AcceptedContext
 
-__all__ = [
-    "Storable",
-    "StoredObject",
-    "begin_store",
-    "choose_context",
-    "fit_object",
-    "needed_contexts",
-    "no_context_for",
-    "store_object_scu",
-    "store_scp",
-]
+__all__ = ["UNCOMPRESSED", "Storable", "StoredObject", "named", "store_scp"]
 
 _log = logging.getLogger("dicom_proto.services")
 
 HANDLER_FAILED: Final = 0xC211
+_LARGE: Final = 1 << 20  # bytes of a data set that is converted piece by piece, if possible
 
 # Between these an object can be converted, in the order in which that is liked best (PS3.5 Annex A).
-_UNCOMPRESSED: Final[tuple[str, ...]] = (
+UNCOMPRESSED: Final[tuple[str, ...]] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     DeflatedExplicitVRLittleEndian,
@@ -82,22 +69,23 @@ class StoredObject:
     transfer_syntax : str or None
         The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
         compressed.
-    data : buffer or Dataset
-        The data set: encoded, or decoded. Encoded it should be of even length; if it is not, its elements, its
-        fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+    data : buffer, Dataset or Source
+        The data set: encoded, decoded, or encoded and read while it is sent. Encoded it should be of even length; if it
+        is not, its elements, its fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+        Of a source only the last.
     name : str, optional
         Where it lies: the name of a file. No message has it, for it may be that of a patient.
-    load : callable, optional
-        Returns ``data`` to whoever has to look at it, if that may be dangerous: a file that is mapped into memory may
-        become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
+    look : Data, optional
+        The same as ``data``, for whoever has to look at it, if that may be dangerous: a file that is mapped into memory
+        may become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax: str | None
-    data: Buffer | Dataset
+    data: Buffer | Dataset | Source
     name: str | None = field(default=None, eq=False)
-    load: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
+    look: Data | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -108,8 +96,8 @@ class StoredObject:
         value : StoredObject, Dataset, bytes, bytearray, memoryview or tuple
             A Dataset states its transfer syntax in its ``file_meta``, or remembers how it was read. A buffer is the
             content of a DICOM file (PS3.10 7), whose data set is sent as it is. A tuple is such a data set, as a
-            buffer, behind its File Meta Information: a ``FileMetaDataset`` or a
-            :class:`~dicom_proto.encoding.datasets.FileMeta`.
+            buffer or a :class:`~dicom_proto.encoding.sources.Source`, behind its File Meta Information: a
+            ``FileMetaDataset`` or a :class:`~dicom_proto.encoding.datasets.FileMeta`.
 
         Raises
         ------
@@ -123,9 +111,11 @@ class StoredObject:
                 return cls._of_dataset(value)
             case bytes() | bytearray() | memoryview():
                 return cls.of_file(cast(FileMeta, read_file_meta(value, complete=True)), value)
+            case (FileMeta() as meta, Source() as source):
+                return cls._of_file(meta, source)
             case (FileMeta() as meta, (bytes() | bytearray() | memoryview()) as data):
                 return cls.of_file(evolve(meta, data_offset=0), data)
-            case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
+            case (Dataset() as meta, (bytes() | bytearray() | memoryview() | Source()) as data):
                 return cls._of_meta(meta, data)
             case _:
                 raise InvalidSettingError(
@@ -134,17 +124,19 @@ class StoredObject:
                 )
 
     @classmethod
-    def of_file(
-        cls, meta: FileMeta, content: Buffer, name: str | None = None, load: Callable[[], Buffer] | None = None
-    ) -> Self:
-        """Return the object in a file: what its head says, its content, its name, and how its data set is read."""
+    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None, look: Data | None = None) -> Self:
+        """Return the object in a file: what its head says, its content, its name, and how its data set is looked at."""
+        return cls._of_file(meta, memoryview(content)[meta.data_offset :], name, look)
+
+    @classmethod
+    def _of_file(cls, meta: FileMeta, data: Buffer | Source, name: str | None = None, look: Data | None = None) -> Self:
         return cls(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax=meta.transfer_syntax,
-            data=memoryview(content)[meta.data_offset :],
+            data=data,
             name=name,
-            load=load,
+            look=look,
         )
 
     @classmethod
@@ -155,7 +147,7 @@ class StoredObject:
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=dataset)
 
     @classmethod
-    def _of_meta(cls, meta: Dataset, data: Buffer) -> Self:
+    def _of_meta(cls, meta: Dataset, data: Buffer | Source) -> Self:
         keywords = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
         sop_class, sop_instance, stated = _needed_uids(meta, *keywords)
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
@@ -166,7 +158,7 @@ class StoredObject:
     @property
     def is_compressed(self) -> bool:
         """Whether its transfer syntax is none of the four that are not."""
-        return self.transfer_syntax is not None and self.transfer_syntax not in _UNCOMPRESSED
+        return self.transfer_syntax is not None and self.transfer_syntax not in UNCOMPRESSED
 
     def transfer_syntaxes(self, *, decompress: bool = False) -> tuple[str, ...]:
         """Return those in which it can be sent, its own first.
@@ -179,11 +171,32 @@ class StoredObject:
         own = self.transfer_syntax or ExplicitVRLittleEndian
         if self.is_compressed and not decompress:
             return (own,)
-        return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
+        return tuple(dict.fromkeys((own, *UNCOMPRESSED)))
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
-        """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
+        """Tell whether its data are bytes, or become some, that can be sent in that transfer syntax as they are."""
         return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_odd
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nobody can change what is to be sent: it is encoded, as ``bytes`` or a view of some."""
+        data = self.data
+        return type(data.obj if isinstance(data, memoryview) else data) is bytes
+
+    def constant(self, rules: EncodingRules = DEFAULT_RULES) -> Self:
+        """Return it with data that nobody can change: a copy, or a Dataset encoded as it states or with explicit VR.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it cannot be encoded, or read any more.
+        """
+        if self.is_constant:
+            return self
+        if isinstance(self.data, Dataset):
+            own = self.transfer_syntaxes()[0]
+            return evolve(self, transfer_syntax=own, data=bytes(self.encode(own, rules)))
+        return evolve(self, data=bytes(self._encoded()), look=None)
 
     def encode(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
@@ -196,6 +209,8 @@ class StoredObject:
         LocalProtocolError
             If it cannot be encoded in it.
         """
+        if isinstance(self.data, Source):
+            return self.landed().encode(transfer_syntax, rules)
         if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
             if not self._is_odd:
                 return self.data
@@ -208,11 +223,43 @@ class StoredObject:
         except LongValueError as error:
             raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
-            raise EncodingError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+            raise self._refusal(transfer_syntax, error) from error
+
+    def encode_or_convert(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer | Source:
+        """Return the data set in a transfer syntax, in memory if it is small or that is the only way.
+
+        It is the same as that of :meth:`encode`, bit for bit, but a large one between transfer syntaxes that are not
+        compressed is converted while it is sent; raises likewise.
+        """
+        if self.is_encoded_in(transfer_syntax):
+            return cast(Buffer | Source, self.data)
+        return self._converted(transfer_syntax) or self.encode(transfer_syntax, rules)
+
+    def _converted(self, transfer_syntax: str) -> Conversion | None:
+        """Return the data set as it becomes while it is sent, ``None`` if it is small or that cannot be."""
+        own, data = self.transfer_syntax, self.data
+        if isinstance(data, Dataset | Source) or len(data) < _LARGE or own not in UNCOMPRESSED:
+            return None
+        if transfer_syntax not in UNCOMPRESSED or own == transfer_syntax in DEFLATED:
+            return None
+        try:
+            return convert(data if self.look is None else self.look, own, transfer_syntax, whole=data)
+        except LocalProtocolError as error:
+            raise self._refusal(transfer_syntax, error) from error
+
+    def _refusal(self, transfer_syntax: str, error: Exception) -> EncodingError:
+        return EncodingError(f"{self} cannot be sent as {named(transfer_syntax)}: {error}")
+
+    def landed(self) -> Self:
+        """Return it with a data set that is there as a whole, and can be looked at; raises what reading it raises."""
+        if not isinstance(self.data, Source):
+            return self
+        data, look = self.data.land()
+        return evolve(self, data=data, look=look)
 
     @property
     def _is_odd(self) -> bool:
-        return not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+        return not isinstance(self.data, Dataset | Source) and len(self.data) % 2 == 1
 
     def decode(self) -> Dataset:
         """Return the data set decoded: if it was so already, the same one.
@@ -226,13 +273,15 @@ class StoredObject:
         """
         if isinstance(self.data, Dataset):
             return self.data
+        if isinstance(self.data, Source):
+            return self.landed().decode()
         if self.transfer_syntax is None:
             raise EncodingError("an encoded object has to state its transfer syntax")
         return decode(self._encoded(), self.transfer_syntax)
 
     def _encoded(self) -> Buffer:
         """Return the encoded data set to be looked at."""
-        return cast(Buffer, self.data) if self.load is None else self.load()
+        return cast(Buffer, self.data) if self.look is None else self.look[:]
 
     def _decompress(self) -> Dataset:
         """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
@@ -247,7 +296,7 @@ class StoredObject:
         except Exception as error:  # of any of several libraries
             missing = isinstance(error, RuntimeError) and "missing dependencies" in str(error)
             why = "all decoders have missing dependencies" if missing else f"{type(error).__name__} was raised"
-            raise EncodingError(f"its {_named(own)} cannot be decompressed: {why}") from error
+            raise EncodingError(f"its {named(own)} cannot be decompressed: {why}") from error
 
 
 def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
@@ -259,7 +308,8 @@ def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
     return uids
 
 
-def _named(uid: str) -> str:
+def named(uid: str) -> str:
+    """Return a UID with its name, if it has one."""
     name = UID(uid, IGNORE).name
     return uid if name == uid else f"{name} ({uid})"
 
@@ -270,170 +320,8 @@ _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
     (False, False): ExplicitVRBigEndian,
 }
 
-Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
+Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer | Source]
 """What can be stored; see :meth:`StoredObject.of`."""
-
-
-def choose_context(
-    stored: StoredObject, contexts: Iterable[AcceptedContext], *, decompress: bool = False
-) -> AcceptedContext:
-    """Choose the context on which an object is sent: one that takes it as it is, or one that it can be converted for.
-
-    Parameters
-    ----------
-    stored : StoredObject
-        The object.
-    contexts : iterable of AcceptedContext
-        Those of its SOP class that may be used.
-    decompress : bool
-        Whether it may be decompressed.
-
-    Raises
-    ------
-    NoContextError
-        If none will do; the message says what was accepted.
-    """
-    accepted = {context.transfer_syntax: context for context in reversed(tuple(contexts))}
-    for transfer_syntax in stored.transfer_syntaxes(decompress=decompress):
-        if transfer_syntax in accepted:
-            return accepted[transfer_syntax]
-    raise no_context_for(stored, accepted)
-
-
-def no_context_for(stored: StoredObject, accepted: Iterable[str] = ()) -> NoContextError:
-    """Return the error that says which object cannot be sent, what it is in, and in what the peer would take it."""
-    others = sorted(accepted)
-    own = "" if stored.transfer_syntax is None else f" in {_named(stored.transfer_syntax)}"
-    words = ", ".join(map(_named, others)) or "none"
-    hint = "; it could be decompressed" if stored.is_compressed and not set(others).isdisjoint(_UNCOMPRESSED) else ""
-    return NoContextError(
-        f"no presentation context was accepted for {stored}{own}:"
-        f" what the peer accepts for {_named(stored.sop_class_uid)} is {words}{hint}"
-    )
-
-
-def needed_contexts(stored: StoredObject, *, decompress: bool = False) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the contexts to propose for an object, each as abstract syntax and transfer syntaxes.
-
-    There is one for the object as it is, and another to convert it for, unless it is compressed and has to stay so.
-    """
-    own, *others = stored.transfer_syntaxes(decompress=decompress)
-    common = tuple(uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if uid in others)
-    return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
-
-
-def fit_object(
-    peer: Peer, value: Storable, *, contexts: Iterable[AcceptedContext] | None = None, decompress: bool = False
-) -> Program[StoredObject]:
-    """Return an object in the encoding in which it can be sent, converted aside: that may take its time.
-
-    Parameters
-    ----------
-    peer : Peer
-        Where to.
-    value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`.
-    contexts : iterable of AcceptedContext, optional
-        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
-    decompress : bool
-        Whether it may be decompressed.
-
-    Raises
-    ------
-    LocalProtocolError
-        If it cannot be sent: there is no context, it cannot be converted.
-    """
-    stored = StoredObject.of(value)
-    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
-    context = choose_context(stored, usable, decompress=decompress)
-    if stored.is_encoded_in(context.transfer_syntax):
-        return stored
-    context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None)
-
-
-def _encode_for(
-    stored: StoredObject, context: AcceptedContext, others: tuple[AcceptedContext, ...], rules: EncodingRules
-) -> tuple[AcceptedContext, Buffer]:
-    """Encode an object for a context, or for another one that has room for a value which is too long for the first."""
-    roomy = next((other for other in others if other.transfer_syntax == ImplicitVRLittleEndian), None)
-    if roomy is None or roomy == context:
-        return context, stored.encode(context.transfer_syntax, rules)
-    try:
-        return context, stored.encode(context.transfer_syntax, evolve(rules, long_values="refuse"))
-    except LongValueError:
-        return roomy, stored.encode(roomy.transfer_syntax, rules)
-
-
-def begin_store(
-    peer: Peer,
-    stored: StoredObject,
-    *,
-    contexts: Iterable[AcceptedContext] | None = None,
-    message_id: int | None = None,
-    priority: int = Priority.LOW,
-    originator_ae_title: str | None = None,
-    originator_message_id: int | None = None,
-) -> Invoking:
-    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
-    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
-    context, data = _encode_for(stored, choose_context(stored, usable), usable, peer.rules)
-    request = CStoreRQ(
-        message_id=message_id,
-        affected_sop_class_uid=stored.sop_class_uid,
-        priority=priority,
-        affected_sop_instance_uid=stored.sop_instance_uid,
-        move_originator_application_entity_title=originator_ae_title,
-        move_originator_message_id=originator_message_id,
-    )
-    return Invoking(peer, request, context, data)
-
-
-def store_object_scu(
-    peer: Peer,
-    value: Storable,
-    *,
-    contexts: Iterable[AcceptedContext] | None = None,
-    message_id: int | None = None,
-    priority: int = Priority.LOW,
-    originator_ae_title: str | None = None,
-    originator_message_id: int | None = None,
-) -> Program[Reply]:
-    """Store one object at the peer: choose its context, encode it, send it, and wait for the response.
-
-    Parameters
-    ----------
-    peer : Peer
-        Where to.
-    value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
-    contexts : iterable of AcceptedContext, optional
-        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
-    message_id : int, optional
-        The message ID; ``None`` to be given one.
-    priority : int
-        The priority.
-    originator_ae_title, originator_message_id
-        Whose C-MOVE asked for it, and which (PS3.7 9.1.1.1.6).
-
-    Raises
-    ------
-    LocalProtocolError
-        If it cannot be stored: no context, not encodable, UIDs that may not be sent.
-    """
-    invoking = begin_store(
-        peer,
-        StoredObject.of(value),
-        contexts=contexts,
-        message_id=message_id,
-        priority=priority,
-        originator_ae_title=originator_ae_title,
-        originator_message_id=originator_message_id,
-    )
-    try:
-        return (yield from invoking.reply())
-    finally:
-        invoking.close()
 
 
 def store_scp(performing: Performing) -> Program[None]:

@@ -142,7 +142,7 @@ def test_rejected(how: str) -> None:
     assert fate(couple.scu) == fate(couple.scp) == {"rejected", "over"}
     assert isinstance(couple.scu.failure, AssociationRejected)
     assert str(couple.scu.end()) == str(couple.scu.failure)
-    assert couple.scp.failure is None
+    assert isinstance(couple.scp.failure, AssociationRejected)
     assert str(couple.scp.end()) == "this side has rejected the association"
     assert seen == ([(couple.scp, "THERE")] if how == "when it is asked for" else [])
 
@@ -382,7 +382,7 @@ def test_aborted_when_all_is_said(reception: AAssociateRJ | None) -> None:
     couple.scp.abort()
     couple.wait()
     assert fate(couple.scp) == {"released" if reception is None else "rejected", "over"}
-    assert couple.scp.failure is None
+    assert couple.scp.fate == ("released" if reception is None else "rejected")
     assert str(couple.scp.end()) == words
 
 
@@ -911,6 +911,34 @@ def test_it_lives_until_the_handlers_of_its_end_have_returned() -> None:
     assert [(one.is_alive(), one.is_active) for one in (couple.scu, couple.scp)] == [(False, False)] * 2
 
 
+@pytest.mark.parametrize(
+    "kind", [evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_ACSE_SENT, evt.EVT_ACSE_RECV, evt.EVT_FSM_TRANSITION], ids=str
+)
+@pytest.mark.parametrize("end", ["release", "abort", "the other side"])
+def test_it_is_active_for_the_handlers_of_what_passes_last(kind: Any, end: str) -> None:
+    """Those of the last PDU, and of the last transitions, have nothing of the end bound behind them."""
+    active: list[bool] = []
+    couple = Couple(there=[(kind, lambda event: active.append(event.assoc.is_active))])
+    couple.establish()
+    before = len(active)
+    if end == "the other side":
+        couple.scp.run(couple.scp.part())
+    else:
+        getattr(couple.scu, end)()
+    couple.wait()
+    told = active[before:]
+    assert told or (end, kind) in {("abort", one) for one in (evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_ACSE_SENT)}
+    assert all(told)
+    assert not couple.scp.is_active
+
+
+def test_one_that_is_being_released_is_active() -> None:
+    couple = Couple()
+    couple.establish()
+    couple.scp.peer.connection.release()
+    assert (couple.scp.is_established, couple.scp.is_active) == (False, True)
+
+
 def test_one_that_was_never_opened_does_not_live() -> None:
     assert not MemoryAssociation(Network(), entity(), ()).is_alive()
 
@@ -1062,4 +1090,4 @@ def test_what_is_tolerated_is_said_of_the_peer(caplog: pytest.LogCaptureFixture)
     connection = established().scp.peer.connection
     assert connection.on_tolerated is not None
     connection.on_tolerated(Tolerated("foreign_elements", "elements of group 0008"))
-    assert "'HERE' breaks the standard" in caplog.text
+    assert "'HERE' at 127.0.0.1:11112 breaks the standard" in caplog.text

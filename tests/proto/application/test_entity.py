@@ -743,6 +743,28 @@ def test_what_is_tolerated_is_said_once(caplog: pytest.LogCaptureFixture, monkey
     assert "'A' breaks the standard" in caplog.text
 
 
+def test_ids_and_numbers() -> None:
+    ae = ApplicationEntity("SCP")
+    assert [ae.next_id(), ae.next_id()] == ["1", "2"]
+    assert ae.counters.open == 0
+
+
+def test_who_may_have_an_association_is_set_like_all_else() -> None:
+    ae = ApplicationEntity("SCP")
+    ae.allow_networks, ae.deny_networks = "192.0.2.0/24", ["192.0.2.7"]
+    assert [str(network) for network in (*ae.allow_networks, *ae.deny_networks)] == ["192.0.2.0/24", "192.0.2.7/32"]
+    ae.deny_calling_aet = ["CT1"]
+    ae.deny_calling_aet.append("CT2")
+    assert ae.deny_calling_aet == ["CT1", "CT2"]
+    limits: Any = ae  # which have another type than what they may be set to
+    limits.maximum_by_calling_aet, limits.maximum_by_address = 2, {"192.0.2.0/24": 3}
+    assert dict(limits.maximum_by_calling_aet) == {None: 2}
+    assert [str(network) for network in limits.maximum_by_address] == ["192.0.2.0/24"]
+    for name in ("allow_networks", "maximum_by_calling_aet", "maximum_by_address"):
+        with pytest.raises(InvalidSettingError):
+            setattr(ae, name, ["nothing of the kind"])
+
+
 def test_contexts_of_many_transfer_syntaxes_are_proposed_as_several() -> None:
     """DCMTK 3.6.7 does not answer a context of more than fifty."""
     ae, syntaxes = ApplicationEntity("SCU"), [f"1.2.826.0.1.3680043.{number}" for number in range(1, 61)]

@@ -53,6 +53,7 @@ class Link:
         self._gathered: Gathered | None = None
         self._engine.secure = channel.secure
         association.suspect = partial(getattr, channel, "suspicion")
+        association.get_tls = channel.tls_state
         self.deadline: float | None = None
         self.received_at = 0.0
         self.wants_read = True

@@ -22,6 +22,7 @@ from dicom_proto.application.association import HANDLING, EntityAssociation, Rec
 from dicom_proto.application.verbs import AwaitedVerbs
 from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import Dial, DriverEffect, Program, Pull
 from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.streams import Stream
@@ -130,8 +131,6 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         performer = Performer(self._loop)
         task = self.engine.start(program, on_end=performer.end, invokes=invokes)
         task.performer = performer
-        if self.engine.is_closed:
-            self.engine.turn(now=self._loop.now())  # nothing is waited for any more
         self._turn()
         if not task.is_done:
             await self._see_through(task, performer)
@@ -175,6 +174,8 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         """Take a turn, and see to it that what is asked for is done."""
         link, engine = self._link, self.engine
         if link is None or not self._is_carried:
+            if engine.is_closed:
+                self._turn_behind_the_end()
             return
         has_answered = True
         while has_answered:
@@ -195,6 +196,14 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         self._rearrange()
         if self.is_over:
             self._cancel_operations()
+
+    def _turn_behind_the_end(self) -> None:
+        """Let programs go on that nobody carries any more: they tell of what is left that there is no association."""
+        has_answered = True
+        while has_answered:
+            has_answered = False
+            for task, effect in self.engine.turn(now=self._loop.now()).effects:
+                has_answered = self._assign(task, effect) or has_answered
 
     async def _turn_at(self, deadline: float) -> None:
         await self._loop.wait_until(self._loop.signal(), deadline)
@@ -220,6 +229,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     async def _go_on(self, task: Task[Any], performer: Performer) -> None:
         """Do what is asked for by what the peer has done, in a task of its own."""
         HANDLING.set((*HANDLING.get(), self))
+        ASSOCIATION.set(self.id)
         await self._see_through(task, performer)
 
     async def _see_through(self, task: Task[Any], performer: Performer) -> None:
@@ -285,6 +295,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Live by a connected socket, until all is over: for a task of its own."""
+        ASSOCIATION.set(self.id)
         try:
             if self._link is None:
                 self.open(sock, tls)

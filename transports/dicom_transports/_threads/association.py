@@ -31,6 +31,7 @@ from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import ASSOCIATION, about
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
 from dicom_proto.programs.gathering import Gathering
 from dicom_proto.programs.streams import Stream
@@ -83,6 +84,7 @@ class _Performer:
         if self._context is None:
             self._context = copy_context()
             self._context.run(HANDLING.set, (*HANDLING.get(), association))
+            self._context.run(ASSOCIATION.set, association.id)
         match effect:
             case Call(function, arguments):
                 event = arguments[0] if arguments else None
@@ -416,9 +418,7 @@ class Association(CalledVerbs, EntityAssociation):
         try:
             sock = connect_socket(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
-            self.failure = no_connection(address, error)
-            self.is_aborted = True
-            _log.error("%s", self.failure)
+            self.fail_to_connect(no_connection(address, error))
             return
         self.open(sock, tls)
         try:
@@ -456,7 +456,8 @@ class Association(CalledVerbs, EntityAssociation):
                 while not self.engine.is_finished:
                     self._live_on(performer)
             except Exception:  # noqa: BLE001 - whatever it is costs this association only
-                _log.exception("an association failed")
+                with about(self.id):
+                    _log.exception("an association failed")
                 self._lose(performer)
             self.retire()  # with the lock: nobody starts anything behind it unseen
             self._changed.notify_all()

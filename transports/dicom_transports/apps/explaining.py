@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dicom_proto.errors import DicomProtoError, NoContextError
+from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import (
     AssociationAborted,
     AssociationClosed,
@@ -77,7 +78,7 @@ def _of_association(failure: AssociationFailure, arguments: argparse.Namespace) 
             longer = f": wait longer with {option}, or look whether it is a DICOM peer" if option else ""
             return f"{_place(arguments)} has not answered in time{longer}"
         case AssociationAborted() | AssociationClosed():
-            return f"{_place(arguments)}: {failure}{_about_tls(failure, arguments)}"
+            return f"{_place(arguments)}: {failure}{_hint(failure, arguments)}"
     return str(failure)
 
 
@@ -100,12 +101,14 @@ def _rejected(failure: AssociationRejected, arguments: argparse.Namespace) -> st
     return f"{words}{later}"
 
 
-def _about_tls(failure: AssociationFailure, arguments: argparse.Namespace) -> str:
-    """Return a hint for who talks without TLS to a port with it, or the other way round."""
-    is_mute = isinstance(failure, AssociationClosed) or failure.origin.name == "TRANSPORT"  # type: ignore[attr-defined]
-    if not is_mute or not hasattr(arguments, "own"):
-        return ""
-    if arguments.own or getattr(arguments, "tls", False):
+def _hint(failure: AssociationAborted | AssociationClosed, arguments: argparse.Namespace) -> str:
+    """Return a hint for who talks to something else, without TLS to a port with it, or the other way round."""
+    if isinstance(failure, AssociationAborted):
+        if failure.origin is AbortOrigin.LOCAL_PROVIDER:
+            return " (is it a DICOM peer?)"
+        if failure.origin is not AbortOrigin.TRANSPORT:
+            return ""
+    if arguments.own or arguments.tls:
         return " (does it take TLS on this port, and this certificate?)"
     return " (does it want TLS? Then add +tls or --tls)"
 
@@ -117,7 +120,8 @@ def _of_system(error: OSError, arguments: argparse.Namespace) -> CommandError:
     ssl: Any = sys.modules.get("ssl")
     if ssl is not None and isinstance(error, ssl.SSLError):
         return CommandError(f"{_place(arguments)}: TLS: {_of_tls(error, arguments)}", Exit.NO_ASSOCIATION)
-    return CommandError(f"{text}{_advice(error, arguments)}", Exit.NO_ASSOCIATION)
+    code = Exit.NO_ASSOCIATION if hasattr(arguments, "host") else Exit.LOCAL  # of a server it is its own
+    return CommandError(f"{text}{_advice(error, arguments)}", code)
 
 
 def _shown(filename: Any) -> str:

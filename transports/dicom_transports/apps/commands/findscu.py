@@ -16,7 +16,7 @@ from dicom_transports.apps.stopping import stoppable
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "Query", "add_arguments", "add_extract", "run"]
 
 SUMMARY: Final = "ask what there is (C-FIND)"
 EXAMPLES: Final = [
@@ -37,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keys.add_models(parser, "Find")
     keys.add_arguments(parser)
     asking.add_arguments(parser)
+    add_extract(parser)
+    carrying.add_arguments(parser)
+    saying.add_arguments(parser)
+
+
+def add_extract(parser: argparse.ArgumentParser) -> None:
+    """Add the option that keeps the matches."""
     group = parser.add_argument_group("matches")
     group.add_argument(
         "-X",
@@ -46,8 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parsing.directory,
         help="write each match into a file of its own there: rsp0001.dcm, rsp0002.dcm ...",
     )
-    carrying.add_arguments(parser)
-    saying.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> Exit:
@@ -73,7 +78,7 @@ class Query:
     """
 
     def __init__(self, arguments: argparse.Namespace, model: str, identifiers: "list[Dataset]") -> None:
-        self._arguments = arguments
+        self.arguments = arguments
         self._model = model
         self._identifiers = identifiers
         self.matches: list[Dataset] = []
@@ -81,7 +86,7 @@ class Query:
 
     async def ask(self) -> None:
         """Ask, and print what comes."""
-        arguments = self._arguments
+        arguments = self.arguments
         ae = carrying.adapter(arguments).AE(arguments.calling_aet)
         network.apply(ae, arguments)
         ae.add_requested_context(self._model)
@@ -97,12 +102,12 @@ class Query:
         from dicom_proto.service_class import ServiceClass  # noqa: PLC0415 - not for --help
         from dicom_transports.apps.options import answers  # noqa: PLC0415
 
-        arguments = self._arguments
+        arguments = self.arguments
         if answers.is_pending(status):
             if match is not None:
                 self._number += 1
                 self.matches.append(match)
-                answers.tell_match(arguments, self._number, match)
+                self.tell(self._number, match)
                 self._extract(match)
             return
         words = answers.describe_status(status, ServiceClass.QUERY_RETRIEVE, "C-FIND")
@@ -111,8 +116,14 @@ class Query:
         is_good = int(status.Status) == 0 or (arguments.cancel and int(status.Status) == 0xFE00)
         self._answered, self._failed = self._answered + bool(is_good), self._failed + (not is_good)
 
+    def tell(self, number: int, match: "Dataset") -> None:
+        """Print a match."""
+        from dicom_transports.apps.options import answers  # noqa: PLC0415
+
+        answers.tell_match(self.arguments, number, match)
+
     def _extract(self, match: "Dataset") -> None:
-        folder: Path | None = self._arguments.folder
+        folder: Path | None = self.arguments.folder
         if folder is None:
             return
         from pydicom.dataset import FileMetaDataset  # noqa: PLC0415

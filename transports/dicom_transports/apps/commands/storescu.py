@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from dicom_transports.apps.exits import CommandError, Exit
-from dicom_transports.apps.options import carrying, network, parsing, saying
+from dicom_transports.apps.options import carrying, network, parsing, paths, saying
 from dicom_transports.apps.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -39,11 +39,8 @@ _WINDOW: Final = 1 << 15
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     network.add_arguments(parser)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, and directories with files")
+    paths.add_arguments(parser)
     group = parser.add_argument_group("C-STORE")
-    group.add_argument(
-        "-r", "+r", "--recurse", action="store_true", help="look into the directories in directories as well"
-    )
     group.add_argument("--decompress", action="store_true", help="decompress what the peer does not take as it is")
     group.add_argument(
         "--max-ops",

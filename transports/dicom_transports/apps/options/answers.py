@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from dicom_proto.service_class import ServiceClass
 
-__all__ = ["Retrieval", "describe_status", "is_pending", "lines_of", "tell_match"]
+__all__ = ["Retrieval", "describe_status", "is_pending", "is_performed", "lines_of", "tell_match"]
 
 _LONGEST: Final = 64
 _COUNTERS: Final = {
@@ -27,6 +27,13 @@ def is_pending(status: Any) -> bool:
     from dicom_proto.status import Category, code_to_category  # noqa: PLC0415 - only what is used is loaded
 
     return "Status" in status and code_to_category(int(status.Status)) is Category.PENDING
+
+
+def is_performed(status: Any) -> bool:
+    """Tell whether the peer has done what it was asked, with a warning or without."""
+    from dicom_proto.status import Category, code_to_category  # noqa: PLC0415
+
+    return code_to_category(int(status.Status)) in {Category.SUCCESS, Category.WARNING}
 
 
 def describe_status(status: Any, service_class: "ServiceClass", message: str) -> str:

@@ -6,13 +6,14 @@ coroutine never waits, and is run without an event loop.
 """
 
 import argparse
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
-__all__ = ["adapter", "add_arguments", "carry", "each", "entered", "settled", "until_stopped"]
+__all__ = ["adapter", "add_arguments", "carry", "each", "entered", "settled", "until_stopped", "wait_for"]
 
 T = TypeVar("T")
 _ADAPTERS: Final = ("blocking", "asyncio", "trio")
@@ -90,6 +91,22 @@ async def until_stopped(arguments: argparse.Namespace, server: Any, finish_withi
             await _for_ever(arguments.io)
         finally:
             await server.shutdown(finish_within)
+
+
+async def wait_for(arguments: argparse.Namespace, event: threading.Event, seconds: float | None) -> bool:
+    """Wait for an event that another thread may set, or the loop itself; return whether it was set in time.
+
+    Who is interrupted meanwhile has to set it, for the thread that an event loop lets wait.
+    """
+    if arguments.io == "trio":
+        import trio  # noqa: PLC0415 - only what is used is loaded
+
+        return await trio.to_thread.run_sync(event.wait, seconds, abandon_on_cancel=True)
+    if arguments.io == "asyncio":
+        import asyncio  # noqa: PLC0415
+
+        return await asyncio.to_thread(event.wait, seconds)
+    return event.wait(seconds)
 
 
 async def _for_ever(io: str) -> None:

@@ -12,7 +12,7 @@ from dicom_transports.apps.options.contexts import did_you_mean, to_sop_class
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["add_arguments", "add_models", "identifiers_of", "model_of", "set_key"]
+__all__ = ["add_arguments", "add_key", "add_models", "identifiers_of", "model_of", "read_identifier", "set_key"]
 
 _TAG: Final = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
 _PART: Final = re.compile(r"(\(?[0-9A-Fa-f]{4},?[0-9A-Fa-f]{4}\)?|\w+)(?:\[(\d+)\])?")
@@ -41,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="files with queries (DICOM, or DICOM JSON); -k adds to each",
     )
-    group = parser.add_argument_group("query")
+    add_key(parser.add_argument_group("query"))
+
+
+def add_key(group: Any) -> None:
+    """Add the option that sets an element."""
     group.add_argument(
         "-k",
         "--key",
@@ -92,7 +96,7 @@ def identifiers_of(arguments: argparse.Namespace) -> "list[Dataset]":
     from pydicom.dataset import Dataset  # noqa: PLC0415 - only what is used is loaded
 
     level = _LEVELS.get(arguments.model.partition("QueryRetrieve")[0])
-    identifiers = [_read(Path(name)) for name in arguments.files] or [Dataset()]
+    identifiers = [read_identifier(Path(name)) for name in arguments.files] or [Dataset()]
     for identifier in identifiers:
         for key in arguments.keys or ():
             set_key(identifier, key)
@@ -103,7 +107,14 @@ def identifiers_of(arguments: argparse.Namespace) -> "list[Dataset]":
     return identifiers
 
 
-def _read(path: Path) -> "Dataset":
+def read_identifier(path: Path) -> "Dataset":
+    """Return the data set of a file: a DICOM file, or one with the DICOM JSON model.
+
+    Raises
+    ------
+    CommandError
+        If it is neither, or cannot be read.
+    """
     from pydicom import dcmread  # noqa: PLC0415
     from pydicom.dataset import Dataset  # noqa: PLC0415
     from pydicom.errors import InvalidDicomError  # noqa: PLC0415
