@@ -1,9 +1,13 @@
 """``pynetdicom.association``: the association, and its two sides."""
 
+from typing import Any
+
 from dicom_proto.application.service_user import ServiceUser
 from dicom_proto.errors import NoContextError
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_transports import blocking
+from dicom_transports.compat.pynetdicom._pynetdicom1 import query_model_of
+from dicom_transports.compat.pynetdicom._settings import as_title
 
 __all__ = ["Association", "ServiceUser"]
 
@@ -15,6 +19,19 @@ class Association(blocking.Association):
     def connection_timeout(self) -> float | None:
         """That of its AE."""
         return self.entity.connection_timeout
+
+    def send_c_find(self, dataset: Any, query_model: str = "P", *arguments: Any, **options: Any) -> Any:
+        """See :meth:`dicom_transports.blocking.Association.send_c_find`; the model may be a letter."""
+        return super().send_c_find(dataset, query_model_of(query_model, "Find"), *arguments, **options)
+
+    def send_c_get(self, dataset: Any, query_model: str = "P", *arguments: Any, **options: Any) -> Any:
+        """See :meth:`dicom_transports.blocking.Association.send_c_get`; the model may be a letter."""
+        return super().send_c_get(dataset, query_model_of(query_model, "Get"), *arguments, **options)
+
+    def send_c_move(self, dataset: Any, move_aet: Any, query_model: str = "P", *arguments: Any, **options: Any) -> Any:
+        """See :meth:`dicom_transports.blocking.Association.send_c_move`; the title may be bytes."""
+        model = query_model_of(query_model, "Move")
+        return super().send_c_move(dataset, as_title(move_aet), model, *arguments, **options)
 
     def _get_valid_context(
         self, ab_syntax: str, tr_syntax: str, role: str, context_id: int | None = None, *_: object
