@@ -9,6 +9,9 @@ FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 0
 COVERAGE ?= --cov --cov-report=term
 PROFILE ?= unit
+# Tests run in several processes; those of one file in the same one. JOBS=0 runs them in this one.
+JOBS ?= auto
+PARALLEL = --numprocesses $(JOBS) --maxprocesses 4 --dist loadfile
 
 # The first of some commands that really runs (a pyenv shim may exist and fail), is new enough and can make environments.
 first_python = for python in $(1); do \
@@ -37,13 +40,13 @@ demo: $(VENV)/.installed-cli,trio ## send and receive real images on loopback an
 test: unit rest ## all tests: the core with its coverage, then the adapters and real peers (those installed)
 
 unit: $(VENV)/.installed-test ## the tests of the core alone, which must cover each of its branches
-	$(RUN) -m pytest $(COVERAGE) --hypothesis-profile $(PROFILE) tests/proto
+	$(RUN) -m pytest $(PARALLEL) $(COVERAGE) --hypothesis-profile $(PROFILE) tests/proto
 
 own-coverage: $(VENV)/.installed-test ## whether each module of the core is covered by its own test module
 	$(RUN) .ci/own_coverage.py
 
 rest: $(VENV)/.installed-test ## every other test
-	$(RUN) -m pytest tests --ignore=tests/proto
+	$(RUN) -m pytest $(PARALLEL) tests --ignore=tests/proto
 
 test-pythons: $(addprefix test-python-,$(PYTHONS)) ## the tests of the core, with more examples, on each Python of PYTHONS that this machine has
 

@@ -25,6 +25,7 @@ from benchmarks import (
     messages,
     report,
     storing,
+    traces,
     workers,
 )
 from benchmarks.builds import Build, UnknownBuildError, build_of
@@ -49,6 +50,7 @@ GROUPS: Final[Mapping[str, Callable[[Scale, Files], Workloads]]] = {
     "crowd": crowds.workloads,
     "workers": workers.workloads,
     "lengths": lengths.workloads,
+    "trace": lambda scale, _: traces.workloads(scale),
 }
 STRICT: Final = ("dialogue: ", "store: objects of 4 KB", ECHO, ASSOCIATIONS, SCP_ALONE, STORE)
 """How the names of workloads begin in which one side always waits for the other: they get one core."""

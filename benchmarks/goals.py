@@ -149,7 +149,12 @@ def _of_crowds() -> Iterator[Goal]:
         yield Goal("far: objects of 4 KB, 20 ms there and back", f"{both} 8", "ratio", 7.0, f"{both} 1")
 
 
-GOALS: Final = (*_of_storage(), *_of_dialogues(), *_of_the_codec(), *_of_crowds())
+def _of_traces() -> Iterator[Goal]:
+    yield Goal("trace: packets of 1,514 bytes", OURS, "rate", 40)
+    yield Goal("trace: segments of 64 KiB", OURS, "rate", 150)
+
+
+GOALS: Final = (*_of_storage(), *_of_dialogues(), *_of_the_codec(), *_of_crowds(), *_of_traces())
 
 
 # --- of a build beside another one ------------------------------------------------------------------------------------

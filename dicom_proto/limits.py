@@ -91,6 +91,10 @@ class Tolerance:
     faulty_answers : bool
         An A-ASSOCIATE-AC may leave out presentation contexts, which are then rejected, and say what does not answer the
         A-ASSOCIATE-RQ, which is then not heard (PS3.8 9.3.3, PS3.7 D.3.3).
+    missing_roles : bool
+        A requestor may propose no roles for a presentation context on which the acceptor does not want it to be the
+        SCU: some devices request a C-GET so, and do not propose to be the SCP for what they want to get (PS3.4 C.5.3).
+        The context is accepted, instead of being answered with result 1 (user rejection).
     long_fixed_pdus : bool
         A-ASSOCIATE-RJ, A-RELEASE-RQ/-RP and A-ABORT may be longer than 4 bytes; the rest is skipped.
     late_data : bool
@@ -119,6 +123,7 @@ class Tolerance:
     missing_sub_items: bool = True
     repeated_sub_items: bool = True
     faulty_answers: bool = True
+    missing_roles: bool = True
     long_fixed_pdus: bool = True
     late_data: bool = True
     foreign_elements: bool = True

@@ -14,13 +14,11 @@ in any order, with results and exceptions of every kind, or never; cancel tasks;
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
-
-from pydicom.dataset import Dataset
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.application.entity import ApplicationEntity
@@ -49,6 +47,7 @@ from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from fuzz.association import SMALL_LIMITS, TIMEOUTS
 from fuzz.connection import WORDS, a_request, a_response, piece
+from fuzz.engine_user import Items, Stub, User, items_of
 from fuzz.negotiation import answer_to
 from fuzz.program import Language, Operation, Step, until
 from fuzz.samples import FULL_OFFER, PDUS
@@ -107,33 +106,6 @@ def check(data: bytes) -> None:
         logger.setLevel(level)
 
 
-class _Stub:
-    """A handler of the user; it is the driver that calls it, and so nobody does."""
-
-    def __call__(self, *_: Any) -> Any:
-        raise AssertionError("what the user wrote is called in a turn")
-
-
-class _Items:
-    """An iterator of the user."""
-
-    def __init__(self) -> None:
-        self.is_begun = self.is_over = False
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        raise AssertionError("what the user wrote is called in a turn")
-
-    def close(self) -> None:
-        """Close it, which is not possible twice."""
-        self.closed += 1
-        if self.closed % 3 == 1:
-            raise ValueError("it cannot be closed")
-
-
 class _Elsewhere:
     """An association that was dialled: tasks that need no association."""
 
@@ -189,7 +161,7 @@ class _World:
         self.effects: list[tuple[Task[Any], DriverEffect]] = []
         self.tasks: list[Task[Any]] = []  # those that are started here
         self.dialled: list[_Elsewhere] = []
-        self.items: list[_Items] = []
+        self.user = User()
         self.begun: set[int] = set()
         self.stopped: list[Task[Any]] = []
         entity = ApplicationEntity("AE")
@@ -199,7 +171,7 @@ class _World:
         if flags & 4:
             entity.limits = SMALL_LIMITS
         told = _NOTIFICATIONS if flags & 8 else _NOTIFICATIONS[:2] if flags & 16 else ()
-        handlers = Handlers([(kind, _Stub()) for kind in (*_INTERVENTIONS, *told) if not flags & 32 or kind in told])
+        handlers = Handlers([(kind, Stub()) for kind in (*_INTERVENTIONS, *told) if not flags & 32 or kind in told])
         self.association = _Association(entity, handlers, None if side & 1 else entity.policy())
         self.engine = self.association.engine
         self.connection = self.engine.connection
@@ -256,8 +228,8 @@ class _World:
             if task.is_operation and id(task) not in self.begun:
                 assert not self.association.is_over, "an operation begins behind the end"
             self.begun.add(id(task))
-            if isinstance(effect, Pull) and isinstance(effect.iterator, _Items):
-                effect.iterator.is_begun = True
+            if isinstance(effect, Pull) and (items := items_of(effect)) is not None:
+                items.is_begun = True
         self.effects += turn.effects
         self.deadline = turn.deadline
         self.is_unfinished = turn.is_unfinished
@@ -296,12 +268,8 @@ class _World:
         try:
             value = self._result_of(task, effect, how)
         except Exception as error:  # noqa: BLE001 - it is the program's
-            if isinstance(effect, Pull) and isinstance(effect.iterator, _Items):
-                effect.iterator.is_over = True
             self.engine.throw(task, error)
         else:
-            if isinstance(effect, Pull) and isinstance(effect.iterator, _Items):
-                effect.iterator.is_over = value is END
             self.engine.resume(task, value)
 
     def perform_all(self, how: int | None) -> None:
@@ -311,42 +279,16 @@ class _World:
 
     def _result_of(self, task: Task[Any], effect: DriverEffect, how: int | None) -> Any:
         match effect:
-            case Call(function, arguments) if not isinstance(function, _Stub):
+            case Call(function, arguments) if not isinstance(function, Stub):
                 return function(*arguments)
-            case Pull(iterator) if not isinstance(iterator, _Items):
+            case Pull(iterator):
+                items = items_of(effect)
+                if items is not None:
+                    items.choice = how
                 return next(iterator, END)
             case Dial():
                 return self._dial(task, how or 0)
-        return self._value(how)
-
-    def _value(self, how: int | None) -> Any:  # noqa: PLR0911 - one line for each
-        """Choose what a user's function returns."""
-        match None if how is None else how % 12:
-            case None | 0:
-                return 0x0000
-            case 1:
-                raise ValueError("as a handler may")
-            case 2:
-                return END
-            case 3:
-                return 0xFF00, Dataset()
-            case 4:
-                self.items.append(_Items())
-                return self.items[-1]
-            case 5:
-                return "nonsense"
-            case 6:
-                return "127.0.0.1", 104
-            case 7:
-                return 2
-            case 8:
-                return 0xFE00
-            case 9:
-                return [(0xFF00, Dataset()), 0x0000]
-            case 10:
-                raise AssociationFailure("of another association")
-            case _:
-                return None
+        return self.user.value(how)
 
     def _dial(self, task: Task[Any], how: int) -> Any:
         if how % 3 == 0 or task.is_operation:
@@ -375,7 +317,7 @@ class _World:
                 one.tasks.resume(task, value if not isinstance(effect, Dial) else _failed())
 
     def _value_elsewhere(self, effect: Any, how: int) -> Any:
-        return effect.function(*effect.arguments) if _is_ours(effect) else self._value(how)
+        return effect.function(*effect.arguments) if _is_ours(effect) else self.user.value(how)
 
     # --- programs -----------------------------------------------------------------------------------------------------
 
@@ -391,8 +333,7 @@ class _World:
         """Return a program made of pairs of bytes: what to do, and with what."""
         inboxes: list[Inbox] = []
         peers: list[Any] = []
-        items = _Items()
-        self.items.append(items)
+        items = self.user.make_items()
         try:
             for at in range(0, len(code) - 1, 2):
                 try:
@@ -413,7 +354,7 @@ class _World:
         return len(code)
 
     def _effect(  # noqa: C901, PLR0911, PLR0912 - one line for each effect
-        self, what: int, which: int, inboxes: list[Inbox], peers: list[Any], items: _Items, rest: bytes
+        self, what: int, which: int, inboxes: list[Inbox], peers: list[Any], items: Items, rest: bytes
     ) -> Any:
         """Do something; return what is to be yielded."""
         association = self.association
@@ -429,7 +370,7 @@ class _World:
             case 3:
                 return Drain()
             case 4:
-                return Call(_Stub(), (which,), is_quick=bool(which & 1))
+                return Call(Stub(), (which,), is_quick=bool(which & 1))
             case 5:
                 return Pull(items)
             case 6:
@@ -461,7 +402,7 @@ class _World:
             if byte % 4 == 0:
                 yield Pause(1.0)
             elif byte % 4 == 1:
-                yield Call(_Stub(), ())
+                yield Call(Stub(), ())
             elif byte % 4 == 2:
                 raise ValueError("as a program may")
             else:
@@ -509,7 +450,7 @@ class _World:
         assert not self.effects, "something is to be done behind the end"
         for task in self.tasks:
             assert task.is_done, "a task does not end"
-        for items in self.items:
+        for items in self.user.items:
             assert items.closed <= 1, "an iterator is closed twice"
             assert not items.is_begun or items.is_over or items.closed == 1, "an iterator is left open"
         for one in self.dialled:
@@ -517,7 +458,7 @@ class _World:
 
 
 def _is_ours(effect: Any) -> bool:
-    return isinstance(effect, Call) and not isinstance(effect.function, _Stub)
+    return isinstance(effect, Call) and not isinstance(effect.function, Stub)
 
 
 def _failed() -> Any:

@@ -60,7 +60,7 @@ POLICIES: Final = (
     Policy(supported={VERIFICATION: None}, unrestricted=Supported(IMPLICIT), unrestricted_except=(GET,)),
     Policy(supported={MR: IMPLICIT}, related_general=True, maximum_invoked=0, maximum_performed=0, maximum_length=0),
     Policy(supported={}, service_classes={STORAGE_SERVICE: EXPLICIT}, requestor_order=True),
-    Policy(supported={CT: Supported(IMPLICIT, False, True), VERIFICATION: IMPLICIT}, missing_roles=False),
+    Policy(supported={CT: Supported(IMPLICIT, False, True), VERIFICATION: IMPLICIT}, tolerance=STRICT),
     Policy(supported={CT: IMPLICIT}, identity_required=True),
     Policy(supported={CT: IMPLICIT}, called_ae_titles="ANY-SCP", calling_ae_titles=("ECHOSCU",), tolerance=STRICT),
 )

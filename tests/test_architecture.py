@@ -18,7 +18,7 @@ FILES = {
 
 
 # The house, by folder (docs/architecture.md): a module imports from floors below its own, and from its own folder.
-WORDS = ("errors", "buffers", "limits", "names")
+WORDS = ("errors", "buffers", "limits", "names", "logs")
 TABLES = ("service_class", "sop_class", "status", "_sop_class_names", "_status_table")
 FLOORS: list[tuple[str, ...]] = [
     tuple(f"dicom_proto.{name}" for name in WORDS),
@@ -41,7 +41,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("dicom_transports._socket",),
     ("dicom_transports._files",),
     ("dicom_transports",),
-    ("dicom_transports.apps", "dicom_transports.compat"),
+    ("dicom_transports.apps", "dicom_transports.compat", "dicom_transports.__main__"),
 ]
 ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
 # The rooms behind them: of the blocking one, and what those for event loops share.

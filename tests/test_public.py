@@ -56,7 +56,9 @@ def test_the_package_itself_loads_nothing() -> None:
     assert loaded == "dicom_proto"
 
 
-@pytest.mark.parametrize("name", ["blocking", "asyncio", "trio", "storage", "tls", "processes", "loops"])
+@pytest.mark.parametrize(
+    "name", ["blocking", "asyncio", "trio", "storage", "tls", "processes", "logs", "metrics", "loops"]
+)
 def test_each_public_module_of_the_adapters_says_what_it_has(name: str) -> None:
     module = import_module(f"dicom_transports.{name}")
     assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)

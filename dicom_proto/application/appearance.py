@@ -3,11 +3,12 @@
 Stable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
 
+from dicom_proto.application.access import TLSState
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
 from dicom_proto.application.service_user import NOWHERE, Answer, ServiceUser, acceptor_of, requestor_of
@@ -38,6 +39,8 @@ class Appearance:
     ----------
     entity, peer, is_acceptor
         As above.
+    id : str
+        A short name, which stands in front of each line in the log that is about this association.
     is_requestor : bool
         The other one.
     local_address, peer_address : tuple of str and int
@@ -50,12 +53,19 @@ class Appearance:
 
     def __init__(self, entity: ApplicationEntity, peer: Peer, *, is_acceptor: bool, ae_title: str | None) -> None:
         self.entity = entity
+        self.id = entity.next_id()
         self.peer = peer
         self.is_acceptor = is_acceptor
         self.is_requestor = not is_acceptor
         self.local_address = self.peer_address = NOWHERE
         self.answer: Answer | None = None
         self._title = ae_title
+        self.get_tls: Callable[[], TLSState | None] = _no_tls
+
+    @property
+    def tls(self) -> TLSState | None:
+        """What TLS of its connection has come to; ``None`` without TLS, and before the handshake is done."""
+        return self.get_tls()
 
     @property
     def ae(self) -> Any:
@@ -183,3 +193,7 @@ class Appearance:
         Without arguments they are ``None``. For an intervention event without a handler it is ``(None, None)``.
         """
         return self.peer.handlers.stated(event)
+
+
+def _no_tls() -> None:
+    """Return what there is without TLS."""

@@ -15,11 +15,21 @@ from functools import partial
 from typing import Any, Final, TypeVar, assert_never
 
 from dicom_proto.application.acceptance import answer_request
+from dicom_proto.application.access import Refusal, refusal_of
 from dicom_proto.application.appearance import Appearance
 from dicom_proto.application.dispatch import perform
 from dicom_proto.application.endings import Retired, explained, note_forgotten, suspect_nothing, suspicion_of
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.notifications import Notifier
+from dicom_proto.application.reporting import (
+    fate_of,
+    report_end,
+    report_established,
+    report_pdu,
+    report_rejected,
+    report_trouble,
+)
+from dicom_proto.application.wording import listed, refused_contexts
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.routing import Indication
@@ -37,6 +47,7 @@ from dicom_proto.handlers.kinds import (
     EventKind,
 )
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import about
 from dicom_proto.programs.effects import Await, Call, Pause, Program
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
@@ -54,12 +65,18 @@ from dicom_proto.upper_layer.events import (
     TimedOut,
     Tolerated,
 )
-from dicom_proto.upper_layer.failures import AssociationClosed, AssociationFailure, Ending, failure_of
+from dicom_proto.upper_layer.failures import (
+    AssociationClosed,
+    AssociationFailure,
+    AssociationRejected,
+    Ending,
+    failure_of,
+)
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
 
-__all__ = ["HANDLING", "EntityAssociation", "Reception"]
+__all__ = ["HANDLING", "EntityAssociation", "Received", "Reception"]
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.association")
@@ -67,7 +84,8 @@ _CONFIRMS: Final = frozenset({State.Sta8, State.Sta9})  # in a collision the acc
 
 _NO_POLICY: Final = Policy(supported={})  # of a requestor, whom nobody requests an association from
 
-Reception = Policy | AAssociateRJ | Callable[[Any, AAssociateRQ], Policy | AAssociateRJ]
+Received = Policy | AAssociateRJ | Refusal
+Reception = Received | Callable[[Any, AAssociateRQ], Received]
 """By what a request is answered: a policy, a rejection, or what chooses between those when it is there."""
 
 HANDLING: Final[ContextVar[tuple[object, ...]]] = ContextVar("HANDLING", default=())
@@ -98,6 +116,8 @@ class EntityAssociation(Appearance):
         Why there is no association, or none any more.
     is_released, is_aborted, is_rejected : bool
         What has become of it.
+    fate : str
+        The same in a word: ``"released"``, ``"aborted"``, ``"rejected"``, ``"timed out"`` or ``"lost"``; empty before.
     is_over : bool
         Whether it has ended; the connection may still have to be closed.
     """
@@ -120,8 +140,11 @@ class EntityAssociation(Appearance):
         self.peer.rules = entity.encoding_rules
         self.notifier = Notifier(self.peer)
         self.engine = Engine(connection, self.peer.router, self, self.notifier, self.wake)
+        self.engine.name = self.id
         self.failure: AssociationFailure | OSError | NoContextError | None = None
         self.is_released = self.is_aborted = self.is_rejected = self.is_over = False
+        self.fate = ""
+        self._lasted: float | None = None  # seconds, when it has ended
         self._reception = reception if reception is not None else _NO_POLICY
         self.cause: OSError | None = None  # why the connection was lost, where the transport can tell
         self.suspect: Callable[[], str | None] = suspect_nothing  # tells what is probably wrong with it
@@ -206,6 +229,18 @@ class EntityAssociation(Appearance):
         """Whether requests can be sent."""
         return not self.is_over and self.peer.connection.state is State.Sta6
 
+    @property
+    def was_established(self) -> bool:
+        """Whether it is established, or was."""
+        return self.peer.connection.agreement is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted, as of the last turn; 0 if it was never established."""
+        if not self.was_established:
+            return 0.0
+        return self.engine.seconds if self._lasted is None else self._lasted
+
     def has_ended(self) -> bool:
         """Tell whether it is over by now."""
         return self.is_over
@@ -220,7 +255,7 @@ class EntityAssociation(Appearance):
         if not self.is_over:
             return self.is_established
         is_told = self._is_told and not (self.is_alive() and self.peer.handlers.bindings(EVT_CONN_CLOSE))
-        return self.peer.connection.agreement is not None and not is_told
+        return self.was_established and not is_told
 
     def attend(self, indication: Indication) -> Program[None] | None:
         """Do what the peer asks for; return the program for what takes its time, if there is some."""
@@ -234,17 +269,26 @@ class EntityAssociation(Appearance):
                 return None
             case AssociateAccepted():
                 self.answer = indication.answer
+                report_pdu(indication.answer, is_sent=False)
                 return self._begin()
             case AssociateRequested():
                 return self._answer(indication.offer)
             case _:
                 assert_never(indication)
 
+    def fail_to_connect(self, error: OSError) -> None:
+        """Remember, and tell, that there is no connection for it."""
+        self.failure, self.is_aborted, self.fate = error, True, "lost"
+        with about(self.id):
+            _log.error("%s", error)
+
     def _note_tolerated(self, tolerated: Tolerated) -> None:
-        self.entity.note_tolerated(self.peer.ae_title, tolerated)
+        self.entity.note_tolerated(self.peer.ae_title, tolerated, self.peer_address)
 
     def _begin(self) -> Program[None] | None:
         """Go on when the association is established: its handlers come first, if there are some."""
+        self.entity.tally.note_established(is_requestor=self.is_requestor)
+        report_established(self)
         if self.has_to_tell(EVT_ACCEPTED, EVT_ESTABLISHED):
             return self._tell_beginning()
         self._has_begun = True
@@ -274,35 +318,53 @@ class EntityAssociation(Appearance):
         if connection.state in _CONFIRMS:
             connection.confirm_release()
         if is_asked:
-            self.is_released = True
+            self.is_released, self.fate = True, "released"
             self._end_with(partial(AssociationClosed, "the peer has released the association"))
 
     def _answer(self, offer: AAssociateRQ) -> Program[None]:
-        connection, reception = self.peer.connection, self._reception
+        reception = self._reception
+        report_pdu(offer, is_sent=False)
         if self.has_to_tell(EVT_REQUESTED):
             yield from self.notify(EVT_REQUESTED)
         if self._is_telling:  # somebody else, who has not come to it yet: a handler may want to abort
             yield Await(lambda: not self._is_telling or None)
         if self.is_over:
             return
-        policy = reception if isinstance(reception, Policy | AAssociateRJ) else reception(self, offer)
-        answer: AAssociateAC | AAssociateRJ
-        if isinstance(policy, AAssociateRJ):
-            answer = policy
+        received = reception if isinstance(reception, Received) else reception(self, offer)
+        answer: AAssociateAC | Refusal
+        if isinstance(received, Policy):
+            answer = yield from answer_request(self.peer, offer, received)
+        elif isinstance(received, Refusal):
+            answer = received
         else:
-            answer = yield from answer_request(self.peer, offer, policy)
+            answer = Refusal(received, "the reception of this side", "it is a rejection")
         if self.has_ended():  # a handler has aborted it, or the peer is gone
             return
+        if isinstance(answer, Refusal):
+            self._reject(answer)
+            return
         self.answer = answer
-        if isinstance(answer, AAssociateRJ):
-            self.is_rejected = True
-            connection.reject(answer)
-            self._end_with(partial(AssociationClosed, "this side has rejected the association"))
-        else:
-            connection.accept(answer)
-            telling = self._begin()
-            if telling is not None:
-                yield from telling
+        self.peer.connection.accept(answer)
+        report_pdu(answer, is_sent=True)
+        telling = self._begin()
+        if telling is not None:
+            yield from telling
+
+    def _reject(self, refusal: Refusal) -> None:
+        rejection = refusal.rejection
+        self.peer.connection.reject(rejection)
+        report_pdu(rejection, is_sent=True)
+        self._note_rejection(refusal)
+        self._end_with(partial(AssociationClosed, "this side has rejected the association"))
+
+    def _note_rejection(self, refusal: Refusal) -> None:
+        """Remember that this side has rejected the request, and tell why."""
+        self.is_rejected, self.fate = True, "rejected"
+        rejection = self.answer = refusal.rejection
+        failure = AssociationRejected(rejection.result, rejection.source, rejection.reason)
+        self.failure = explained(failure, f"{refusal.detail}; decided by {refusal.decided_by}")
+        self.entity.tally.note_rejected(rejection, refusal.decided_by)
+        report_rejected(self, refusal)
 
     def _tell_beginning(self) -> Program[None]:
         yield from self.notify(EVT_ACCEPTED)
@@ -315,13 +377,11 @@ class EntityAssociation(Appearance):
         """Wait for the answer to the request of this side; :attr:`failure` says why if there is no association."""
         try:
             yield Await(lambda: self._has_begun or None)
-        except AssociationFailure as error:
-            _log.info("! %s", error)
+        except AssociationFailure:
             return
         if self.is_established and not self.peer.connection.contexts:
-            agreement = self.peer.connection.agreement
-            rejected = () if agreement is None else tuple(agreement.rejected.values())
-            self.failure = NoContextError(f"no presentation context was accepted: {rejected}")
+            refused = listed(refused_contexts(self.peer.connection))
+            self.failure = NoContextError(f"no presentation context was accepted: {refused}")
             self.give_up()
 
     def part(self) -> Program[None]:
@@ -349,7 +409,7 @@ class EntityAssociation(Appearance):
         if self.is_over:
             return
         self.failure = self.failure or AssociationClosed("this side has aborted the association")
-        self.is_aborted = True
+        self.is_aborted, self.fate = True, "aborted"
         self.peer.connection.abort()
         self._end_with(partial(AssociationClosed, "this side has aborted the association"))
 
@@ -365,14 +425,14 @@ class EntityAssociation(Appearance):
             return
         connection = self.peer.connection
         was_requested = connection.offer is not None
+        self.fate = fate_of(ending)
         match ending:
             case Released():
                 self.is_released = True
                 if connection.state is State.Sta12:  # both asked at once: the acceptor's turn has come (PS3.8 7.2.2.7)
                     connection.confirm_release()
             case AssociateRejected():
-                self.is_rejected = True
-                self.answer = AAssociateRJ(ending.result, ending.source, ending.reason)
+                self._take_rejection(AAssociateRJ(ending.result, ending.source, ending.reason))
             case Aborted() | TimedOut():
                 self.is_aborted = was_requested
             case ConnectionClosed():
@@ -383,6 +443,18 @@ class EntityAssociation(Appearance):
         self._end_with(lambda: explained(failure_of(ending), suspicion))
         if not self.is_released and self.failure is None:
             self.failure = explained(self.cause or failure_of(ending), suspicion)
+        if not (self.is_rejected and self.is_acceptor):
+            report_trouble(self, ending)
+
+    def _take_rejection(self, rejection: AAssociateRJ) -> None:
+        """Take note of the rejection by the peer; or by the own provider, for a version of the protocol."""
+        offer = self.peer.connection.offer
+        if self.is_acceptor and offer is not None:
+            self._note_rejection(refusal_of(offer, _NO_POLICY, rejection))
+            return
+        self.is_rejected, self.answer = True, rejection
+        report_pdu(rejection, is_sent=False)
+        self.entity.tally.note_refused(rejection)
 
     def end(self) -> AssociationFailure:
         """Return a new exception for those who wait for something that will not happen any more."""
@@ -390,6 +462,7 @@ class EntityAssociation(Appearance):
 
     def retire(self) -> None:
         """Let go of what holds itself when nothing can happen any more, so that all memory is back at once."""
+        self.entity.tally.leave(self)
         self.engine.retire(self.peer.end)
         self.peer.association = Retired(self.engine)
         self.peer.is_handling = self.peer.look = bool
@@ -402,6 +475,11 @@ class EntityAssociation(Appearance):
     def opened(self) -> None:
         """Tell that the connection is open, and on whose request, in the next turn."""
         self._was_opened = True
+        self.entity.tally.enter(self)
+        with about(self.id):
+            offer = self.peer.connection.offer
+            if offer is not None:
+                report_pdu(offer, is_sent=True)
         self._note(EVT_CONN_OPEN, address=self.peer_address)
         if self.is_requestor:
             self._note(EVT_REQUESTED)
@@ -411,6 +489,9 @@ class EntityAssociation(Appearance):
     def ended(self) -> Program[None] | None:
         """Tell how it ended."""
         self._is_ending = True
+        self._lasted = self.seconds
+        if self.was_established:
+            self.entity.tally.note_end(self.fate)
         for kind, is_so in (
             (EVT_REJECTED, self.is_rejected),
             (EVT_ABORTED, self.is_aborted),
@@ -428,6 +509,8 @@ class EntityAssociation(Appearance):
 
     def closed(self) -> Program[None] | None:
         """Tell that the connection has been closed."""
+        report_end(self)
+        self.entity.tally.leave(self)
         return self.notify(EVT_CONN_CLOSE, address=self.peer_address) if self.has_to_tell(EVT_CONN_CLOSE) else None
 
     def has_to_tell(self, *kinds: EventKind) -> bool:

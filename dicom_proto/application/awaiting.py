@@ -12,7 +12,7 @@ functions and async generators.
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Coroutine
 from inspect import isawaitable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from dicom_proto.application.association import HANDLING, EntityAssociation
 from dicom_proto.application.verbs import AwaitedVerbs
@@ -24,6 +24,7 @@ from dicom_proto.programs.tasks import Task
 __all__ = ["AwaitedAssociation", "Signal"]
 
 T = TypeVar("T")
+_MOST_AT_ONCE: Final = 8  # effects that one task has performed before others have their turn: they may wait for nothing
 
 
 class Signal(Protocol):
@@ -114,13 +115,18 @@ class AwaitedAssociation(EntityAssociation, AwaitedVerbs):
 
     async def _see_through(self, task: Task[Any]) -> None:
         """Do what a task asks for until it is done; if that is cancelled, it is closed, and others do the rest."""
+        without_pause = 0
         try:
             while not task.is_done:
-                if task.effect is None:
-                    await self.next_turn()
-                else:
+                if task.effect is not None and without_pause < _MOST_AT_ONCE:
+                    without_pause += 1
                     await self._perform(task, task.effect)
                     self.go_on()
+                else:
+                    if task.effect is not None:
+                        self.wake()
+                    without_pause = 0
+                    await self.next_turn()
         except BaseException:
             task.performer = None
             self.engine.cancel(task)

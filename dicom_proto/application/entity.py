@@ -6,15 +6,25 @@ Adapters add what needs a network: each has a class ``AE`` of its own, built on 
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from attrs.converters import optional
 from attrs.validators import optional as optional_validator
 from pydicom.uid import UID
 
+from dicom_proto.application.access import (
+    Network,
+    as_limits_by_network,
+    as_limits_by_title,
+    as_networks,
+    place_of,
+)
+from dicom_proto.application.counters import Counters, Tally
+from dicom_proto.application.service_user import NOWHERE
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import InvalidSettingError, NoContextError, NothingRequestedError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
@@ -111,6 +121,16 @@ class ApplicationEntity:
     require_calling_aet : list of str
         The AE titles that may call; empty for any. This and the other settings of what is required count for the next
         association of servers that run already, and may be changed by a handler of ``EVT_CONN_OPEN``.
+    allow_networks, deny_networks : tuple of networks
+        From where associations may be requested, and from where not; may be set to addresses and networks of
+        :mod:`ipaddress`, or text of them. Empty for any, and for none.
+    deny_calling_aet : list of str
+        The AE titles that may not call.
+    maximum_by_calling_aet : mapping of str to int
+        How many of ``maximum_associations`` each calling AE title may have. May be set to a number for all of them;
+        ``None`` in a mapping stands for all that it does not name.
+    maximum_by_address : mapping of networks to int
+        The same for each address of a network.
     require_user_identity : bool
         Whether a requestor has to state a user identity, and a handler to accept it (PS3.7 D.3.3.7).
     unrestricted_storage : bool
@@ -120,8 +140,6 @@ class ApplicationEntity:
         Accept SOP classes that a requestor declares to be related to one that is supported (PS3.7 D.3.3.6).
     requestor_order : bool
         Take the first transfer syntax of a requestor that is supported, not the first supported one that is proposed.
-    missing_roles : bool
-        Accept contexts for which a requestor should have proposed roles and has not (PS3.7 D.3.3.4).
     most_transfer_syntaxes : int
         How many transfer syntaxes are proposed in one presentation context; those beyond go into another one of the
         same abstract syntax. DCMTK 3.6.7, and what is built on it, takes 50, and does not answer more.
@@ -161,11 +179,17 @@ class ApplicationEntity:
     _most_connections: int | None = field(default=None, validator=optional_validator(integer(1, 1 << 31)), init=False)
     require_called_aet: bool = field(default=False, validator=FLAG, init=False)
     require_calling_aet: list[str] = field(factory=list, converter=_as_ae_titles, init=False)
+    allow_networks: Sequence[str | Network] = field(default=(), converter=as_networks, init=False)
+    deny_networks: Sequence[str | Network] = field(default=(), converter=as_networks, init=False)
+    deny_calling_aet: list[str] = field(factory=list, converter=_as_ae_titles, init=False)
+    maximum_by_calling_aet: Mapping[str | None, int] | int | None = field(
+        default=None, converter=as_limits_by_title, init=False
+    )
+    maximum_by_address: Mapping[Any, int] | int | None = field(default=None, converter=as_limits_by_network, init=False)
     require_user_identity: bool = field(default=False, validator=FLAG, init=False)
     unrestricted_storage: bool = field(default=False, validator=FLAG, init=False)
     related_general: bool = field(default=False, validator=FLAG, init=False)
     requestor_order: bool = field(default=False, validator=FLAG, init=False)
-    missing_roles: bool = field(default=True, validator=FLAG, init=False)
     most_transfer_syntaxes: int = field(default=50, validator=integer(1, 1 << 16), init=False)
     counts_sub_operations: bool = field(default=True, validator=FLAG, init=False)
     limits: Limits = field(default=DEFAULT_LIMITS, validator=_is_a(Limits), init=False)
@@ -176,6 +200,8 @@ class ApplicationEntity:
     _habits: dict[tuple[str, str], None] = field(factory=dict, init=False)
     _scps: dict[str, ScpProgram] = field(factory=dict, init=False)
     _scus: dict[str, ScuProgram] = field(factory=dict, init=False)
+    _numbers: Iterator[int] = field(default=Factory(lambda: count(1)), init=False)
+    tally: Tally = field(factory=Tally, init=False)
 
     def __repr__(self) -> str:
         counts = f"{len(self._requested)} requested, {len(self._supported)} supported presentation contexts"
@@ -467,7 +493,6 @@ class ApplicationEntity:
             },
             unrestricted=_ANY_STORAGE if self.unrestricted_storage else None,
             unrestricted_except=no_storage,
-            tolerance=self.tolerance,
             **self.required(ae_title),
         )
 
@@ -480,13 +505,22 @@ class ApplicationEntity:
             "called_ae_titles": check_ae_title(ae_title or self.ae_title) if self.require_called_aet else None,
             "calling_ae_titles": tuple(self.require_calling_aet),  # which may be appended to
             "requestor_order": self.requestor_order,
-            "missing_roles": self.missing_roles,
+            "tolerance": self.tolerance,
             "identity_required": self.require_user_identity,
             "related_general": self.related_general,
             **self._stated(),
         }
 
-    def note_tolerated(self, ae_title: str, tolerated: Tolerated) -> None:
+    @property
+    def counters(self) -> Counters:
+        """What it has done until now, in numbers."""
+        return self.tally.counters()
+
+    def next_id(self) -> str:
+        """Return a short name for another association."""
+        return str(next(self._numbers))
+
+    def note_tolerated(self, ae_title: str, tolerated: Tolerated, address: tuple[str, int] = NOWHERE) -> None:
         """Log what a peer was allowed although it breaks the standard: once for each kind and AE title.
 
         1,024 pairs are remembered; for the oldest that has been forgotten there is another line. It may be called in
@@ -497,8 +531,9 @@ class ApplicationEntity:
             _log.debug("! %s from %r", tolerated.detail, ae_title)
             return
         _log.warning(
-            "%r breaks the standard, which Tolerance.%s allows: %s (said once)",
+            "%r%s breaks the standard, which Tolerance.%s allows: %s (said once)",
             ae_title,
+            "" if address == NOWHERE else f" at {place_of(address)}",
             tolerated.kind,
             tolerated.detail,
         )

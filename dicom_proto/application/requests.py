@@ -42,8 +42,9 @@ from dicom_proto.services.management.normalized import normalized_scu
 from dicom_proto.services.query import find_scu
 from dicom_proto.services.retrieve.get import get_scu
 from dicom_proto.services.retrieve.move import move_scu
-from dicom_proto.services.storage.pipeline import Pipeline
-from dicom_proto.services.storage.store import Storable, fit_object, store_object_scu
+from dicom_proto.services.storage.pipeline import Pipeline, iterate, settling
+from dicom_proto.services.storage.sending import fit_object, store_object_scu
+from dicom_proto.services.storage.store import Storable
 from dicom_proto.services.verification import echo_scu
 from dicom_proto.sop_class import dimse_services, meta_members, service_class_of
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -181,15 +182,16 @@ def send_c_stores(
 
     Returns
     -------
-    iterator of tuple
-        The item and the status Dataset, in the order in which the responses come. Where no response came, or the
-        item could not be sent, that is an empty :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose
-        ``failure`` says why.
+    iterator of Sent
+        The item and the status Dataset, in the order of the responses, and as ``position`` which item it was. Where no
+        response came, or the item could not be sent, the status is an empty
+        :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose ``failure`` says why. An item is asked for
+        while the answer to the one before is awaited, and leaves before you are told of that answer.
     """
     yield from ()
-    return Pipeline(
-        peer, items, peer.read, status_of, priority=priority, on_progress=on_progress, decompress=decompress
-    )
+    items = iterate(items)
+    read = settling(items, peer.read)
+    return Pipeline(peer, items, read, status_of, priority=priority, on_progress=on_progress, decompress=decompress)
 
 
 def send_c_find(

@@ -413,7 +413,7 @@ def _default(cls: type[Message], element: Element, abstract_syntax: str) -> Any:
     if element.vr is PRIORITY:
         return Priority.MEDIUM
     is_dimse_c = cls.command_field < _COMMAND_FIELD_OF_N
-    return abstract_syntax if element.tag == _AFFECTED_SOP_CLASS and is_dimse_c else None
+    return abstract_syntax or None if element.tag == _AFFECTED_SOP_CLASS and is_dimse_c else None
 
 
 def _decode_oddly(element: Element, raw: bytes, faults: list[str]) -> Any:

@@ -15,7 +15,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import ConnectionEvent
 from dicom_proto.dimse.exchange import EARLY, Exchange
 from dicom_proto.dimse.messages import CCancelRQ, CGetRQ, CStoreRQ, Message, Request, Response, encode_message
-from dicom_proto.dimse.operations import Invoked, has_many_responses
+from dicom_proto.dimse.operations import Invoked, count_answer, has_many_responses
 from dicom_proto.dimse.outgoing import STREAMED, Data, Outgoing
 from dicom_proto.errors import AbortReason, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolerance
@@ -52,6 +52,9 @@ class Connection(Exchange):
     invoked_window, performed_window : int
         How many operations this side, and the peer, may have outstanding (PS3.7 D.3.3.3); 0 until the association is
         established.
+    answers_received, answers_sent : dict
+        How many operations of this side, and of the peer, have ended, by class of the request and status; the status of
+        those that were not answered when the association ended is ``None``.
     """
 
     def __init__(
@@ -278,6 +281,7 @@ class Connection(Exchange):
         self._outbox.post(context_id, encode_message(response, has_data_set=data is not None), data, None)
         if category is not _PENDING:
             del self._performed[message_id]
+            count_answer(self.answers_sent, type(operation.request), response.status)
             if not operation.is_received:
                 self._assembler.drop_data(message_id)
             if self._performed or self._held is not None:

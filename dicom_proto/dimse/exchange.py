@@ -18,7 +18,7 @@ from dicom_proto.dimse.codec import decode_odd_message
 from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
 from dicom_proto.dimse.incoming import Assembler, Expected, Handling
 from dicom_proto.dimse.messages import CCancelRQ, CStoreRQ, Message, Request, Response, decode_message, encode_message
-from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
+from dicom_proto.dimse.operations import Answers, Invoked, Performed, count_answer, has_many_responses
 from dicom_proto.dimse.outgoing import Outbox
 from dicom_proto.dimse.waits import Waits
 from dicom_proto.errors import AbortReason, CommandSetError, PDUError, RemoteProtocolError
@@ -64,6 +64,8 @@ class Exchange(UpperLayer):
         self.invoked_window = self.performed_window = 0
         self._has_used_share = False  # by the last next_event(), without an event
         self._order = count()
+        self.answers_received: Answers = {}  # how the operations of this side have ended
+        self.answers_sent: Answers = {}  # and those of the peer
 
     def _open_windows(self) -> None:
         """Take over what was negotiated (PS3.7 D.3.3.3); 0 is any number of operations."""
@@ -73,6 +75,11 @@ class Exchange(UpperLayer):
 
     def _forget(self) -> None:
         """Every outstanding operation has failed: there is no association any more (PS3.7 A.6)."""
+        for invoked in self._invoked.values():
+            if not invoked.is_answered:
+                count_answer(self.answers_received, type(invoked.request), None)
+        for performed in self._performed.values():
+            count_answer(self.answers_sent, type(performed.request), None)
         self._invoked.clear()
         self._performed.clear()
         self._outbox.clear()
@@ -220,6 +227,7 @@ class Exchange(UpperLayer):
             if can_answer:
                 refusal = request.response(message_id_being_responded_to=message_id, status=status)
                 self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
+                count_answer(self.answers_sent, type(request), status)
             handling = _DROP
         else:
             handling = _STREAM if type(request) in self._streamed else _COLLECT
@@ -252,6 +260,8 @@ class Exchange(UpperLayer):
             if is_pending and not has_many_responses(operation.request):
                 raise PDUError(f"{response.summary()}: only C-FIND, C-GET and C-MOVE have Pending responses")
         operation.is_answered = not is_pending
+        if not is_pending:
+            count_answer(self.answers_received, type(operation.request), response.status)
         self._indications.append(ResponseReceived(message_id, context_id, response, has_data, aside))
         if has_data:
             handling = _STREAM if type(response) in self._streamed else _COLLECT

@@ -3,14 +3,31 @@
 May change.
 """
 
+from typing import Final, TypeAlias
+
 from attrs import define
 
 from dicom_proto.dimse.messages import CFindRQ, CGetRQ, CMoveRQ, Request
 from dicom_proto.dimse.outgoing import Outgoing
 
-__all__ = ["Invoked", "Performed", "has_many_responses"]
+__all__ = ["OTHER_STATUS", "Answers", "Invoked", "Performed", "count_answer", "has_many_responses"]
 
 _MANY_RESPONSES = (CFindRQ, CGetRQ, CMoveRQ)
+_MOST_COUNTED: Final = 256
+
+Answers: TypeAlias = dict[tuple[type[Request], int | None], int]
+"""How many operations of a kind have ended with a status; ``None`` is that of those that were never answered."""
+
+OTHER_STATUS: Final = -1
+"""Stands for all statuses beyond the 256 combinations that are counted one by one."""
+
+
+def count_answer(answers: Answers, kind: type[Request], status: int | None) -> None:
+    """Count an operation that has ended."""
+    key = kind, status
+    if key not in answers and len(answers) >= _MOST_COUNTED:
+        key = kind, OTHER_STATUS
+    answers[key] = answers.get(key, 0) + 1
 
 
 def has_many_responses(request: Request) -> bool:

@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.character_sets import UTF_8, CharacterSets
+from dicom_proto.encoding.heads import read_plain_head, text_of
 from dicom_proto.encoding.inflating import deflate, inflate, inflate_head
 from dicom_proto.encoding.received import Budget, Origin, receive
 from dicom_proto.encoding.representations import named
@@ -42,6 +43,7 @@ __all__ = [
     "NeedBytes",
     "actual_syntax",
     "character_set_of",
+    "check_vr_encoding",
     "decode",
     "encode",
     "encode_on",
@@ -103,17 +105,62 @@ def decode(
         raw = inflate(data, max_length=limits.inflated_data_set, max_ratio=limits.inflation_ratio)
     else:
         raw = bytes(data)
-    implicit = Structure(raw, little=syntax.little).is_implicit(0, stated=syntax.implicit)
-    if implicit != syntax.implicit:
-        found = f"a data set in {syntax.name} {'without' if implicit else 'with'} value representations"
-        if not tolerance.other_vr_encoding:
-            raise DataSetError(f"this is {found} (PS3.5 A.1, A.2)")
-        on_tolerated("other_vr_encoding", f"{found}, which is read as what it is")
+    implicit = _check_vr_encoding(raw, syntax, tolerance, on_tolerated)
     most = limits.data_set_elements
     origin = Origin(
         implicit=implicit, little=syntax.little, depth=limits.data_set_depth, budget=Budget(most=most, left=most)
     )
     return receive(raw, origin)
+
+
+def check_vr_encoding(
+    head: Buffer,
+    transfer_syntax: str,
+    *,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
+    on_tolerated: Callable[[str, str], object] = _warn,
+) -> None:
+    """Look at the beginning of a data set that is not decoded, for VRs that should not be there, or the reverse.
+
+    Parameters
+    ----------
+    head : bytes, bytearray or memoryview
+        The first bytes of the data set as it was received; a KiB is enough.
+    transfer_syntax, tolerance, on_tolerated
+        As for :func:`decode`. A transfer syntax that is not known says nothing about VRs.
+
+    Raises
+    ------
+    DataSetError
+        If it is the other way round and that is not tolerated.
+    """
+    known = _known_head(head, transfer_syntax)
+    if known is not None:
+        _check_vr_encoding(*known, tolerance, on_tolerated)
+
+
+def _known_head(head: Buffer, transfer_syntax: str) -> tuple[Buffer, Syntax] | None:
+    """Return the beginning of a data set, inflated if it has to be, and its encoding; ``None`` if nobody can tell."""
+    try:
+        syntax = Syntax.of(transfer_syntax)
+        if syntax.deflated:
+            head, _ = inflate_head(head, _VR_HEAD)
+    except (DataSetError, LocalProtocolError):
+        return None
+    return (head, syntax) if len(head) else None
+
+
+def _check_vr_encoding(
+    data: Buffer, syntax: Syntax, tolerance: Tolerance, on_tolerated: Callable[[str, str], object]
+) -> bool:
+    """Return whether a data set has no VRs; what that should not be is told, or raises a ``DataSetError``."""
+    implicit = Structure(data, little=syntax.little).is_implicit(0, stated=syntax.implicit)
+    if implicit != syntax.implicit:
+        found = f"a data set in {syntax.name} {'without' if implicit else 'with'} value representations"
+        if not tolerance.other_vr_encoding:
+            raise DataSetError(f"this is {found} (PS3.5 A.1, A.2)")
+        on_tolerated("other_vr_encoding", f"{found}, which is read as what it is")
+    return implicit
 
 
 def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict[int, str]:
@@ -153,23 +200,24 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
         if element.tag in tags:
             if element.length > _LONGEST_TEXT:
                 raise DataSetError(f"{named(element.tag)} has {element.length} bytes")
-            found[element.tag] = _text(bytes(data[element.start : element.end]))
+            found[element.tag] = text_of(bytes(data[element.start : element.end]))
         if element.tag >= last:
             break
     return found
 
 
-def actual_syntax(data: Buffer, transfer_syntax: str) -> str:
+def actual_syntax(data: Buffer, transfer_syntax: str) -> str | None:
     """Return the transfer syntax that a data set is really in, judged by its beginning.
 
-    It is another one where there are VRs in Implicit VR Little Endian, or none in Explicit VR Little Endian; what is
-    odd in any other way has no transfer syntax that could be told.
+    It is another one where there are VRs in Implicit VR Little Endian, or none in Explicit VR Little Endian. Without
+    VRs in any other there is none that could be told: ``None``.
     """
-    other = _OTHER_VR_ENCODING.get(transfer_syntax)
-    if other is None or not data:
+    known = _known_head(data, transfer_syntax)
+    if known is None:
         return transfer_syntax
-    stated = transfer_syntax == ImplicitVRLittleEndian
-    return transfer_syntax if Structure(data, little=True).is_implicit(0, stated=stated) == stated else other
+    head, syntax = known
+    implicit = Structure(head, little=syntax.little).is_implicit(0, stated=syntax.implicit)
+    return transfer_syntax if implicit == syntax.implicit else _OTHER_VR_ENCODING.get(transfer_syntax)
 
 
 def character_set_of(data: Buffer | None, transfer_syntax: str) -> tuple[str, ...]:
@@ -284,6 +332,8 @@ _CHARACTER_SET: Final = 0x00080005
 _META_SOP_CLASS, _META_SOP_INSTANCE, _META_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _LONGEST_HEAD: Final = 1 << 20
+_PLAIN_HEAD: Final = 1 << 12  # bytes that a plain one fits in
+_VR_HEAD: Final = 1 << 10  # bytes, in which the first two elements begin
 _LONGEST_TEXT: Final = 1 << 10
 
 
@@ -401,6 +451,16 @@ def read_file_meta(prefix: Buffer, *, complete: bool = False) -> FileMeta | Need
         If this is not a file with a DICOM data set in it, if it states no SOP Class UID or SOP Instance UID, if its end
         is missing, or if its head is longer than 1 MiB.
     """
+    plain = read_plain_head(bytes(prefix[:_PLAIN_HEAD]))
+    if plain is not None:
+        syntax, sop_class, sop_instance, offset = plain
+        return FileMeta(
+            transfer_syntax=syntax,
+            sop_class_uid=sop_class,
+            sop_instance_uid=sop_instance,
+            data_offset=offset,
+            stated=True,
+        )
     try:
         return _read_head(prefix, complete=complete)
     except TruncatedError as error:
@@ -448,14 +508,10 @@ def _read_group_2(prefix: Buffer, at: int, *, complete: bool) -> tuple[dict[int,
         tag, _, start, length = structure.element(at, len(prefix), implicit=False)
         end = value_end(at, start, length, len(prefix))
         value = bytes(prefix[start:end])
-        meta[tag] = _text(value)
+        meta[tag] = text_of(value)
         if tag == 0x00020000:
             group_end = end + int.from_bytes(value, "little")
         at = end
-
-
-def _text(value: bytes) -> str:
-    return value.decode("latin-1").strip(" \0")
 
 
 def _guess_syntax(prefix: Buffer, at: int) -> str:
@@ -488,6 +544,6 @@ def _first_uids(prefix: Buffer, at: int, transfer_syntax: str, *, complete: bool
         if not last < tag <= _SOP_INSTANCE or length == UNDEFINED:
             break
         at = value_end(at, start, length, len(data))
-        found[tag] = _text(bytes(data[start:at]))
+        found[tag] = text_of(bytes(data[start:at]))
         last = tag
     return found

@@ -23,7 +23,9 @@ from dicom_proto.errors import DataSetError, EncodingError
 
 __all__ = [
     "DEFLATED",
+    "LONG_VRS",
     "UNDEFINED",
+    "VRS",
     "Data",
     "Element",
     "Item",
@@ -37,8 +39,8 @@ __all__ = [
 
 UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG_VRS: Final = frozenset(vr.encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)  # whose length has 32 bits
-_VRS: Final = {vr.encode("ascii"): (str(vr), vr in EXPLICIT_VR_LENGTH_32) for vr in VR if len(vr) == 2}
+LONG_VRS: Final = frozenset(vr.encode("ascii") for vr in EXPLICIT_VR_LENGTH_32)  # whose length has 32 bits
+VRS: Final = {vr.encode("ascii"): (str(vr), vr in EXPLICIT_VR_LENGTH_32) for vr in VR if len(vr) == 2}
 _STANDARD: Final = "1.2.840.10008."  # no other root is DICOM's own
 
 # The second and third are JPIP Referenced Deflate, which pydicom does not know to be deflated (PS3.5 A.7, A.10).
@@ -187,7 +189,7 @@ class Structure:
             group, number, length = self._header(self._data, at)
             return group << 16 | number, "", at + 8, length
         group, number, vr, length = self._explicit(self._data, at)
-        name, is_long = _VRS.get(vr, ("", False))
+        name, is_long = VRS.get(vr, ("", False))
         if is_long:
             if at + 12 > end:
                 raise TruncatedError(at, at + 12)
@@ -207,7 +209,7 @@ class Structure:
         if not stated:
             return len(vr) == 2 and not all(0x41 <= letter <= 0x5A for letter in vr)
         end = len(self._data)
-        if vr not in _VRS:
+        if vr not in VRS:
             return True
         try:
             tag, _, start, length = self.element(at, end, implicit=False)
@@ -217,7 +219,7 @@ class Structure:
             other, name, _, _ = self.element(following, end, implicit=False)
         except TruncatedError:
             return True
-        return other <= tag or not (name.encode("latin-1") in _VRS or other >> 16 == 0xFFFE)
+        return other <= tag or not (name.encode("latin-1") in VRS or other >> 16 == 0xFFFE)
 
     def elements(self, at: int, end: int, *, implicit: bool, max_depth: int) -> Iterator[Element]:
         """Yield the elements of a data set or of an item, whose end is known.
@@ -228,7 +230,7 @@ class Structure:
             When it comes to one that is out of place, does not end where it has to, or is too deep.
         """
         data, header, explicit, long = self._data, self._header, self._explicit, self._long
-        find, last = _VRS.get, end - (8 if implicit else 12)
+        find, last = VRS.get, end - (8 if implicit else 12)
         while at < end:
             if at <= last and implicit:
                 group, number, length = header(data, at)

@@ -30,7 +30,7 @@ from dicom_proto.dimse.messages import (
     NSetRQ,
     Request,
 )
-from dicom_proto.encoding.datasets import actual_syntax, decode, file_preamble_and_meta
+from dicom_proto.encoding.datasets import actual_syntax, check_vr_encoding, decode, file_preamble_and_meta
 from dicom_proto.errors import InvalidNameError, LocalProtocolError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.offers.contexts import PresentationContextTuple
@@ -189,6 +189,8 @@ class RequestEvent(Event):
     ----------
     pieces : callable or None
         What :meth:`chunks` calls.
+    look_at : callable or None
+        Called once with a data set that is handed out and was not decoded, and the UID of its transfer syntax.
     """
 
     def __init__(
@@ -211,6 +213,7 @@ class RequestEvent(Event):
         self._is_cancelled = is_cancelled
         self._get_source = get_source
         self._decode = decode
+        self.look_at: Callable[[bytes, str], object] | None = check_vr_encoding
         self._decoded: Dataset | None = None
         self.pieces: Callable[[], Any] | None = None
 
@@ -334,6 +337,8 @@ class RequestEvent(Event):
 
         Raises
         ------
+        DataSetError
+            If it has VRs where there should be none, or the reverse, and that is not tolerated.
         LocalProtocolError
             If it goes into a sink or in chunks, and is not kept here.
         InvalidNameError
@@ -341,6 +346,9 @@ class RequestEvent(Event):
         """
         self._message("encoded_dataset", CStoreRQ)
         data = self._kept("encoded_dataset")
+        if self.look_at is not None:
+            self.look_at(data, self._accepted.transfer_syntax)
+            self.look_at = None
         return self.file_head(data) + data if include_meta else data
 
     def file_head(self, data: Buffer = b"") -> bytes:
@@ -350,7 +358,7 @@ class RequestEvent(Event):
         ----------
         data : Buffer
             The data set, or how it begins: a file states the transfer syntax that it is really in, see
-            :func:`~dicom_proto.encoding.datasets.actual_syntax`.
+            :func:`~dicom_proto.encoding.datasets.actual_syntax`; if there is none, that of its presentation context.
 
         Raises
         ------
@@ -361,7 +369,7 @@ class RequestEvent(Event):
         return file_preamble_and_meta(
             request.affected_sop_class_uid,
             request.affected_sop_instance_uid,
-            actual_syntax(data, self._accepted.transfer_syntax),
+            actual_syntax(data, self._accepted.transfer_syntax) or self._accepted.transfer_syntax,
             source_ae_title=self.source_ae_title,
         )
 
@@ -376,6 +384,7 @@ class RequestEvent(Event):
             raise AttributeError(f"a {self.message.name} has no {what}")
         if self._decoded is None:
             self._decoded = self._decode(self._kept(what), self._accepted.transfer_syntax)
+            self.look_at = None  # that has been looked at
         return self._decoded
 
     def _kept(self, what: str) -> bytes:

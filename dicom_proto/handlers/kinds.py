@@ -13,6 +13,7 @@ from attrs import frozen
 __all__ = [
     "EVT_ABORTED",
     "EVT_ACCEPTED",
+    "EVT_ACCESS",
     "EVT_ACSE_RECV",
     "EVT_ACSE_SENT",
     "EVT_ASYNC_OPS",
@@ -93,6 +94,7 @@ EVT_REJECTED: Final = _notification("REJECTED", "Association request rejected")
 EVT_RELEASED: Final = _notification("RELEASED", "Association released")
 EVT_REQUESTED: Final = _notification("REQUESTED", "Association requested")
 
+EVT_ACCESS: Final = _intervention("ACCESS", "Association requested that the policy does not reject")
 EVT_ASYNC_OPS: Final = _intervention("ASYNC_OPS", "Asynchronous operations window negotiation requested")
 EVT_SOP_COMMON: Final = _intervention("SOP_COMMON", "SOP class common extended negotiation requested")
 EVT_SOP_EXTENDED: Final = _intervention("SOP_EXTENDED", "SOP class extended negotiation requested")

@@ -30,6 +30,7 @@ __all__ = [
     "DriverEffect",
     "Effect",
     "End",
+    "Fork",
     "HangUp",
     "Pause",
     "Program",
@@ -137,6 +138,17 @@ class Dial:
 
 
 @frozen
+class Fork:
+    """Start a program beside this one, and return its :class:`~dicom_proto.programs.tasks.Task` at once.
+
+    It runs in the same engine. Who has started it waits for ``is_done``, and asks for its result; if it is not done by
+    the end of that one, it is ended then, and what it has left open is closed.
+    """
+
+    program: "Program[Any]"
+
+
+@frozen
 class Run:
     """Run a program on an association that was dialled, and return its result; what it raises is thrown."""
 
@@ -161,5 +173,5 @@ class Pause:
 DriverEffect: TypeAlias = Call | Pull | Dial
 """What only a driver can do."""
 
-Effect: TypeAlias = Receive | Await | Drain | Run | HangUp | Pause | DriverEffect
+Effect: TypeAlias = Receive | Await | Drain | Fork | Run | HangUp | Pause | DriverEffect
 Program: TypeAlias = Generator[Effect, Any, T]

@@ -36,6 +36,7 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -171,6 +172,10 @@ class Engine(Tasks):
 
     Attributes
     ----------
+    name : str
+        The id of the association, which stands in what is logged during a turn.
+    bytes_received, bytes_sent : int
+        What has passed: PDUs, without what TLS adds.
     is_held_up : bool
         Whether something has arrived that is not looked at before somebody asks for what waits.
     secure : callable
@@ -196,6 +201,9 @@ class Engine(Tasks):
         self._deadline: float | None = None
         self.secure: Callable[[list[Buffer]], list[Buffer]] = _as_they_are
         self.is_held_up = False
+        self.name = ""
+        self.bytes_received = self.bytes_sent = 0
+        self._began_at = 0.0
         self._has_eof = False
         self._is_closed = False
         self._has_concluded = False
@@ -206,12 +214,14 @@ class Engine(Tasks):
 
     def connection_made(self, *, now: float) -> None:
         """Tell that the transport connection is open; raises as ``Connection.connection_made``."""
+        self._began_at = self._now = now
         self.connection.connection_made(now=now)
 
     def receive_data(self, data: Buffer, *, now: float) -> None:
         """Take in received bytes. The block is kept, not copied, and must not change."""
         if self._witness.wants_received:
             self._witness.received(data)
+        self.bytes_received += len(data)
         self.connection.receive_data(data, now=now)
 
     def receive_eof(self, *, now: float) -> None:
@@ -225,6 +235,11 @@ class Engine(Tasks):
         if not self._is_closed:
             self._is_closed = True
             self.receive_eof(now=now)
+
+    @property
+    def seconds(self) -> float:
+        """How long there has been a connection, as of the last turn."""
+        return self._now - self._began_at
 
     @property
     def is_closed(self) -> bool:
@@ -306,38 +321,44 @@ class Engine(Tasks):
             How many bytes may be handed out.
         """
         self._now = now
-        if self._deadline is not None and now >= self._deadline:
-            self._expire(now)
-        if self._is_to_abort:
-            self._is_to_abort = False
-            self._life.give_up()
-        connection, ready = self.connection, self._ready
-        buffers: list[Buffer] = []
-        share = _SHARE
-        while True:
-            share = self._take_events(share)
-            while ready:
-                self._go_on()
-            if self._router.left:
-                self._let_go()
-                continue
-            if (self._watching or self._invoking) and self._look():
-                continue  # one may have done what another waits for
-            if self._witness.pending or self._life.is_over:
-                self._tell()
-            more = connection.data_to_send(max(0, room), now=now)
-            if more:
-                room -= sum(map(len, more))
-                if self._witness.wants_sent:
-                    more = self.secure(more)
-                    self._witness.sent(more)
-                buffers += more
-                if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
+        here = ASSOCIATION.set(self.name)
+        try:
+            if self._deadline is not None and now >= self._deadline:
+                self._expire(now)
+            if self._is_to_abort:
+                self._is_to_abort = False
+                self._life.give_up()
+            connection, ready = self.connection, self._ready
+            buffers: list[Buffer] = []
+            share = _SHARE
+            while True:
+                share = self._take_events(share)
+                while ready:
+                    self._go_on()
+                if self._router.left:
+                    self._let_go()
+                    continue
+                if (self._watching or self._invoking) and self._look():
+                    continue  # one may have done what another waits for
+                if self._witness.pending or self._life.is_over:
+                    self._tell()
+                more = connection.data_to_send(max(0, room), now=now)
+                if more:
+                    length = sum(map(len, more))
+                    room -= length
+                    self.bytes_sent += length
+                    if self._witness.wants_sent:
+                        more = self.secure(more)
+                        self._witness.sent(more)
+                    buffers += more
+                    if not (ready or self._watching or self._invoking or self._witness.pending) and connection.is_quiet:
+                        break
+                    continue  # there is room now for what was held back
+                if not ready and not (self.is_held_up and not self._router.is_full):
                     break
-                continue  # there is room now for what was held back
-            if not ready and not (self.is_held_up and not self._router.is_full):
-                break
-        return self._state(buffers, share, room)
+            return self._state(buffers, share, room)
+        finally:
+            ASSOCIATION.reset(here)
 
     def _tell(self) -> None:
         """See to it that handlers are told of what has passed, and of the end."""

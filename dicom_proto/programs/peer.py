@@ -13,7 +13,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
 from dicom_proto.dimse.routing import Inbox, Router
-from dicom_proto.encoding.datasets import decode, encode_on
+from dicom_proto.encoding.datasets import check_vr_encoding, decode, encode_on
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
@@ -177,6 +177,17 @@ class Peer:
         """Decode a data set of the peer; raises as :func:`dicom_proto.encoding.datasets.decode`. Any thread may ask."""
         note = self.connection.note_tolerated
         return decode(data, transfer_syntax, limits=self.limits, tolerance=self.tolerance, on_tolerated=note)
+
+    def check_vr_encoding(self, head: Buffer, transfer_syntax: str) -> None:
+        """Look at the beginning of a data set that is not decoded.
+
+        Raises
+        ------
+        DataSetError
+            If it has VRs where there should be none, or the reverse, and that is not tolerated.
+        """
+        note = self.connection.note_tolerated
+        check_vr_encoding(head, transfer_syntax, tolerance=self.tolerance, on_tolerated=note)
 
     def encode(self, dataset: Dataset, abstract_syntax: str, *, as_scu: bool = True) -> tuple[AcceptedContext, bytes]:
         """Encode a data set for an accepted context of an abstract syntax, and return that context too.

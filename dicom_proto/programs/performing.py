@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -24,6 +24,7 @@ from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.names import is_instance_uid, is_valid_uid
 from dicom_proto.programs.effects import END, Call, Program, Pull, Receive
+from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.peer import Peer
 from dicom_proto.sop_class import service_class_of
 from dicom_proto.status import Category, code_to_category, is_known, lookup
@@ -60,6 +61,7 @@ _REPEATED: Final = {
     if issubclass(request, Request)
 }
 _SUCCESS: Final = 0x0000
+_HEAD: Final = 1 << 10  # bytes
 _PENDING: Final = Category.PENDING
 _NOT_FOR_HANDLERS: Final = frozenset({"message_id_being_responded_to"})
 
@@ -146,11 +148,27 @@ class Performing:
             if chunk.last:
                 return pieces
 
+    def receive_head(self) -> Program[DataChunk]:
+        """Receive the beginning of a data set that goes elsewhere: 1 KiB or more, if there is so much, in one piece.
+
+        Raises
+        ------
+        DataSetError
+            If it has VRs where there should be none, or the reverse, and that is not tolerated.
+        """
+        chunk: DataChunk = yield self._receive
+        data = chunk.data
+        while len(data) < _HEAD and not chunk.last:  # how a peer cuts its data does not matter to who looks at it
+            chunk = yield self._receive
+            data = memoryview(b"".join((data, chunk.data)))
+        self.peer.check_vr_encoding(data, self.context.transfer_syntax)
+        return evolve(chunk, data=data)
+
     # --- what the handler says ----------------------------------------------------------------------------------------
 
     def event(self, kind: EventKind, data: Buffer | Pieces | None) -> RequestEvent:
         """Return the event that a handler gets."""
-        return RequestEvent(
+        event = RequestEvent(
             kind,
             self.peer.association,
             request=self.request,
@@ -160,6 +178,8 @@ class Performing:
             get_source=self._get_source,
             decode=self.peer.decode,
         )
+        event.look_at = self.peer.check_vr_encoding
+        return event
 
     def _get_cancelled(self) -> bool:
         """Tell a handler, which may have been at work for long, by what has arrived until now."""
@@ -213,6 +233,17 @@ class Performing:
         except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own operation only
             _log.exception("the handler of %s raised: the answer is %04XH", kind, failed)
             return Answer(failed)
+
+    def gather(self, kind: EventKind, items: Gathering | AsyncGathering, *, failed: int) -> Program[Any]:
+        """Return responses that were made of what a handler yields; if it raises, one with the status ``failed``.
+
+        A response is an :class:`Answer` with an encoded data set or ``None``.
+        """
+        try:
+            return (yield Pull(items))
+        except Exception:  # noqa: BLE001 - whatever a user's function raises costs its own operation only
+            _log.exception("the handler of %s raised: the answer is %04XH", kind, failed)
+            return [(Answer(failed), None)]
 
     def read_status(self, value: object) -> Answer:
         """Read what a handler gave as a status: an integer, or a Dataset with (0000,0900) Status and further elements.

@@ -31,6 +31,7 @@ from dicom_proto.programs.effects import (
     Dial,
     DriverEffect,
     Effect,
+    Fork,
     HangUp,
     Pause,
     Program,
@@ -72,6 +73,7 @@ class Task(Generic[T]):
     __slots__ = (
         "effect",
         "error",
+        "forked",
         "generation",
         "invokes",
         "is_closing",
@@ -96,6 +98,7 @@ class Task(Generic[T]):
         self.generation = 0  # counts on when it is cancelled: what was to be answered before is not asked any more
         self.performer: Any = None
         self.opened: list[Any] = []  # iterators and associations
+        self.forked: set[Task[Any]] = set()  # what it has started beside itself, and is not done
         self.waits_for: Any = None  # where the engine knows how to find it
         self.value: Any = None
         self.error: Exception | None = None
@@ -289,6 +292,11 @@ class Tasks:
                     task.opened.append(effect.iterator)
                 task.effect = effect
                 self._effects.append((task, effect))
+            case Fork():
+                beside = self.start(effect.program, on_end=task.forked.discard)
+                beside.is_operation = task.is_operation
+                task.forked.add(beside)
+                return beside
             case Run():
                 owner: RunsPrograms = effect.peer.association
                 owner.submit(effect.program, partial(self._take_over, task, task.generation))
@@ -361,6 +369,8 @@ class Tasks:
             self._watching.remove(task)
 
     def _end(self, task: Task[Any], value: Any, error: Exception | None) -> None:
+        while task.forked:
+            self.cancel(task.forked.pop())
         if task.opened:
             task.is_closing = True
             task.program = _close_all(task.opened, value, error)

@@ -3,7 +3,8 @@
 May change.
 """
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
@@ -11,6 +12,7 @@ from dicom_proto.dimse.messages import CFindRQ, Priority
 from dicom_proto.encoding.datasets import character_set_of
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.programs.effects import END, Drain, Program
+from dicom_proto.programs.gathering import Ready, gathering
 from dicom_proto.programs.invoking import Invoking
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import CANCELLED, Answer, Performing, as_pair
@@ -43,8 +45,9 @@ def find_scp(performing: Performing) -> Program[None]:
 
     A Pending status goes on; any other, or the end of the handler, which is Success, is final. The identifier is a
     Dataset or its encoded bytes; the text of a Dataset goes in the character set of the request where that has all of
-    it, otherwise in the Dataset's own (PS3.4 C.4.1.1.3.2), and if neither has it the answer is C312H. A cancelled query
-    ends with FE00H before the handler is asked again, or when the handler ends.
+    it, otherwise in the Dataset's own (PS3.4 C.4.1.1.3.2), and if neither has it the answer is C312H. Each match is
+    encoded before the handler is asked for the next one, and it may be asked for some before the first of them is sent.
+    A cancelled query ends with FE00H before the handler is asked again, or when the handler ends.
     """
     data = yield from performing.receive_data()
     wanted = character_set_of(data, performing.context.transfer_syntax)
@@ -52,20 +55,35 @@ def find_scp(performing: Performing) -> Program[None]:
     if isinstance(matches, Answer):
         performing.respond(matches)
         return
+    responses = gathering(matches, partial(_response, performing, wanted))
     while not performing.is_cancelled:
-        item = yield from performing.pull(EVT_C_FIND, matches, failed=HANDLER_FAILED)
-        if item is END:
-            performing.respond(_SUCCESS)
+        ready = yield from performing.gather(EVT_C_FIND, responses, failed=HANDLER_FAILED)
+        if (yield from _respond(performing, ready)):
             return
-        status, identifier = as_pair(item)
-        answer = performing.read_status(status)
-        if answer.category != Category.PENDING:
-            performing.respond(answer)
-            return
-        encoded = performing.encode(identifier, wanted)
-        if encoded is None:
-            performing.respond(_NOT_ENCODED)
-            return
-        performing.respond(answer, encoded)
-        yield Drain()
     performing.respond(CANCELLED)
+
+
+def _respond(performing: Performing, ready: list[tuple[Answer, bytes | None]]) -> Program[bool]:
+    """Send responses, none but a final one after a cancel; return whether one was final."""
+    for answer, identifier in ready:
+        is_final = answer.category != Category.PENDING
+        if is_final or not performing.is_cancelled:
+            performing.respond(answer, identifier)
+        if is_final:
+            return True
+        yield Drain()
+    return False
+
+
+def _response(performing: Performing, wanted: tuple[str, ...], item: Any) -> Ready:
+    """Make a response of what a handler has yielded: an answer and the encoded identifier."""
+    if item is END:
+        return Ready((CANCELLED if performing.is_cancelled else _SUCCESS, None), is_last=True)
+    status, identifier = as_pair(item)
+    answer = performing.read_status(status)
+    if answer.category != Category.PENDING:
+        return Ready((answer, None), is_last=True)
+    encoded = performing.encode(identifier, wanted)
+    if encoded is None:
+        return Ready((_NOT_ENCODED, None), is_last=True)
+    return Ready((answer, encoded), len(encoded))

@@ -22,6 +22,7 @@ from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import END, Call, DriverEffect, Program, Pull
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
@@ -152,6 +153,7 @@ class MemoryAssociation(EntityAssociation, CalledVerbs):
     def _perform(self, task: Task[Any], effect: DriverEffect) -> None:
         context = copy_context()
         context.run(HANDLING.set, (*HANDLING.get(), self))
+        context.run(ASSOCIATION.set, self.id)
         result: Any = None
         try:
             match effect:

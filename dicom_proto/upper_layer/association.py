@@ -72,8 +72,7 @@ class UpperLayer(Machine):
     Attributes
     ----------
     tolerated : dict of str to int
-        How often each habit was met with that ``tolerance`` allows, by its name there. Those of the items
-        of A-ASSOCIATE PDUs are not counted.
+        How often each habit was met with that ``tolerance`` allows, by its name there.
     on_tolerated : callable or None
         Called with a :class:`~dicom_proto.upper_layer.events.Tolerated` each time, in the midst of reading: it may take
         notes, but neither raise nor call this.
@@ -281,6 +280,7 @@ class UpperLayer(Machine):
         if agreement.faults:
             raise LocalProtocolError(f"this does not answer the request: {'; '.join(agreement.faults)}")
         self._fire(Event.Evt7, (agreement, encode_pdu(answer)))
+        self._note_tolerated_in(answer)
 
     def reject(self, rejection: AAssociateRJ) -> None:
         """Reject the association (A-ASSOCIATE response primitive, Evt8).

@@ -125,7 +125,7 @@ class AAssociateAC:
     application_context_name: str = APPLICATION_CONTEXT_NAME
     protocol_version: int = 1
     echo: bytes = field(default=bytes(64), eq=False, repr=False)  # reserved bytes 10 to 73: those of the request
-    tolerated: tuple[tuple[str, str], ...] = field(default=(), eq=False, repr=False)  # as in an A-ASSOCIATE-RQ
+    tolerated: tuple[tuple[str, str], ...] = field(default=(), eq=False, repr=False)  # in it, or by it
 
 
 @frozen

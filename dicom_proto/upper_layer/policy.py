@@ -169,14 +169,10 @@ class Policy(LocalSide):
         The AE titles that must be called, and that may call; any if there are none.
     requestor_order : bool
         Take the first transfer syntax of the requestor that is supported, not the first supported one that is proposed.
-    missing_roles : bool
-        Accept a context for which the requestor proposes no roles although the acceptor does not want it to be the SCU:
-        some devices request a C-GET and do not propose the SCP role for what they want to get (PS3.4 C.5.3). Otherwise
-        it gets result 1.
     identity_required : bool
         Reject an offer without a user identity, and one whose identity the application has not accepted.
     tolerance : Tolerance
-        Whether blank AE titles are accepted.
+        Whether blank AE titles are accepted, and contexts without the roles that they should have.
 
     Raises
     ------
@@ -192,7 +188,6 @@ class Policy(LocalSide):
     called_ae_titles: frozenset[str] = field(default=None, converter=_as_ae_titles)
     calling_ae_titles: frozenset[str] = field(default=None, converter=_as_ae_titles)
     requestor_order: bool = False
-    missing_roles: bool = True
     identity_required: bool = False
     tolerance: Tolerance = DEFAULT_TOLERANCE
 
@@ -240,6 +235,8 @@ class Review:
         For the application to answer: service class application information by SOP class UID (PS3.7 D.3.3.5).
     common_extended : mapping of str to CommonExtendedNegotiation
         What the offer says that its SOP classes are, by their UID (PS3.7 D.3.3.6); the policy has used it already.
+    without_roles : frozenset of int
+        The presentation contexts that lack roles which they should have: see ``Tolerance.missing_roles``.
     """
 
     offer: AAssociateRQ
@@ -250,6 +247,7 @@ class Review:
     identity: UserIdentity | None
     extended: Mapping[str, bytes]
     common_extended: Mapping[str, CommonExtendedNegotiation]
+    without_roles: frozenset[int] = frozenset()
 
     def overrule(self, supported: Mapping[str, _Support | None]) -> "Review":
         """Review the same offer with other support for some abstract syntaxes; ``None`` refuses one."""
@@ -315,6 +313,7 @@ class Review:
                 identity_response=self._answer_identity(identity),
             ),
             echo=self.offer.echo if len(self.offer.echo) == 64 else bytes(64),
+            tolerated=self._tolerated_in(results),
         )
         if is_plain:
             _ANSWERS.keep(id(self), (self, answer), weigh(self.offer))
@@ -336,6 +335,15 @@ class Review:
             context.abstract_syntax for context in self.offer.presentation_contexts if context.context_id in accepted
         }
         return tuple(role for role in self.roles if role.sop_class_uid in uids)
+
+    def _tolerated_in(self, results: tuple[ContextResult, ...]) -> tuple[tuple[str, str], ...]:
+        """Return what had to be tolerated for the contexts that are accepted in the end."""
+        accepted = (one.context_id for one in results if one.result == PresentationContextResult.ACCEPTANCE)
+        first, *others = sorted(self.without_roles.intersection(accepted)) or (None,)
+        if first is None:
+            return ()
+        more = f" and {len(others)} more" if others else ""
+        return (("missing_roles", f"no roles for presentation context {first}{more} (PS3.7 D.3.3.4)"),)
 
     def _answer_window(self, window: OperationsWindow | None) -> OperationsWindow | None:
         proposed = self.offer.user_information.operations_window
@@ -398,13 +406,16 @@ def _review(offer: AAssociateRQ, policy: Policy) -> Review:
     declared = {sub_item.sop_class_uid: sub_item for sub_item in information.common_extended}
     uids = {context.abstract_syntax for context in offer.presentation_contexts}
     supported = {uid: policy.find(uid, declared.get(uid)) for uid in uids}  # once each: a declaration may be long
-    results, roles = [], {}
+    results, roles, without_roles = [], {}, set()
     for context in offer.presentation_contexts:
         uid = context.abstract_syntax
-        result, role = _judge(context, supported[uid], proposed_roles.get(uid), policy)
+        one, proposed = supported[uid], proposed_roles.get(uid)
+        result, role = _judge(context, one, proposed, policy)
         results.append(result)
         if role is not None:
             roles[uid] = role
+        if proposed is None and one is not None and one.scu_role is False:
+            without_roles.add(context.context_id)
     window = information.operations_window
     # What the requestor invokes the acceptor performs, and the other way round.
     own = OperationsWindow(policy.maximum_performed, policy.maximum_invoked)
@@ -419,6 +430,7 @@ def _review(offer: AAssociateRQ, policy: Policy) -> Review:
             {item.sop_class_uid: item.information for item in information.extended if is_valid_uid(item.sop_class_uid)}
         ),
         common_extended=MappingProxyType(declared),
+        without_roles=frozenset(without_roles),
     )
 
 
@@ -438,7 +450,7 @@ def _judge(
         return reject(PresentationContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     if proposed is None:
         role = None
-        is_usable = policy.missing_roles or supported.scu_role is not False
+        is_usable = policy.tolerance.missing_roles or supported.scu_role is not False
     else:
         role = supported.answer_roles(proposed)
         is_usable = role is None or role.scu or role.scp

@@ -35,6 +35,7 @@ def _folder_of(module: str) -> str:
     package, _, rest = module.partition(".")
     head = rest.partition(".")[0]
     if package == "dicom_transports":
+        head = "apps" if head == "__main__" else head  # which only starts what is there
         is_folder = (_PACKAGES[1] / head).is_dir() and head
         return f"transports/{head}" if is_folder or head in _SHARED else "transports: adapters"
     if (_PACKAGES[0] / head).is_dir() and head:

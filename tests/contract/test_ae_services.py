@@ -3,6 +3,7 @@
 import logging
 import threading
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,24 @@ def test_find() -> None:
         ]
         assert results[3][1] is None
     assert seen == [(QUERY, 0)]
+
+
+def test_matches_do_not_wait_for_one_that_takes_its_time() -> None:
+    """Matches are gathered and sent together, but none that is there is held back by the next one."""
+    goes_on = [threading.Event() for _ in range(2)]
+
+    def find(event: Any) -> Any:
+        for pause in goes_on:
+            yield from found(5)(event)
+            assert pause.wait(WAIT)
+        yield from found(1)(event)
+
+    with serving((evt.EVT_C_FIND, find)) as server, dial(server) as association:
+        results = association.send_c_find(QUERY, FIND)
+        for pause in goes_on:
+            assert statuses(islice(results, 5)) == [0xFF00] * 5
+            pause.set()
+        assert statuses(results) == [0xFF00, 0x0000]
 
 
 def test_when_find_is_asked(adapter: Adapter) -> None:

@@ -89,6 +89,23 @@ async def test_async_generators(stack: Stack, kind: str) -> None:
     assert stored == ([] if kind == "find" else ["Patient^1", "Patient^2"])
 
 
+async def test_matches_do_not_wait_for_one_that_is_awaited(stack: Stack) -> None:
+    goes_on = stack.loop.signal()
+
+    async def find(_event: Any) -> AsyncIterator[Any]:
+        for _ in range(3):
+            yield 0xFF00, QUERY
+        await goes_on.wait()
+        yield 0xFF00, QUERY
+
+    async with stack.serving((evt.EVT_C_FIND, find)) as server, stack.dial(server) as association:
+        results = association.send_c_find(QUERY, FIND)
+        for _ in range(3):
+            await anext(results)
+        goes_on.set()
+        assert await statuses(results) == [0xFF00, 0x0000]
+
+
 async def test_plain_functions_run_aside(stack: Stack) -> None:
     """While one blocks its thread, the loop goes on, and so do others."""
     begun, go_on = threading.Event(), threading.Event()

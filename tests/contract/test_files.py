@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import tracemalloc
 import zlib
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -240,6 +241,7 @@ WHOLE = [
     pytest.param(IMPLICIT_VR_LITTLE_ENDIAN, struct.pack("<HHL", 0x7FE0, 0x10, 6) + bytes(6), id="implicit"),
     pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OW", 6, bytes(6)), id="explicit"),
     pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OB", 100_000, bytes(100_000)), id="large"),
+    pytest.param(EXPLICIT, explicit(0x00420011, b"OB", 1 << 21, bytes(1 << 21)) + TEXT, id="long"),
     pytest.param(BIG_ENDIAN, struct.pack(">HH2sHL", 0x7FE0, 0x10, b"OW", 0, 6) + bytes(6), id="big endian"),
     pytest.param(EXPLICIT, TEXT + explicit(0x7FE00010, b"OW", 6, bytes(6)) + TRAILING, id="with padding"),
     pytest.param(EXPLICIT, explicit(0x00880200, b"SQ", len(ICON), ICON) + TEXT, id="icon"),
@@ -287,6 +289,21 @@ def test_files_that_were_cut_short_are_refused(syntax: str, data: bytes, tmp_pat
 def test_what_is_wrong_in_other_ways_is_sent_as_it_is(syntax: str, data: bytes, tmp_path: Path) -> None:
     """Whoever sent it may read it: only what has certainly been cut short is refused."""
     assert as_storable(file_of(tmp_path / "object.dcm", syntax, data)).data == data
+
+
+def test_only_headers_are_read_of_a_long_file(tmp_path: Path) -> None:
+    """One of 64 MiB, which does not end with Pixel Data: it is not brought into memory to be looked at."""
+    path = file_of(tmp_path / "object.dcm", EXPLICIT, explicit(0x00420011, b"OB", 1 << 26))
+    with path.open("r+b") as file:
+        file.seek(1 << 26, os.SEEK_END)
+        file.write(TEXT)
+    tracemalloc.start()
+    try:
+        as_storable(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 @pytest.mark.parametrize("extra", [0, KEPT])

@@ -76,14 +76,14 @@ def test_a_habit_is_logged_once_for_each_title(caplog: Any) -> None:
                     ((_, _, command),) = peer.get_data()
                     assert decode_command_set(command)[0x0900] == b"\0\0"
     told = [record.getMessage() for record in caplog.records if "Tolerance.ill_formed_fields" in record.getMessage()]
-    assert [line.split()[0] for line in told] == ["'ONE'", "'OTHER'"]
+    assert [line.split()[1] for line in told] == ["'ONE'", "'OTHER'"]
     assert all("no Priority (0000,0700)" in line for line in told)
 
 
 def said(caplog: Any, kind: str) -> list[str]:
     """Who has been said to break the standard so, in order."""
     marked = [record.getMessage() for record in caplog.records if f"Tolerance.{kind} allows" in record.getMessage()]
-    return [line.split()[0] for line in marked]
+    return [line.split()[1] for line in marked]
 
 
 def test_a_habit_in_an_offer_is_logged_though_it_is_remembered(caplog: Any) -> None:
@@ -136,6 +136,21 @@ def test_explicit_vr_in_an_answer(caplog: Any) -> None:
             assert [found.PatientID for _, found in asking.result() if found] == ["P1", "P1"]
             association.abort()
     assert said(caplog, "other_vr_encoding") == ["'ANY-SCP'"]
+
+
+@pytest.mark.parametrize("tolerated", [True, False])
+def test_who_wants_to_get_and_proposes_no_roles(caplog: Any, tolerated: bool) -> None:
+    """PS3.4 C.5.3 asks for the SCP role; some viewers do not know."""
+    caplog.set_level(logging.WARNING, logger="dicom_proto.association")
+    ae = entity("SCP", GET)
+    ae.add_supported_context(CTImageStorage, scu_role=False, scp_role=True)
+    with serving(ae=ae) as server, Peer.dial(server.address) as peer:
+        ae.tolerance = Tolerance(missing_roles=tolerated)
+        peer.send(offer(GET, CT))
+        answer = peer.get()
+    assert isinstance(answer, AAssociateAC)
+    assert [one.result for one in answer.context_results] == [0, 0 if tolerated else 1]
+    assert said(caplog, "missing_roles") == (["'CALLING'"] if tolerated else [])
 
 
 def test_what_is_remembered_of_titles_is_bounded(caplog: Any) -> None:

@@ -1,5 +1,6 @@
 """Objects that contradict themselves: what is answered, and that no file says two things."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import FileMeta, encode, read_file_meta
+from dicom_proto.limits import Tolerance
 from dicom_proto.sop_class import CTImageStorage
 from dicom_transports.blocking import evt
 from dicom_transports.storage import store_in_file, store_to
@@ -111,3 +113,54 @@ def test_a_file_states_what_its_data_set_is_really_in(tmp_path: Path, way: str, 
     assert isinstance(meta, FileMeta)
     assert (meta.transfer_syntax, content[meta.data_offset :]) == (actual, data)
     assert metas == [actual] * len(metas)
+
+
+WAYS = ["store_to", "store_in_file", "handler"]
+
+
+def taking(way: str, directory: Path) -> Any:
+    """Somebody who takes objects without decoding them."""
+
+    def write(event: Any) -> int:
+        (directory / "1.2.3.1.dcm").write_bytes(event.encoded_dataset())
+        return SUCCESS
+
+    ways: dict[str, Any] = {
+        "store_to": store_to(directory),
+        "store_in_file": store_in_file(lambda _event: (directory / "1.2.3.1.dcm").open("wb")),
+        "handler": write,
+    }
+    return ways[way]
+
+
+@pytest.mark.parametrize("tolerated", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_other_vrs_are_noticed_where_nobody_decodes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, way: str, tolerated: bool
+) -> None:
+    """PS3.5 A.1: told once for each peer, and refused where it is not tolerated; nothing of it stays then."""
+    acceptor = scp()
+    acceptor.tolerance = Tolerance(other_vr_encoding=tolerated)
+    data = encode(ct(size=100_000), EXPLICIT)
+    with (
+        caplog.at_level("WARNING"),
+        serving((evt.EVT_C_STORE, taking(way, tmp_path)), ae=acceptor) as server,
+        dial(server, ae=scu(IMPLICIT)) as association,
+    ):
+        statuses = [association.send_c_store(stored(data)).Status for _ in range(2)]
+    refused = 0xC000 if way.startswith("store") else 0xC211
+    assert statuses == [SUCCESS if tolerated else refused] * 2
+    assert len([1 for line in caplog.messages if "Tolerance.other_vr_encoding allows" in line]) == tolerated
+    if way == "store_to":
+        assert len(files(tmp_path)) == tolerated
+
+
+@pytest.mark.parametrize(("mismatches", "status"), [("refuse", 0xC000), ("keep", SUCCESS)])
+def test_no_file_states_vrs_that_are_not_there(tmp_path: Path, mismatches: Any, status: int) -> None:
+    """There is no transfer syntax for compressed or deflated data without VRs that a file could state."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    data = encode(ct(), IMPLICIT)
+    deflated = deflater.compress(data) + deflater.flush()
+    with sending(store_to(tmp_path, mismatches=mismatches), DEFLATED) as association:
+        assert association.send_c_store(stored(deflated + bytes(len(deflated) % 2), DEFLATED)).Status == status
+    assert len(files(tmp_path)) == (status == SUCCESS)

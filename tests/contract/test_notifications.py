@@ -197,7 +197,7 @@ def test_handlers_that_raise_are_logged_and_nothing_else(kind: Any, caplog: pyte
         association.release()
         ours.wait("CONN_CLOSE")
     assert association.is_released
-    assert f"a handler of {kind} raised" in caplog.messages
+    assert any(line.endswith(f"] a handler of {kind} raised") for line in caplog.messages)
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -243,7 +243,7 @@ def test_log_of_an_association(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "dicom_proto.upper_layer")
     with serving() as server, dial(server, ae=entity("SCU", CTImageStorage)) as association:
         association.send_c_store(ct())
-    lines = [line.split(",")[0] for line in caplog.messages]
+    lines = [line.split(",")[0].split("] ")[-1] for line in caplog.messages]
     for line in ("A_ASSOCIATE_RQ", "A_ASSOCIATE_AC", "P_DATA_TF", "A_RELEASE_RQ", "A_RELEASE_RP"):
         assert {f"< {line}", f"> {line}"} <= set(lines)
     assert "Patient" not in caplog.text

@@ -416,7 +416,7 @@ def beginning(address: tuple[str, int]) -> Peer:
     peer.send(offer(CTImageStorage))
     peer.get()
     request = CStoreRQ(message_id=1, affected_sop_class_uid=CTImageStorage, affected_sop_instance_uid="1.2.3.1")
-    command, (context, _, data) = fragments(request, encode(ct(), IMPLICIT))
+    command, (context, _, data) = fragments(request, encode(ct(size=2000), IMPLICIT))
     peer.send(p_data(command), p_data((context, 0, data)))  # and it is not the last
     return peer
 

@@ -25,7 +25,8 @@ from dicom_proto.services.management.commitment import (
 from dicom_proto.services.query import find_scp, find_scu
 from dicom_proto.services.retrieve.get import get_scp, get_scu
 from dicom_proto.services.retrieve.move import move_scp, move_scu
-from dicom_proto.services.storage.store import store_object_scu, store_scp
+from dicom_proto.services.storage.sending import store_object_scu
+from dicom_proto.services.storage.store import store_scp
 from dicom_proto.services.verification import echo_scp, echo_scu
 from dicom_proto.sop_class import CTImageStorage, ModalityWorklistInformationFind, Verification
 from dicom_transports.blocking import AE, Association, evt

@@ -3,25 +3,28 @@
 import logging
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, update_wrapper
+from itertools import count
 from types import MappingProxyType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from attrs import evolve, frozen
 
-from dicom_proto.application.association import EntityAssociation
+from dicom_proto.application.access import admit, place_of
+from dicom_proto.application.association import EntityAssociation, Received
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.results import status_of
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.logs import about
 from dicom_proto.names import check_ae_title
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.offers.items import AsynchronousOperationsWindowNegotiation, NegotiationItem
 from dicom_proto.services.storage.batch import Batch
-from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
-from dicom_proto.upper_layer.policy import LOCAL_LIMIT_EXCEEDED, Policy
+from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.policy import Policy
 from dicom_transports._files.reading import as_storable
 from dicom_transports._socket.sockets import (
     Address,
@@ -31,6 +34,7 @@ from dicom_transports._socket.sockets import (
     close_listener,
     listen_all,
     local_address,
+    peer_address,
 )
 from dicom_transports._socket.tls_contexts import ServerTLS, TLSContexts
 from dicom_transports._socket.tls_layer import TLSLayer
@@ -51,6 +55,8 @@ T = TypeVar("T")
 ResultT = TypeVar("ResultT")
 AssociationT = TypeVar("AssociationT", bound=EntityAssociation)
 ServerT = TypeVar("ServerT", bound="ServerBase[Any]")
+_log = logging.getLogger("dicom_transports")
+_CONNECTIONS: Final = "AE.maximum_connections"
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -180,13 +186,26 @@ class ServerBase(Generic[AssociationT]):
             return None
         association = next(iter(self._silent))
         self._forget(association)
+        with about(association.id):
+            _log.warning(
+                "connection from %s closed: it has said nothing, and gives way to a new one; decided by %s",
+                place_of(association.peer_address),
+                _CONNECTIONS,
+            )
         return association
 
-    def _receive(self, association: AssociationT, _offer: AAssociateRQ) -> Policy | AAssociateRJ:
-        """Return how a request is received: by the policy, or with a rejection if all places are taken."""
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Close a connection that there is no room for."""
+        where = place_of(peer_address(sock))
+        _log.warning("connection from %s closed: there are too many; decided by %s", where, _CONNECTIONS)
+        sock.close()
+
+    def _receive(self, association: AssociationT, offer: AAssociateRQ) -> Received:
+        """Return how a request is received: by the policy, or with a refusal if it gets no place."""
         self._silent.pop(association, None)
-        if len(self._places) >= self.ae.maximum_associations:
-            return LOCAL_LIMIT_EXCEEDED
+        refusal = admit(self.ae, self._places, association, offer)
+        if refusal is not None:
+            return refusal
         self._places.add(association)
         required = self.ae.required(self.ae_title)
         if required != self._required:  # by settings that have been changed since
@@ -217,6 +236,9 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
     """An application entity that requests associations, and serves them."""
 
     _allow_async = True  # whether handlers may be async
+    _ids: Iterator[int] = count(1)  # of all associations in this process
+    id_prefix = ""
+    """What the ids of associations begin with: where there are several processes, each has its own."""
 
     def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
         super().__init__(ae_title)
@@ -226,6 +248,10 @@ class AEBase(ApplicationEntity, Generic[ServerT]):
     def active_associations(self) -> list[Any]:
         """The associations that its servers have established now."""
         return [association for server in self._servers for association in server.active_associations]
+
+    def next_id(self) -> str:
+        """Return a short name for another association, which no other has in this process."""
+        return f"{AEBase.id_prefix}{next(AEBase._ids)}"
 
     def handlers(self, bound: Iterable[Bindable] | None) -> Handlers:
         """Return the registry of what a user has bound; raises as :class:`~dicom_proto.handlers.registry.Handlers`."""
@@ -367,8 +393,9 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
     priority: int = 2,
     on_progress: Callable[[int, int], object] | None = None,
     window: int = 1,
+    associations: int = 1,
 ) -> Batch:
-    """Send many objects, over as many associations, one after the other, as they need; yield each with its status.
+    """Send many objects, over as many associations as they need; yield each with its status.
 
     Up to 1000 items are looked at, before an association is requested with the presentation contexts that they
     need. :attr:`requested_contexts` makes no difference. Nothing happens before the first result is asked for;
@@ -395,18 +422,21 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
         Called with the numbers of objects and of bytes that have been answered for.
     window : int
         How many operations to propose that may be outstanding (PS3.7 D.3.3.3); 0 is any number.
+    associations : int
+        How many associations share the objects, up to 64. A peer that does not establish so many gets fewer.
 
     Returns
     -------
-    iterator of tuple
-        The item and the status Dataset, in the order in which they are done. Where no response came, or the item
-        could not be sent, that is an empty :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose
-        ``failure`` says why.
+    iterator of Sent
+        The item and the status Dataset, in the order in which they are done, and as ``position`` which item it was.
+        Where no response came, or the item could not be sent, the status is an empty
+        :class:`~dicom_proto.services.storage.pipeline.NotStored`, whose ``failure`` says why.
 
     Raises
     ------
     LocalProtocolError
-        If what is proposed breaks a rule of the standard; when the first result is asked for.
+        If what is proposed breaks a rule of the standard; when the first result is asked for. At once if there are to
+        be no associations, or too many.
     """
     _check_addresses((addr, port), bind_address)
     proposed = list(ext_neg or ())
@@ -424,4 +454,5 @@ def send_c_stores(  # noqa: PLR0913 - those of an association request, and those
         decompress=decompress,
         priority=priority,
         on_progress=on_progress,
+        associations=associations,
     )

@@ -17,15 +17,16 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from dicom_proto.application.association import Received
 from dicom_proto.handlers import evt
 from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.logs import about
 from dicom_proto.offers.contexts import PresentationContext, build_context, build_role
 from dicom_proto.programs.effects import Dial
 from dicom_proto.services.storage.chunks import chunked
 from dicom_proto.sop_class import register_uid
 from dicom_proto.status import code_to_category
-from dicom_proto.upper_layer.pdu import AAssociateRJ, AAssociateRQ
-from dicom_proto.upper_layer.policy import Policy
+from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_transports import _vocabulary
 from dicom_transports._entity import (
     AEBase,
@@ -182,13 +183,14 @@ class AssociationServer(ServerBase[Association]):
         with self._lock:
             association = self._admit(partial(self._ae.association_class, self._ae))
         if association is None:
-            sock.close()
+            self._turn_away(sock)
             return
         self._serving[association] = 0
         try:
             run_aside(partial(self._serve, association, sock), "dicom-association")
         except RuntimeError as error:  # there is no thread to be had
-            _log.warning("! a connection cannot be served: %s", error)
+            with about(association.id):
+                _log.warning("! a connection cannot be served: %s", error)
             sock.close()
             self._close(association)
 
@@ -198,7 +200,8 @@ class AssociationServer(ServerBase[Association]):
             association.open(sock, self._tls())
             association.live()
         except OSError as error:  # the peer is gone again, or no descriptor is free
-            _log.warning("! a connection cannot be served: %s", error)
+            with about(association.id):
+                _log.warning("! a connection cannot be served: %s", error)
             sock.close()
         finally:
             self._close(association)
@@ -209,7 +212,7 @@ class AssociationServer(ServerBase[Association]):
             del self._serving[association]
             self._ended.notify_all()
 
-    def _receive(self, association: Association, offer: AAssociateRQ) -> Policy | AAssociateRJ:
+    def _receive(self, association: Association, offer: AAssociateRQ) -> Received:
         with self._lock:
             return super()._receive(association, offer)
 
@@ -220,6 +223,10 @@ class AE(AEBase[AssociationServer]):
     _allow_async = False
     association_class: ClassVar[type[Association]] = Association
     """What its associations are: a class of one's own may stand for it."""
+
+    def __init__(self, ae_title: str | bytes = "DICOM_PROTO") -> None:
+        super().__init__(ae_title)
+        self.tally.guard = threading.Lock()
 
     def dial(
         self,

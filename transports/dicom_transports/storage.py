@@ -92,7 +92,8 @@ def store_to(
         What becomes of an object whose request names another SOP class than its presentation context, or another SOP
         class or SOP instance than its data set: the answer is A900H (PS3.4 Table B.2-1), as DCMTK and Orthanc give
         it, and nothing is stored; or it is stored by what the request says, in a file that contradicts itself. What
-        the data set does not state is no contradiction.
+        the data set does not state is no contradiction. So it is with a data set without VRs where only its
+        presentation context says that it has some, and no file could (it is compressed, say): the answer is C000H.
     on_stored : callable, optional
         Called with the path of each new file and the event of its request. It may return another status than Success;
         if it raises, the answer is C211H. The file stays.
@@ -149,7 +150,7 @@ class _Directory(Sink):
 
 def _head_for(data: Buffer, event: RequestEvent, transfer_syntax: str, head: bytes) -> bytes:
     """Return the head of a file that states what the data set is really in, whatever the peer has negotiated."""
-    return head if actual_syntax(data, transfer_syntax) == transfer_syntax else event.file_head(data)
+    return head if actual_syntax(data, transfer_syntax) in {transfer_syntax, None} else event.file_head(data)
 
 
 def _mismatch(between: str) -> Refused:
@@ -186,6 +187,8 @@ class _Arriving:
         self._file.write(data)
 
     def _write_head(self, data: Buffer) -> None:
+        if not self._sink.keeps_mismatches and actual_syntax(data, self._transfer_syntax) is None:
+            raise DataSetError("no transfer syntax says what this data set is in: a file would contradict itself")
         head = _head_for(data, self._event, self._transfer_syntax, self._head)
         self._head_length = len(head)
         self._file.write(head)

@@ -16,7 +16,8 @@ from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
-from dicom_proto.services.storage.store import StoredObject, fit_object, store_object_scu
+from dicom_proto.services.storage.sending import fit_object, store_object_scu
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CompositeInstanceRetrieveWithoutBulkDataGet
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 

@@ -28,7 +28,8 @@ from dicom_proto.programs.peer import Entity, Peer
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
-from dicom_proto.services.storage.store import StoredObject, needed_contexts, store_object_scu
+from dicom_proto.services.storage.sending import needed_contexts, store_object_scu
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.state_table import State

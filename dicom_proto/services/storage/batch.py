@@ -1,9 +1,11 @@
-"""Many objects to one application entity, over as many associations, one after the other, as that takes.
+"""Many objects to one application entity, over as many associations, beside and after each other, as that takes.
 
 May change.
 
 A :class:`Batch` decides what goes with which association, which contexts are asked for, and what is sent again. It
-is not bound to an association: its programs need none (:class:`~dicom_proto.programs.tasks.Tasks`).
+is not bound to an association: its programs need none (:class:`~dicom_proto.programs.tasks.Tasks`). Objects go out in
+rounds. In each as many associations as wanted are requested, all with the same presentation contexts, and those that
+are established take the next object from one queue, until that is empty.
 """
 
 import logging
@@ -16,14 +18,17 @@ from attrs import define, evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
-from dicom_proto.errors import DicomProtoError, NoContextError
+from dicom_proto.errors import DicomProtoError, InvalidSettingError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
-from dicom_proto.programs.effects import END, Await, Dial, HangUp, Pause, Program, Run
+from dicom_proto.programs.effects import END, Await, Call, Dial, Fork, HangUp, Pause, Program, Run
 from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.tasks import Task
 from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, fetch, iterate
-from dicom_proto.services.storage.store import Storable, StoredObject, needed_contexts, no_context_for
+from dicom_proto.services.storage.sending import needed_contexts, no_context_for
+from dicom_proto.services.storage.store import Storable, StoredObject
 from dicom_proto.upper_layer.failures import AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAssociateRQ
+from dicom_proto.upper_layer.reasons import RejectReasonPresentation, RejectSource
 
 __all__ = ["KEPT", "Batch"]
 
@@ -36,11 +41,15 @@ KEPT: Final = 1 << 16
 _MOST_OBJECTS: Final = 1000  # that are looked at ahead
 _MOST_BYTES: Final = 1 << 26  # of those among them that are kept
 _LEAST_BYTES: Final = 1 << 18  # that an object counts for which is the user's, in memory or open
+_MOST_BESIDE: Final = 64  # associations
 _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
 _PERMANENT: Final = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
+_BUSY: Final = frozenset(RejectReasonPresentation)  # that is all of them: temporary congestion, local limit exceeded
+_PATIENCE: Final = 6  # rejections in a row by who is busy that count for no object; before each the pause is doubled
 
 
 Context: TypeAlias = tuple[str, tuple[str, ...]]
+_Failure: TypeAlias = NoContextError | AssociationFailure | OSError
 _proposed = lru_cache(maxsize=256)(PresentationContext)
 
 
@@ -49,6 +58,7 @@ class _Entry:
     """An object on its way."""
 
     item: Any
+    position: int
     head: StoredObject  # without its data
     contexts: tuple[Context, ...]
     kept: StoredObject | None
@@ -85,6 +95,13 @@ class Batch:
         The priority of all requests.
     on_progress : callable, optional
         Called with the numbers of objects and of bytes that have been answered for.
+    associations : int
+        How many associations share the objects, up to 64; fewer if the peer does not establish so many.
+
+    Raises
+    ------
+    InvalidSettingError
+        If there are to be no associations, or too many.
     """
 
     def __init__(  # noqa: PLR0913 - it is made in one place
@@ -101,7 +118,10 @@ class Batch:
         decompress: bool = False,
         priority: int = Priority.LOW,
         on_progress: Callable[[int, int], object] | None = None,
+        associations: int = 1,
     ) -> None:
+        if not 1 <= associations <= _MOST_BESIDE:
+            raise InvalidSettingError(f"{associations} associations cannot share a batch: from 1 to {_MOST_BESIDE} can")
         self._items = iterate(items)
         self._read = read
         self._status_of = status_of
@@ -113,16 +133,20 @@ class Batch:
         self._decompress = decompress
         self._priority = priority
         self._on_progress = on_progress
-        self._answered = self._answered_before = (0, 0)  # objects, bytes
+        self._associations = associations
+        self._count = self._objects = self._bytes = 0
         self._is_exhausted = False
         self._waiting: deque[_Entry] = deque()
         self.finished: deque[Sent] = deque()
-        self._aboard: deque[_Entry] = deque()  # and not begun on this association
-        self._lost: list[tuple[_Entry, AssociationFailure | OSError, bool]] = []
-        self._has_delivered = False
+        # Of a round:
+        self._aboard: deque[_Entry] = deque()  # what nobody has taken; it may be taken in several threads
+        self._lost: list[tuple[_Entry, _Failure, bool]] = []
+        self._failure: _Failure | None = None  # why there is no association any more
+        self._was_established = self._has_delivered = False
+        self._established = 0
+        # From one to the next:
         self._has_to_pause = False
-        self._peer: Peer | None = None
-        self._pipeline: Pipeline | None = None
+        self._rejections = 0  # in a row, by a peer that is busy
 
     def run(self) -> Program[None]:
         """Send everything; :attr:`finished` grows by what is done.
@@ -138,12 +162,9 @@ class Batch:
         while True:
             if self.finished:
                 yield Await(self._is_asked)
-            if self._pipeline is not None and self._peer is not None:
-                yield from self._carry_on(self._pipeline, self._peer)
-                continue
             yield from self._look_ahead()
             if self._waiting and not self.finished:
-                yield from self._begin()
+                yield from self._send_some()
             elif self._is_exhausted and not self.finished:
                 return
 
@@ -163,19 +184,20 @@ class Batch:
             if item is END:
                 self._is_exhausted = True
                 return
+            position, self._count = self._count, self._count + 1
             try:
                 if unreadable is not None:
                     raise unreadable
-                entry = self._pack(item, StoredObject.of(value))
+                entry = self._pack(item, position, StoredObject.of(value))
             except (DicomProtoError, OSError) as error:
                 _log.error("an object cannot be sent: %s", error)
-                self.finished.append((item, NotStored(error)))
+                self.finished.append(Sent(item, NotStored(error), position))
                 return
             self._waiting.append(entry)
             contexts.update(entry.contexts)
             weight += entry.weight
 
-    def _pack(self, item: Any, stored: StoredObject) -> _Entry:
+    def _pack(self, item: Any, position: int, stored: StoredObject) -> _Entry:
         contexts = tuple(needed_contexts(stored, decompress=self._decompress))
         for context in contexts:
             _proposed(*context)  # what cannot be is noticed here
@@ -186,14 +208,14 @@ class Batch:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Entry(item, evolve(stored, data=b"", load=None), contexts, kept, weight)
+        return _Entry(item, position, evolve(stored, data=b"", load=None), contexts, kept, weight)
 
-    # --- an association -----------------------------------------------------------------------------------------------
+    # --- a round ------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> Program[None]:
-        """Request an association for what waits, as far as the contexts go."""
+    def _send_some(self) -> Program[None]:
+        """Send what waits, as far as the contexts of an association go."""
         if self._has_to_pause:
-            yield Pause(self._retry_delay)
+            yield Pause(self._retry_delay * 2 ** min(max(self._rejections - 1, 0), _PATIENCE))
         contexts: dict[Context, None] = {}
         count = 0
         for entry in self._waiting:
@@ -202,65 +224,108 @@ class Batch:
                 break
             contexts, count = more, count + 1
         offer = self._make_offer([_proposed(*context) for context in contexts])
-        entries = [self._waiting.popleft() for _ in range(count)]
-        self._has_to_pause = self._has_delivered = False
+        self._aboard = deque(self._waiting.popleft() for _ in range(count))
+        self._has_to_pause = self._has_delivered = self._was_established = False
+        self._failure = None
+        fleet: Task[None] = yield Fork(self._sail(offer, min(self._associations, count)))
+        yield Await(lambda: fleet.is_done or None)
+        fleet.result()
+        self._sort_lost()
+
+    def _sail(self, offer: AAssociateRQ, count: int) -> Program[None]:
+        """Request associations, and wait until they have sent everything or ended; who comes too late is ended."""
+        under_way: list[Task[None]] = []
+        while len(under_way) < count:
+            under_way.append((yield Fork(self._cross(offer))))
+        yield Await(lambda: self._is_over(under_way) or None)
+        for crossing in under_way:
+            crossing.result()
+
+    def _is_over(self, under_way: list[Task[None]]) -> bool:
+        if any(crossing.error is not None for crossing in under_way) or all(crossing.is_done for crossing in under_way):
+            return True
+        return self._was_established and not (self._established or self._aboard)
+
+    def _cross(self, offer: AAssociateRQ) -> Program[None]:
+        """Request one association, and send over it what nobody else has taken."""
         try:
             peer: Peer = yield Dial(self._address, offer, self._options)
-        except NoContextError:
-            self.finished.extend((entry.item, NotStored(no_context_for(entry.head))) for entry in entries)
-        except (AssociationFailure, OSError) as error:
-            self._lost = [(entry, error, False) for entry in entries]
-            self._sort_lost()
-        else:
-            self._aboard = deque(entries)
-            self._answered_before = self._answered
-            self._peer = peer
-            self._pipeline = Pipeline(
-                peer,
-                self._unload(),
-                self._open,
-                self._status_of,
-                priority=self._priority,
-                decompress=self._decompress,
-                on_progress=self._progressed,
-            )
+        except (NoContextError, AssociationFailure, OSError) as error:
+            if self._failure is None:
+                self._failure = error  # others may have more luck
+            return
+        self._was_established = True
+        self._rejections = 0
+        self._established += 1
+        answered = deque([(0, 0)])  # numbers of objects and bytes on this association, the last ones and those before
+        pipeline = Pipeline(
+            peer,
+            self._unload(),
+            self._open,
+            self._status_of,
+            priority=self._priority,
+            decompress=self._decompress,
+            on_progress=lambda *numbers: answered.append(numbers),
+            looks_ahead=None if self._associations == 1 else self._has_enough,
+        )
+        while (yield from self._carry_on(pipeline, peer, answered)):
+            pass
+        yield HangUp(peer)
+        self._established -= 1
 
     def _unload(self) -> Iterator[_Entry]:
-        while self._aboard:
-            yield self._aboard.popleft()
+        """Take what comes next: as others do, in other threads."""
+        while True:
+            try:
+                entry = self._aboard.popleft()
+            except IndexError:
+                return
+            yield entry
+
+    def _has_enough(self) -> bool:
+        """Tell whether there is more than one object for each association: nobody shall wait for what another keeps."""
+        return len(self._aboard) >= self._associations
 
     def _open(self, entry: _Entry) -> Storable:
         return self._read(entry.item) if entry.kept is None else entry.kept
 
-    def _progressed(self, objects: int, length: int) -> object:
-        before = self._answered_before
-        self._answered = before[0] + objects, before[1] + length
-        return None if self._on_progress is None else self._on_progress(*self._answered)
-
-    def _carry_on(self, pipeline: Pipeline, peer: Peer) -> Program[None]:
-        """Wait for the next that is done on this association; after the last, or when it is lost, end it."""
+    def _carry_on(self, pipeline: Pipeline, peer: Peer, answered: deque[tuple[int, int]]) -> Program[bool]:
+        """Wait for the next that is done on an association; after the last, or when it is lost, return false."""
+        if self.finished:
+            yield Await(self._is_asked)
         try:
             sent: Sent | None = yield Run(pipeline.next(), peer)
         except AssociationFailure as error:
             self._lose(pipeline, error)
-            sent = None
-        if sent is not None:
-            entry, status = sent
-            if not (isinstance(status, NotStored) and isinstance(status.failure, AssociationFailure)):
-                self._has_delivered = True
-                self.finished.append((entry.item, status))
-                return
-            self._lost.append((entry, status.failure, status.was_begun))
-            self._lose(pipeline, status.failure)
-        yield HangUp(peer)
-        self._peer = self._pipeline = None
-        self._sort_lost()
+            return False
+        if len(answered) > 1:
+            objects, length = answered.popleft()
+            self._objects += answered[0][0] - objects
+            self._bytes += answered[0][1] - length
+            if self._on_progress is not None:
+                yield Call(self._on_progress, (self._objects, self._bytes), is_quick=True)
+        if sent is None:
+            return False
+        if not self._is_lost(sent):
+            return True
+        self._lose(pipeline, sent.status.failure)
+        return False
+
+    def _is_lost(self, sent: Sent) -> bool:
+        """Take note of what is done; return whether its association is lost."""
+        entry, status = sent
+        if isinstance(sent.failure, AssociationFailure):
+            self._lost.append((entry, sent.failure, status.was_begun))
+            return True
+        self._has_delivered = True
+        self.finished.append(Sent(entry.item, status, entry.position))
+        return False
 
     def _lose(self, pipeline: Pipeline, error: AssociationFailure) -> None:
         """Take back what was to go over an association that is lost."""
-        self._lost.extend((entry, error, True) for entry, _ in pipeline.give_up(error))
-        self._lost.extend((entry, error, False) for entry in self._aboard)
-        self._aboard.clear()
+        self._failure = error
+        for sent in pipeline.give_up(error):
+            self._is_lost(sent)
 
     def _sort_lost(self) -> None:
         """Decide what is sent again of what has no answer.
@@ -268,14 +333,19 @@ class Batch:
         An attempt counts for those that were under way when the association was lost, which may have been the reason;
         for all if there were none, and it was of no use.
         """
+        if self._failure is not None:
+            self._lost.extend((entry, self._failure, False) for entry in self._aboard)
         was_begun = any(was_begun for _, _, was_begun in self._lost)
+        is_busy = self._failure is not None and _is_busy(self._failure)
+        self._rejections += is_busy
+        is_pardoned = is_busy and self._rejections <= _PATIENCE
         again = []
         for entry, failure, counts in self._lost:
             entry.was_begun |= counts
-            entry.attempts += counts or not (was_begun or self._has_delivered)
-            is_final = isinstance(failure, AssociationRejected) and failure.result == _PERMANENT
-            if is_final or entry.attempts > self._retries:
-                self.finished.append((entry.item, NotStored(failure, was_begun=entry.was_begun)))
+            entry.attempts += counts or not (was_begun or self._has_delivered or is_pardoned)
+            if _is_final(failure) or entry.attempts > self._retries:
+                why = no_context_for(entry.head) if isinstance(failure, NoContextError) else failure
+                self.finished.append(Sent(entry.item, NotStored(why, was_begun=entry.was_begun), entry.position))
             else:
                 again.append(entry)
         if self._lost:
@@ -284,6 +354,20 @@ class Batch:
         self._lost = []
         self._waiting.extendleft(reversed(again))
         self._has_to_pause = bool(again)
+
+
+def _is_busy(failure: Exception) -> bool:
+    """Tell whether an association was rejected because the peer has too much to do (PS3.8 9.3.4)."""
+    if not isinstance(failure, AssociationRejected):
+        return False
+    return failure.source == RejectSource.SERVICE_PROVIDER_PRESENTATION and failure.reason in _BUSY
+
+
+def _is_final(failure: Exception) -> bool:
+    """Tell whether another attempt is of no use."""
+    if isinstance(failure, AssociationRejected):
+        return failure.result == _PERMANENT and not _is_busy(failure)
+    return isinstance(failure, NoContextError)
 
 
 def _size(stored: StoredObject) -> int:

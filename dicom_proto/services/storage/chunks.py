@@ -45,6 +45,7 @@ class Chunks(Stream[Buffer]):
     """The data set of a request, as it arrives: read-only views of what was received."""
 
     def __init__(self, performing: Performing) -> None:
+        self._receive_head: Callable[[], Program[DataChunk]] | None = performing.receive_head
         self._receive_next = Receive(performing.inbox)
         self._is_over = False  # a C-STORE request always has a data set
         self._is_closed = False
@@ -81,7 +82,11 @@ class Chunks(Stream[Buffer]):
             yield from self._receive()
 
     def _receive(self) -> Program[Buffer]:
-        chunk: DataChunk = yield self._receive_next
+        if self._receive_head is None:
+            chunk: DataChunk = yield self._receive_next
+        else:
+            receive_head, self._receive_head = self._receive_head, None
+            chunk = yield from receive_head()
         self._is_over = chunk.last
         return chunk.data
 

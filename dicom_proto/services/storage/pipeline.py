@@ -4,13 +4,14 @@ May change.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from pydicom.dataset import Dataset
 
-from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.dimse.routing import OperationEvent
 from dicom_proto.errors import DicomProtoError, InvalidSettingError
@@ -18,17 +19,17 @@ from dicom_proto.programs.effects import END, Await, Call, Program
 from dicom_proto.programs.invoking import Invoking
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import Stream
-from dicom_proto.services.storage.store import Storable, StoredObject, begin_store, fit_object
+from dicom_proto.services.storage.sending import ReadyStore, prepare_store
+from dicom_proto.services.storage.store import Storable, StoredObject
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.state_table import State
 
-__all__ = ["NotStored", "Pipeline", "Sent", "fetch", "is_in_memory", "iterate"]
+__all__ = ["LONGEST_AHEAD", "NotStored", "Pipeline", "Sent", "fetch", "is_in_memory", "iterate", "settling"]
 
 _log = logging.getLogger("dicom_proto.services")
 _MOST: Final = 64  # objects under way at a time, where the window has no limit
-
-Sent: TypeAlias = tuple[Any, Dataset]
-"""What was to be sent, as the user gave it, and the status of the response."""
+LONGEST_AHEAD: Final = 1 << 24
+"""Bytes: while more than that is under way nothing else is made ready, which would be done in no time beside that."""
 
 
 Fetched: TypeAlias = tuple[Any, Any, DicomProtoError | OSError | None]
@@ -67,8 +68,43 @@ def _without_traces(failure: Exception) -> Exception:
     return failure
 
 
+class _Pair(NamedTuple):
+    item: Any
+    status: Dataset
+
+
+class Sent(_Pair):
+    """What was to be sent, as the user gave it, and the status of the response: a tuple of these two.
+
+    Attributes
+    ----------
+    item : object
+        What the user gave.
+    status : Dataset
+        The status.
+    position : int
+        As which item it was given, from 0.
+    """
+
+    position: int
+
+    def __new__(cls, item: Any, status: Dataset, position: int) -> Self:
+        """Make it; a tuple is not changed."""
+        self = super().__new__(cls, item, status)
+        self.position = position
+        return self
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why there is no status, if there is none."""
+        return self.status.failure if isinstance(self.status, NotStored) else None
+
+
 class Pipeline(Stream[Sent]):
     """The transfer of many objects; :meth:`next` gives what has become of them, as they finish.
+
+    One object is made ready while others are under way: it is asked for, read, and encoded for its context. It leaves
+    as soon as there is room, before the user is told what has made it.
 
     Parameters
     ----------
@@ -86,6 +122,8 @@ class Pipeline(Stream[Sent]):
         Whether compressed objects may be decompressed where the peer does not take them as they are.
     on_progress : callable, optional
         Called with the numbers of objects and of bytes that have been answered for.
+    looks_ahead : callable, optional
+        Tells whether an item may be asked for that cannot leave at once; by default it may.
     """
 
     def __init__(
@@ -98,6 +136,7 @@ class Pipeline(Stream[Sent]):
         priority: int = Priority.LOW,
         decompress: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
+        looks_ahead: Callable[[], bool] | None = None,
     ) -> None:
         self._peer = peer
         self._items = iterate(items)
@@ -106,14 +145,17 @@ class Pipeline(Stream[Sent]):
         self._priority = priority
         self._decompress = decompress
         self._on_progress = on_progress
-        self._under_way: dict[Invoking, tuple[Any, int]] = {}
+        self._looks_ahead = looks_ahead
+        self._ready: tuple[Any, int, ReadyStore] | None = None  # item, position, request
+        self._under_way: dict[Invoking, tuple[Any, int, int]] = {}  # item, position, bytes
+        self._refused: deque[Sent] = deque()
         self._is_exhausted = False
-        self._objects = self._bytes = 0
+        self._count = self._objects = self._bytes = self._bytes_under_way = 0
 
     @property
     def is_over(self) -> bool:
         """Whether everything has been answered for."""
-        return self._is_exhausted and not self._under_way
+        return self._is_exhausted and not (self._under_way or self._ready or self._refused)
 
     def next(self) -> Program[Sent | None]:
         """Return the next item that is done and its status, ``None`` after the last.
@@ -123,10 +165,9 @@ class Pipeline(Stream[Sent]):
         AssociationFailure
             If the association has ended, and the peer is strict.
         """
-        while not self._is_exhausted and self._has_room:
-            refused = yield from self._begin_next()
-            if refused is not None:
-                return refused
+        yield from self._fill()
+        if self._refused and not (self._under_way and isinstance(self._refused[0].failure, AssociationFailure)):
+            return self._refused.popleft()
         if not self._under_way:
             return None
         try:
@@ -135,70 +176,120 @@ class Pipeline(Stream[Sent]):
             if self._peer.is_strict:
                 raise
             return self._lose_one(error)
-        item, length = self._under_way.pop(invoking)
-        invoking.close()
+        item, position, length = self._forget(invoking)
         self._objects, self._bytes = self._objects + 1, self._bytes + length
+        self._send_ready()
         if self._on_progress is not None:
             yield Call(self._on_progress, (self._objects, self._bytes), is_quick=True)
-        return item, self._status_of(response.response)
+        return Sent(item, self._status_of(response.response), position)
 
     def abandon(self) -> None:
         """Send no more; what was sent already stays so, and its responses are dropped."""
         self._is_exhausted = True
-        for invoking in self._under_way:
-            invoking.close()
-        self._under_way.clear()
+        self._ready = None
+        self._refused.clear()
+        while self._under_way:
+            self._forget(next(iter(self._under_way)))
 
     def give_up(self, error: AssociationFailure) -> list[Sent]:
-        """Return all that is under way: it will not be answered any more."""
+        """Return all that is under way or ready: it will not be answered any more."""
         lost = []
         while self._under_way:
             lost.append(self._lose_one(error))
-        self._is_exhausted = True
+        lost.extend(self._refused)
+        if self._ready is not None:
+            item, position, _ = self._ready
+            lost.append(Sent(item, NotStored(error), position))
+        self.abandon()
         return lost
+
+    # --- what leaves --------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> Program[None]:
+        """Send what there is room for, and make the next one ready, as long as nothing is to be told."""
+        while not (self._refused or self._has_response):
+            self._send_ready()
+            if self._is_exhausted or self._ready is not None or not (self._has_room or self._may_look_ahead):
+                break
+            yield from self._fetch_next()
+        if self._ready is not None and not self._under_way and not self._is_alive:
+            item, position, _ = self._ready
+            self._ready = None
+            self._refuse(item, position, self._peer.end())
 
     @property
     def _has_room(self) -> bool:
         """Whether another one can be begun; the first waits for it, behind what others have asked for."""
+        return not self._under_way or self._can_send
+
+    @property
+    def _can_send(self) -> bool:
         connection = self._peer.connection
-        if not self._under_way:
-            return True
         return self._is_alive and len(connection.invoked) < min(connection.invoked_window, _MOST)
+
+    @property
+    def _may_look_ahead(self) -> bool:
+        if not self._is_alive or self._bytes_under_way > LONGEST_AHEAD:
+            return False
+        return self._looks_ahead is None or self._looks_ahead()
 
     @property
     def _is_alive(self) -> bool:
         return self._peer.connection.state is State.Sta6
 
-    def _check_alive(self) -> None:
-        if not self._is_alive:
-            raise self._peer.end()
+    @property
+    def _has_response(self) -> bool:
+        return any(invoking.inbox.events for invoking in self._under_way)
 
-    def _begin_next(self) -> Program[Sent | None]:
-        """Begin with the next item, if there is one; return what there is to say if it cannot be sent."""
+    def _fetch_next(self) -> Program[None]:
+        """Make the next item ready, if there is one; or refuse it."""
         connection = self._peer.connection
         read = self._read if self._is_alive else _leave_unread
         item, value, unreadable = yield from fetch(self._items, read)
         if item is END:
             self._is_exhausted = True
-            return None
+            return
+        position, self._count = self._count, self._count + 1
         try:
             self._check_alive()
             if unreadable is not None:
                 raise unreadable
-            stored = yield from fit_object(self._peer, value, decompress=self._decompress)
-            if len(connection.invoked) >= connection.invoked_window > 0:
+            ready = yield from prepare_store(self._peer, value, priority=self._priority, decompress=self._decompress)
+            if not self._under_way and len(connection.invoked) >= connection.invoked_window > 0:
                 yield Await(lambda: len(connection.invoked) < connection.invoked_window or None)
             self._check_alive()
-            invoking = begin_store(self._peer, stored, priority=self._priority)
-        except AssociationFailure as error:
-            if self._peer.is_strict:
-                raise
-            return item, NotStored(error)
         except (DicomProtoError, OSError) as error:
+            self._refuse(item, position, error)
+        else:
+            self._ready = item, position, ready
+
+    def _send_ready(self) -> None:
+        """Send what is ready, if there is room."""
+        if self._ready is None or not self._can_send:
+            return
+        item, position, ready = self._ready
+        self._ready = None
+        try:
+            invoking = ready.send(self._peer)
+        except DicomProtoError as error:
+            self._refuse(item, position, error)
+            return
+        self._under_way[invoking] = item, position, len(ready.data)
+        self._bytes_under_way += len(ready.data)
+
+    def _check_alive(self) -> None:
+        if not self._is_alive:
+            raise self._peer.end()
+
+    def _refuse(self, item: Any, position: int, error: DicomProtoError | OSError) -> None:
+        """Take note of an item that cannot be sent."""
+        if not isinstance(error, AssociationFailure):
             _log.error("an object cannot be sent: %s", error)
-            return item, NotStored(error)
-        self._under_way[invoking] = (item, len(cast(Buffer, stored.data)))
-        return None
+        elif self._peer.is_strict:
+            raise error
+        self._refused.append(Sent(item, NotStored(error), position))
+
+    # --- what comes back ----------------------------------------------------------------------------------------------
 
     def _take_response(self) -> tuple[Invoking, OperationEvent] | None:
         """Return the next response of any of those that are under way."""
@@ -210,15 +301,37 @@ class Pipeline(Stream[Sent]):
 
     def _lose_one(self, error: AssociationFailure) -> Sent:
         """Give up the first of those that will not be answered any more."""
-        invoking = next(iter(self._under_way))
-        item, _ = self._under_way.pop(invoking)
+        item, position, _ = self._forget(next(iter(self._under_way)))
+        return Sent(item, NotStored(error, was_begun=True), position)
+
+    def _forget(self, invoking: Invoking) -> tuple[Any, int, int]:
+        item, position, length = self._under_way.pop(invoking)
+        self._bytes_under_way -= length
         invoking.close()
-        return item, NotStored(error, was_begun=True)
+        return item, position, length
 
 
 def iterate(items: Any) -> Any:
     """Return the iterator of an iterable, or the async iterator of an async one."""
     return items.__aiter__() if hasattr(items, "__aiter__") else iter(items)
+
+
+def settling(items: Any, read: Callable[[Any], Storable]) -> Callable[[Any], Storable]:
+    """Return what reads items so that each stays as it is while the next one is asked for.
+
+    Where the user does something between two of them, a file may be written anew for that, or a buffer filled: what is
+    not too long is copied. A Dataset is left to who encodes it before that.
+    """
+    if type(iterate(items)) in _AT_HAND:
+        return read
+    return partial(_read_constant, read)
+
+
+def _read_constant(read: Callable[[Any], Storable], item: Any) -> Storable:
+    stored = StoredObject.of(read(item))
+    if isinstance(stored.data, Dataset) or len(stored.data) > LONGEST_AHEAD:
+        return stored
+    return stored.constant()
 
 
 def fetch(iterator: Any, read: Callable[[Any], Any]) -> Generator[Call, Any, Fetched]:
@@ -242,6 +355,8 @@ def fetch(iterator: Any, read: Callable[[Any], Any]) -> Generator[Call, Any, Fet
             raise InvalidSettingError("an async iterable of objects needs an adapter for an event loop")
     elif type(iterator) in _AT_HAND:
         item = next(iterator, END)
+        if item is END:
+            return END, None, None
     else:
         fetched: Fetched = yield Call(_next_read, (iterator, read))
         return fetched

@@ -1,10 +1,10 @@
-"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): C-STORE, and the choice of a presentation context for an object.
+"""Storage (PS3.4 Annexes B and GG, PS3.7 9.1.1): what can be stored, and C-STORE as SCP.
 
 May change.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Self, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -22,7 +22,6 @@ from pydicom.uid import (
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
-from dicom_proto.dimse.messages import CStoreRQ, Priority
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
 from dicom_proto.encoding.structure import DEFLATED
@@ -33,37 +32,23 @@ from dicom_proto.errors import (
     InvalidSettingError,
     LocalProtocolError,
     MissingElementError,
-    NoContextError,
 )
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Binding
 from dicom_proto.handlers.sinks import Receiving, Refused
 from dicom_proto.programs.effects import Call, Program, Receive
-from dicom_proto.programs.invoking import Invoking, Reply
-from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import Performing
 from dicom_proto.services.storage.chunks import is_chunked, store_chunked
 from dicom_proto.status import Category, Status
-from dicom_proto.upper_layer.negotiation import AcceptedContext
 
-__all__ = [
-    "Storable",
-    "StoredObject",
-    "begin_store",
-    "choose_context",
-    "fit_object",
-    "needed_contexts",
-    "no_context_for",
-    "store_object_scu",
-    "store_scp",
-]
+__all__ = ["UNCOMPRESSED", "Storable", "StoredObject", "named", "store_scp"]
 
 _log = logging.getLogger("dicom_proto.services")
 
 HANDLER_FAILED: Final = 0xC211
 
 # Between these an object can be converted, in the order in which that is liked best (PS3.5 Annex A).
-_UNCOMPRESSED: Final[tuple[str, ...]] = (
+UNCOMPRESSED: Final[tuple[str, ...]] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     DeflatedExplicitVRLittleEndian,
@@ -166,7 +151,7 @@ class StoredObject:
     @property
     def is_compressed(self) -> bool:
         """Whether its transfer syntax is none of the four that are not."""
-        return self.transfer_syntax is not None and self.transfer_syntax not in _UNCOMPRESSED
+        return self.transfer_syntax is not None and self.transfer_syntax not in UNCOMPRESSED
 
     def transfer_syntaxes(self, *, decompress: bool = False) -> tuple[str, ...]:
         """Return those in which it can be sent, its own first.
@@ -179,11 +164,32 @@ class StoredObject:
         own = self.transfer_syntax or ExplicitVRLittleEndian
         if self.is_compressed and not decompress:
             return (own,)
-        return tuple(dict.fromkeys((own, *_UNCOMPRESSED)))
+        return tuple(dict.fromkeys((own, *UNCOMPRESSED)))
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
         """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
         return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_odd
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nobody can change what is to be sent: it is encoded, as ``bytes`` or a view of some."""
+        data = self.data
+        return type(data.obj if isinstance(data, memoryview) else data) is bytes
+
+    def constant(self, rules: EncodingRules = DEFAULT_RULES) -> Self:
+        """Return it with data that nobody can change: a copy, or a Dataset encoded as it states or with explicit VR.
+
+        Raises
+        ------
+        LocalProtocolError
+            If it cannot be encoded, or read any more.
+        """
+        if self.is_constant:
+            return self
+        if isinstance(self.data, Dataset):
+            own = self.transfer_syntaxes()[0]
+            return evolve(self, transfer_syntax=own, data=bytes(self.encode(own, rules)))
+        return evolve(self, data=bytes(self._encoded()), load=None)
 
     def encode(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
@@ -208,7 +214,7 @@ class StoredObject:
         except LongValueError as error:
             raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
-            raise EncodingError(f"{self} cannot be sent as {_named(transfer_syntax)}: {error}") from error
+            raise EncodingError(f"{self} cannot be sent as {named(transfer_syntax)}: {error}") from error
 
     @property
     def _is_odd(self) -> bool:
@@ -247,7 +253,7 @@ class StoredObject:
         except Exception as error:  # of any of several libraries
             missing = isinstance(error, RuntimeError) and "missing dependencies" in str(error)
             why = "all decoders have missing dependencies" if missing else f"{type(error).__name__} was raised"
-            raise EncodingError(f"its {_named(own)} cannot be decompressed: {why}") from error
+            raise EncodingError(f"its {named(own)} cannot be decompressed: {why}") from error
 
 
 def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
@@ -259,7 +265,8 @@ def _needed_uids(dataset: Dataset, *keywords: str) -> list[str]:
     return uids
 
 
-def _named(uid: str) -> str:
+def named(uid: str) -> str:
+    """Return a UID with its name, if it has one."""
     name = UID(uid, IGNORE).name
     return uid if name == uid else f"{name} ({uid})"
 
@@ -272,168 +279,6 @@ _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
 
 Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
 """What can be stored; see :meth:`StoredObject.of`."""
-
-
-def choose_context(
-    stored: StoredObject, contexts: Iterable[AcceptedContext], *, decompress: bool = False
-) -> AcceptedContext:
-    """Choose the context on which an object is sent: one that takes it as it is, or one that it can be converted for.
-
-    Parameters
-    ----------
-    stored : StoredObject
-        The object.
-    contexts : iterable of AcceptedContext
-        Those of its SOP class that may be used.
-    decompress : bool
-        Whether it may be decompressed.
-
-    Raises
-    ------
-    NoContextError
-        If none will do; the message says what was accepted.
-    """
-    accepted = {context.transfer_syntax: context for context in reversed(tuple(contexts))}
-    for transfer_syntax in stored.transfer_syntaxes(decompress=decompress):
-        if transfer_syntax in accepted:
-            return accepted[transfer_syntax]
-    raise no_context_for(stored, accepted)
-
-
-def no_context_for(stored: StoredObject, accepted: Iterable[str] = ()) -> NoContextError:
-    """Return the error that says which object cannot be sent, what it is in, and in what the peer would take it."""
-    others = sorted(accepted)
-    own = "" if stored.transfer_syntax is None else f" in {_named(stored.transfer_syntax)}"
-    words = ", ".join(map(_named, others)) or "none"
-    hint = "; it could be decompressed" if stored.is_compressed and not set(others).isdisjoint(_UNCOMPRESSED) else ""
-    return NoContextError(
-        f"no presentation context was accepted for {stored}{own}:"
-        f" what the peer accepts for {_named(stored.sop_class_uid)} is {words}{hint}"
-    )
-
-
-def needed_contexts(stored: StoredObject, *, decompress: bool = False) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the contexts to propose for an object, each as abstract syntax and transfer syntaxes.
-
-    There is one for the object as it is, and another to convert it for, unless it is compressed and has to stay so.
-    """
-    own, *others = stored.transfer_syntaxes(decompress=decompress)
-    common = tuple(uid for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian) if uid in others)
-    return [(stored.sop_class_uid, uids) for uids in ((own,), common) if uids]
-
-
-def fit_object(
-    peer: Peer, value: Storable, *, contexts: Iterable[AcceptedContext] | None = None, decompress: bool = False
-) -> Program[StoredObject]:
-    """Return an object in the encoding in which it can be sent, converted aside: that may take its time.
-
-    Parameters
-    ----------
-    peer : Peer
-        Where to.
-    value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`.
-    contexts : iterable of AcceptedContext, optional
-        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
-    decompress : bool
-        Whether it may be decompressed.
-
-    Raises
-    ------
-    LocalProtocolError
-        If it cannot be sent: there is no context, it cannot be converted.
-    """
-    stored = StoredObject.of(value)
-    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
-    context = choose_context(stored, usable, decompress=decompress)
-    if stored.is_encoded_in(context.transfer_syntax):
-        return stored
-    context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None)
-
-
-def _encode_for(
-    stored: StoredObject, context: AcceptedContext, others: tuple[AcceptedContext, ...], rules: EncodingRules
-) -> tuple[AcceptedContext, Buffer]:
-    """Encode an object for a context, or for another one that has room for a value which is too long for the first."""
-    roomy = next((other for other in others if other.transfer_syntax == ImplicitVRLittleEndian), None)
-    if roomy is None or roomy == context:
-        return context, stored.encode(context.transfer_syntax, rules)
-    try:
-        return context, stored.encode(context.transfer_syntax, evolve(rules, long_values="refuse"))
-    except LongValueError:
-        return roomy, stored.encode(roomy.transfer_syntax, rules)
-
-
-def begin_store(
-    peer: Peer,
-    stored: StoredObject,
-    *,
-    contexts: Iterable[AcceptedContext] | None = None,
-    message_id: int | None = None,
-    priority: int = Priority.LOW,
-    originator_ae_title: str | None = None,
-    originator_message_id: int | None = None,
-) -> Invoking:
-    """Choose the context of an object, encode and send it; arguments and errors as for :func:`store_object_scu`."""
-    usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
-    context, data = _encode_for(stored, choose_context(stored, usable), usable, peer.rules)
-    request = CStoreRQ(
-        message_id=message_id,
-        affected_sop_class_uid=stored.sop_class_uid,
-        priority=priority,
-        affected_sop_instance_uid=stored.sop_instance_uid,
-        move_originator_application_entity_title=originator_ae_title,
-        move_originator_message_id=originator_message_id,
-    )
-    return Invoking(peer, request, context, data)
-
-
-def store_object_scu(
-    peer: Peer,
-    value: Storable,
-    *,
-    contexts: Iterable[AcceptedContext] | None = None,
-    message_id: int | None = None,
-    priority: int = Priority.LOW,
-    originator_ae_title: str | None = None,
-    originator_message_id: int | None = None,
-) -> Program[Reply]:
-    """Store one object at the peer: choose its context, encode it, send it, and wait for the response.
-
-    Parameters
-    ----------
-    peer : Peer
-        Where to.
-    value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
-    contexts : iterable of AcceptedContext, optional
-        The contexts to choose from; by default all of its SOP class on which this side is the SCU.
-    message_id : int, optional
-        The message ID; ``None`` to be given one.
-    priority : int
-        The priority.
-    originator_ae_title, originator_message_id
-        Whose C-MOVE asked for it, and which (PS3.7 9.1.1.1.6).
-
-    Raises
-    ------
-    LocalProtocolError
-        If it cannot be stored: no context, not encodable, UIDs that may not be sent.
-    """
-    invoking = begin_store(
-        peer,
-        StoredObject.of(value),
-        contexts=contexts,
-        message_id=message_id,
-        priority=priority,
-        originator_ae_title=originator_ae_title,
-        originator_message_id=originator_message_id,
-    )
-    try:
-        return (yield from invoking.reply())
-    finally:
-        invoking.close()
 
 
 def store_scp(performing: Performing) -> Program[None]:
@@ -483,7 +328,9 @@ def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Progr
         event = performing.event(EVT_C_STORE, None)
         receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
         opening.receiving = receiving
-        while chunk is None or not chunk.last:
+        chunk = yield from performing.receive_head()
+        yield Call(_write, (receiving, [chunk]), is_quick=True)
+        while not chunk.last:
             chunks = _arrived(performing, (yield Receive(performing.inbox)))
             chunk = chunks[-1]
             yield Call(_write, (receiving, chunks), is_quick=True)

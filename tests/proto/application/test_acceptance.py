@@ -7,8 +7,16 @@ import pytest
 from attrs import evolve
 
 from dicom_proto.application.acceptance import answer_request
+from dicom_proto.application.access import Refusal, TLSState
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.handlers.kinds import EVT_ASYNC_OPS, EVT_SOP_COMMON, EVT_SOP_EXTENDED, EVT_USER_ID, EventKind
+from dicom_proto.handlers.kinds import (
+    EVT_ACCESS,
+    EVT_ASYNC_OPS,
+    EVT_SOP_COMMON,
+    EVT_SOP_EXTENDED,
+    EVT_USER_ID,
+    EventKind,
+)
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.items import SOPClassCommonExtendedNegotiation
 from dicom_proto.programs.effects import Call
@@ -22,6 +30,8 @@ from dicom_proto.upper_layer.items import (
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
 from dicom_proto.upper_layer.policy import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
+    NO_REASON_GIVEN,
+    TEMPORARY_CONGESTION,
     USER_IDENTITY_REFUSED,
     Policy,
     Supported,
@@ -33,7 +43,16 @@ POLICY = Policy(supported={VERIFICATION: IMPLICIT, CT: IMPLICIT}, maximum_invoke
 STORAGE, OTHER_SERVICE = "1.2.840.10008.4.2", "1.2.3.4"
 PRIVATE = "1.2.3.5"
 KERBEROS, USERNAME, PASSCODE = 3, 1, 2
-Answer = AAssociateAC | AAssociateRJ
+Answer = AAssociateAC | Refusal
+
+
+class Requestor:
+    """Who asks, as far as a handler of ``EVT_ACCESS`` is told."""
+
+    peer_address = ("192.0.2.7", 4711)
+
+    def __init__(self, tls: TLSState | None = None) -> None:
+        self.tls = tls
 
 
 def asking(*contexts: str, **information: Any) -> AAssociateRQ:
@@ -41,16 +60,18 @@ def asking(*contexts: str, **information: Any) -> AAssociateRQ:
     return evolve(request, user_information=evolve(request.user_information, **information))
 
 
-def answered(request: AAssociateRQ, *bindings: Any, policy: Policy = POLICY) -> Answer:
+def answered(
+    request: AAssociateRQ, *bindings: Any, policy: Policy = POLICY, association: Any = "the association"
+) -> Answer:
     """The answer, with all handlers called as a driver does; whatever it is, it can be sent."""
-    program = answer_request(Peer(Connection(), Handlers(bindings), "the association"), request, policy)
+    program = answer_request(Peer(Connection(), Handlers(bindings), association), request, policy)
     step: Callable[[], Any] = lambda: program.send(None)  # noqa: E731 - the first of many
     while True:
         try:
             effect = step()
         except StopIteration as end:
             answer: Answer = end.value
-            encode_pdu(answer)
+            encode_pdu(answer.rejection if isinstance(answer, Refusal) else answer)
             return answer
         assert isinstance(effect, Call)
         try:
@@ -64,6 +85,12 @@ def answered(request: AAssociateRQ, *bindings: Any, policy: Policy = POLICY) -> 
 def accepted(*arguments: Any, **options: Any) -> AAssociateAC:
     answer = answered(*arguments, **options)
     assert isinstance(answer, AAssociateAC)
+    return answer
+
+
+def refused(*arguments: Any, **options: Any) -> Refusal:
+    answer = answered(*arguments, **options)
+    assert isinstance(answer, Refusal)
     return answer
 
 
@@ -100,7 +127,8 @@ def test_policy_rejects_and_nobody_is_asked() -> None:
     seen: list[Any] = []
     policy = evolve(POLICY, called_ae_titles="OTHER")
     request = asking(identity=UserIdentity(USERNAME, b"me"))
-    assert answered(request, returning(EVT_USER_ID, True, seen), policy=policy) == CALLED_AE_TITLE_NOT_RECOGNIZED
+    refusal = refused(request, returning(EVT_USER_ID, True, seen), policy=policy)
+    assert (refusal.rejection, refusal.decided_by) == (CALLED_AE_TITLE_NOT_RECOGNIZED, "AE.require_called_aet")
     assert seen == []
 
 
@@ -115,6 +143,53 @@ def test_event_and_arguments() -> None:
     accepted(request, (EVT_USER_ID, handle, ["more"]))
     ((event, more),) = seen
     assert (event.name, event.assoc, more) == ("EVT_USER_ID", "the association", "more")
+
+
+# --- access -----------------------------------------------------------------------------------------------------------
+
+
+def test_access_is_asked_for_before_all_else() -> None:
+    seen: list[Any] = []
+    request = asking(identity=UserIdentity(USERNAME, b"me"))
+    tls = TLSState("TLSv1.3", "TLS_AES_256_GCM_SHA384", {"subject": ()}, b"der")
+    handlers = [returning(EVT_USER_ID, True, seen), returning(EVT_ACCESS, True, seen)]
+    assert isinstance(answered(request, *handlers, association=Requestor(tls)), AAssociateAC)
+    event = seen[0]
+    assert [one.name for one in seen] == ["EVT_ACCESS", "EVT_USER_ID"]
+    assert (event.address, event.calling_ae_title, event.called_ae_title) == (
+        Requestor.peer_address,
+        "CALLING",
+        "CALLED",
+    )
+    assert event.identity is request.user_information.identity
+    assert (event.tls, event.certificate) == (tls, {"subject": ()})
+
+
+@for_each(
+    ("result", "rejection", "detail"),
+    [
+        (False, NO_REASON_GIVEN, "it has refused access"),
+        (TEMPORARY_CONGESTION, TEMPORARY_CONGESTION, "it has refused access"),
+        (AAssociateRJ(1, 1, 99), NO_REASON_GIVEN, "it has not decided"),
+        (None, NO_REASON_GIVEN, "it has not decided"),
+        (1, NO_REASON_GIVEN, "it has not decided"),
+        (ZeroDivisionError(), NO_REASON_GIVEN, "it has not decided"),
+    ],
+)
+def test_access_is_refused(result: Any, rejection: AAssociateRJ, detail: str) -> None:
+    seen: list[Any] = []
+    handlers = [returning(EVT_ACCESS, result, seen), returning(EVT_USER_ID, True, seen)]
+    refusal = refused(asking(identity=UserIdentity(USERNAME, b"me")), *handlers, association=Requestor())
+    assert refusal == Refusal(rejection, "the handler of EVT_ACCESS", detail)
+    assert [event.certificate for event in seen] == [None]  # nobody is asked for the identity any more
+
+
+@pytest.mark.parametrize("result", [False, None, ZeroDivisionError()])
+def test_what_the_log_says_of_access(result: Any, caplog: pytest.LogCaptureFixture) -> None:
+    refused(asking(), returning(EVT_ACCESS, result), association=Requestor())
+    said = {"False": [], "None": ["has to return True, False"]}.get(str(result), ["the handler of EVT_ACCESS raised"])
+    assert all(words in caplog.text for words in said)
+    assert bool(caplog.messages) is bool(said)
 
 
 # --- user identity ----------------------------------------------------------------------------------------------------
@@ -154,11 +229,12 @@ def test_passcode_is_shown_to_the_handler() -> None:
 )
 def test_identity_is_refused(result: Any, caplog: pytest.LogCaptureFixture) -> None:
     request = asking(identity=UserIdentity(USERNAME, b"me"))
-    assert answered(request, returning(EVT_USER_ID, result)) == USER_IDENTITY_REFUSED
+    refusal = refused(request, returning(EVT_USER_ID, result))
+    assert (refusal.rejection, refusal.decided_by) == (USER_IDENTITY_REFUSED, "the handler of EVT_USER_ID")
     assert bool(caplog.records) == (result is not False and not (isinstance(result, tuple) and result[0] is False))
 
 
-@for_each(("is_required", "answer"), [(False, AAssociateAC), (True, AAssociateRJ)])
+@for_each(("is_required", "answer"), [(False, AAssociateAC), (True, Refusal)])
 def test_identity_that_nobody_looks_at(is_required: bool, answer: type[Answer]) -> None:
     request = asking(identity=UserIdentity(USERNAME, b"me", b"", True))
     assert isinstance(answered(request, policy=evolve(POLICY, identity_required=is_required)), answer)

@@ -187,6 +187,25 @@ def test_results_that_are_left_are_forgotten() -> None:
     asyncio.run(main())
 
 
+def test_a_handler_that_never_waits_lets_the_cancel_in() -> None:
+    pulled: list[Any] = []
+
+    async def endless(_: Any) -> AsyncIterator[Any]:
+        while True:
+            pulled.append(QUERY)
+            assert len(pulled) < 100
+            yield PENDING, QUERY
+
+    async def main() -> None:
+        scu, _ = await couple(handlers=[(evt.EVT_C_FIND, endless)])
+        async with aclosing(scu.send_c_find(QUERY, STUDY_FIND)) as results:  # type: ignore[type-var]
+            assert (await anext(results))[0].Status == PENDING
+        await scu.release()
+        assert fate(scu) == {"released", "over"}
+
+    asyncio.run(main())
+
+
 def test_who_is_cancelled_closes_the_program() -> None:
     async def main() -> None:
         closed: list[str] = []

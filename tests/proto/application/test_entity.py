@@ -95,7 +95,6 @@ DEFAULTS = {
     "unrestricted_storage": False,
     "related_general": False,
     "requestor_order": False,
-    "missing_roles": True,
     "limits": Limits(),
     "encoding_rules": EncodingRules(),
     "tolerance": Tolerance(),
@@ -156,7 +155,6 @@ def test_settings(ae: ApplicationEntity, name: str, value: object, kept: object)
         ("unrestricted_storage", 1, InvalidSettingError),
         ("related_general", 1, InvalidSettingError),
         ("requestor_order", 1, InvalidSettingError),
-        ("missing_roles", 1, InvalidSettingError),
         ("limits", None, InvalidSettingError),
         ("encoding_rules", None, InvalidSettingError),
         ("tolerance", Limits(), InvalidSettingError),
@@ -636,7 +634,7 @@ def test_roles_are_answered_if_both_are_stated(ae: ApplicationEntity) -> None:
 def test_roles_that_are_missing(ae: ApplicationEntity) -> None:
     ae.add_supported_context(CT, scu_role=False, scp_role=True)
     assert results(ae.policy(), proposal((CT, IMPLICIT))) == [(0, IMPLICIT)]
-    ae.missing_roles = False
+    ae.tolerance = Tolerance(missing_roles=False)
     assert results(ae.policy(), proposal((CT, IMPLICIT))) == [(1, IMPLICIT)]
 
 
@@ -743,6 +741,28 @@ def test_what_is_tolerated_is_said_once(caplog: pytest.LogCaptureFixture, monkey
         entity.note_tolerated(title, foreign)
         assert warnings() == count
     assert "'A' breaks the standard" in caplog.text
+
+
+def test_ids_and_numbers() -> None:
+    ae = ApplicationEntity("SCP")
+    assert [ae.next_id(), ae.next_id()] == ["1", "2"]
+    assert ae.counters.open == 0
+
+
+def test_who_may_have_an_association_is_set_like_all_else() -> None:
+    ae = ApplicationEntity("SCP")
+    ae.allow_networks, ae.deny_networks = "192.0.2.0/24", ["192.0.2.7"]
+    assert [str(network) for network in (*ae.allow_networks, *ae.deny_networks)] == ["192.0.2.0/24", "192.0.2.7/32"]
+    ae.deny_calling_aet = ["CT1"]
+    ae.deny_calling_aet.append("CT2")
+    assert ae.deny_calling_aet == ["CT1", "CT2"]
+    limits: Any = ae  # which have another type than what they may be set to
+    limits.maximum_by_calling_aet, limits.maximum_by_address = 2, {"192.0.2.0/24": 3}
+    assert dict(limits.maximum_by_calling_aet) == {None: 2}
+    assert [str(network) for network in limits.maximum_by_address] == ["192.0.2.0/24"]
+    for name in ("allow_networks", "maximum_by_calling_aet", "maximum_by_address"):
+        with pytest.raises(InvalidSettingError):
+            setattr(ae, name, ["nothing of the kind"])
 
 
 def test_contexts_of_many_transfer_syntaxes_are_proposed_as_several() -> None:

@@ -23,7 +23,7 @@ from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_role
 from dicom_proto.programs.effects import Await, Call, Receive
 from dicom_proto.programs.peer import Peer
-from dicom_proto.services.storage.store import fit_object
+from dicom_proto.services.storage.sending import fit_object
 from dicom_proto.sop_class import (
     BasicFilmSession,
     BasicGrayscalePrintManagementMeta,

@@ -31,6 +31,15 @@ def decoded(command: bytes, tolerance: Tolerance = DEFAULT_TOLERANCE) -> Any:
     return decode_odd_message(command, raised.value, tolerance, CT)
 
 
+def test_a_context_whose_abstract_syntax_is_not_known_names_no_sop_class() -> None:
+    command = m.encode_message(echo(7), has_data_set=False).replace(b"1.2.840.10008.1.1\0", b"\0" * 18)
+    with pytest.raises(CommandSetError) as raised:
+        decode_message(command)
+    odd = decode_odd_message(command, raised.value, DEFAULT_TOLERANCE, "")
+    assert odd.is_refused
+    assert odd.message == m.CEchoRQ(message_id=7, affected_sop_class_uid=None)  # type: ignore[arg-type]
+
+
 def kinds(odd: Any) -> list[str]:
     return [kind for kind, _ in odd.habits]
 

@@ -318,3 +318,47 @@ def test_a_response_in_pieces_is_that_in_one() -> None:
     pieces = p_data((FIND_CONTEXT, COMMAND, command[:9])), p_data((FIND_CONTEXT, COMMAND | LAST, command[9:]))
     assert receive(connection, *pieces) == [ResponseReceived(7, FIND_CONTEXT, respond(store(), 7), False)]
     assert not connection.invoked
+
+
+def test_how_operations_have_ended() -> None:
+    """Answered ones by their status, and each once: also where the association ends behind the command of an answer."""
+    one, other = pair(window=UNLIMITED)
+    asked = [
+        one.send_request(request, context=context, data=data)
+        for request, context, data in (
+            (echo(), 1, None),
+            (find(), FIND_CONTEXT, b"ab"),
+            (find(), FIND_CONTEXT, b"ab"),
+            (store(), STORE_CONTEXT, b"ab"),
+        )
+    ]
+    receive(other, sent(one))
+    other.send_response(respond(echo(), asked[0]))
+    other.send_response(respond(find(), asked[1], PENDING), data=b"ab")
+    other.send_response(respond(find(), asked[1], 0xA700))
+    receive(one, sent(other))
+    announcing = raw(respond(find(), asked[2]), context=FIND_CONTEXT)
+    receive(one, announcing.replace(b"\0\0\0\x08\2\0\0\0\1\1", b"\0\0\0\x08\2\0\0\0\1\0"))
+    assert one.invoked[asked[2]].is_answered
+    one.abort()
+    other.receive_eof(now=0)
+    drain(other)
+    assert one.answers_received == {
+        (m.CEchoRQ, 0): 1,
+        (m.CFindRQ, 0xA700): 1,
+        (m.CFindRQ, 0): 1,
+        (m.CStoreRQ, None): 1,
+    }
+    assert other.answers_sent == {
+        (m.CEchoRQ, 0): 1,
+        (m.CFindRQ, 0xA700): 1,
+        (m.CFindRQ, None): 1,
+        (m.CStoreRQ, None): 1,
+    }
+    assert one.answers_sent == other.answers_received == {}
+
+
+def test_requests_that_are_refused_unseen_are_counted() -> None:
+    _one, other = pair(window=UNLIMITED)
+    receive(other, raw(find(7), b"ab", FIND_CONTEXT), raw(find(7), b"ab", FIND_CONTEXT))
+    assert other.answers_sent == {(m.CFindRQ, 0x0210): 1}

@@ -1,7 +1,14 @@
 """Outstanding operations: which have several responses, and which one is meant."""
 
-from dicom_proto.dimse.messages import Request
-from dicom_proto.dimse.operations import Invoked, Performed, has_many_responses
+from dicom_proto.dimse.messages import CEchoRQ, CStoreRQ, Request
+from dicom_proto.dimse.operations import (
+    OTHER_STATUS,
+    Answers,
+    Invoked,
+    Performed,
+    count_answer,
+    has_many_responses,
+)
 from tests.proto.dimse.pairs import find
 from tests.proto.dimse.test_messages import MINIMAL
 
@@ -28,3 +35,20 @@ def test_an_operation_of_this_side_is_itself_alone() -> None:
     first, second = (Invoked(find(7), 5, None, 0) for _ in range(2))
     assert first != second
     assert len({first, second}) == 2
+
+
+def test_answers_are_counted_by_kind_and_status() -> None:
+    answers: Answers = {}
+    for kind, status in ((CEchoRQ, 0), (CStoreRQ, 0), (CStoreRQ, 0xA700), (CEchoRQ, None), (CStoreRQ, 0)):
+        count_answer(answers, kind, status)
+    assert answers == {(CEchoRQ, 0): 1, (CStoreRQ, 0): 2, (CStoreRQ, 0xA700): 1, (CEchoRQ, None): 1}
+
+
+def test_a_peer_that_invents_statuses_takes_no_memory() -> None:
+    answers: Answers = {}
+    for status in range(1000):
+        count_answer(answers, CStoreRQ, status)
+    count_answer(answers, CStoreRQ, 0)
+    assert len(answers) == 257
+    assert answers[CStoreRQ, OTHER_STATUS] == 1000 - 256
+    assert answers[CStoreRQ, 0] == 2

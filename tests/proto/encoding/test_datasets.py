@@ -26,6 +26,7 @@ from dicom_proto.encoding.datasets import (
     NeedBytes,
     actual_syntax,
     character_set_of,
+    check_vr_encoding,
     decode,
     encode,
     encode_on,
@@ -268,12 +269,40 @@ def test_that_is_tolerated_and_told(said: str, meant: str, found: str, caplog: p
     assert caplog.messages == []
 
 
+def deflated_(data: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data) + deflater.flush()
+
+
 def test_the_transfer_syntax_that_a_data_set_is_really_in() -> None:
     for meant, data in ((IMPLICIT, encode(sample(), IMPLICIT)), (EXPLICIT, encode(sample(), EXPLICIT))):
         assert actual_syntax(data, IMPLICIT) == actual_syntax(data[:100], EXPLICIT) == meant
-        for other in (BIG, DEFLATED, JPEG):
-            assert actual_syntax(data, other) == other
+        for other in (BIG, JPEG):
+            assert actual_syntax(data, other) == (other if meant == EXPLICIT else None)
+        deflated = deflated_(data)
+        assert actual_syntax(deflated, DEFLATED) == (DEFLATED if meant == EXPLICIT else None)
+        assert actual_syntax(data, "1.2.3") == "1.2.3"  # a private one: nobody knows
     assert actual_syntax(b"", EXPLICIT) == EXPLICIT
+    assert actual_syntax(b"no deflated data", DEFLATED) == DEFLATED
+
+
+@for_each(("said", "meant"), [(IMPLICIT, EXPLICIT), *((said, IMPLICIT) for said in (EXPLICIT, JPEG, BIG, DEFLATED))])
+def test_the_vrs_of_what_is_not_decoded(said: str, meant: str) -> None:
+    told = list[Any]()
+
+    def note(*what: str) -> None:
+        told.append(what)
+
+    data, right = encode(sample(), meant), encode(sample(), said)
+    if said == DEFLATED:
+        data = deflated_(data)
+    check_vr_encoding(data[:1024], said, on_tolerated=note)
+    check_vr_encoding(right[:1024], said, on_tolerated=note)
+    check_vr_encoding(b"", said, on_tolerated=note)
+    assert [kind for kind, _ in told] == ["other_vr_encoding"]
+    with pytest.raises(DataSetError, match="value representations"):
+        check_vr_encoding(data[:1024], said, tolerance=Tolerance(other_vr_encoding=False))
+    check_vr_encoding(right[:1024], said, tolerance=Tolerance(other_vr_encoding=False))
 
 
 # -- what a peer can send ----------------------------------------------------------------------------------------------

@@ -124,6 +124,23 @@ def test_other_parameters(attribute: str) -> None:
         getattr(event(STORE), attribute)
 
 
+def test_what_is_handed_out_and_not_decoded_is_looked_at_once() -> None:
+    seen: list[Any] = []
+
+    def looked() -> RequestEvent:
+        here = event(STORE)
+        here.look_at = lambda *what: seen.append(what)
+        return here
+
+    here = looked()
+    assert here.encoded_dataset(include_meta=False) == here.encoded_dataset(include_meta=False)
+    assert seen == [(ENCODED, EXPLICIT)]
+    here = looked()
+    assert here.dataset == DATASET  # it is looked at when it is decoded
+    assert here.encoded_dataset(include_meta=False) == ENCODED
+    assert len(seen) == 1
+
+
 def test_the_command_set_of_a_message() -> None:
     assert [(element.keyword, element.value) for element in event(N_GET).request.command_set] == [
         ("RequestedSOPClassUID", BOX),

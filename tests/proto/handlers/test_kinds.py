@@ -9,7 +9,7 @@ KINDS = [kind for kind in vars(evt).values() if isinstance(kind, EventKind)]
 
 
 def test_there_are_the_events_that_people_know() -> None:
-    assert len([kind for kind in KINDS if kind.is_intervention]) == 15
+    assert len([kind for kind in KINDS if kind.is_intervention]) == 16
     assert len([kind for kind in KINDS if kind.is_notification]) == 17
     assert all(getattr(evt, str(kind)) is kind and kind.description for kind in KINDS)
 
@@ -24,7 +24,7 @@ def test_an_event_either_intervenes_or_notifies() -> None:
     assert interventions == {
         f"EVT_{name}"
         for name in (
-            *("ASYNC_OPS", "SOP_COMMON", "SOP_EXTENDED", "USER_ID"),
+            *("ACCESS", "ASYNC_OPS", "SOP_COMMON", "SOP_EXTENDED", "USER_ID"),
             *("C_ECHO", "C_FIND", "C_GET", "C_MOVE", "C_STORE"),
             *("N_ACTION", "N_CREATE", "N_DELETE", "N_EVENT_REPORT", "N_GET", "N_SET"),
         )

@@ -19,7 +19,7 @@ from dicom_proto.dimse.routing import Indication, Key
 from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs import tasks
-from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Program, Pull
+from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Fork, Program, Pull
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
 from dicom_proto.upper_layer.failures import AssociationClosed, Ending, failure_of
@@ -261,13 +261,15 @@ class Task:
 
 
 def recorded(program: Program[Any], effects: list[Effect]) -> Program[Any]:
-    """Remember all effects of a program."""
+    """Remember all effects of a program, and of those that it starts beside itself."""
     step: Callable[[], Effect] = partial(program.send, None)
     while True:
         try:
             effect = step()
         except StopIteration as end:
             return end.value
+        if isinstance(effect, Fork):
+            effect = Fork(recorded(effect.program, effects))
         effects.append(effect)
         try:
             step = partial(program.send, (yield effect))

@@ -24,6 +24,7 @@ from dicom_proto.programs.effects import (
     DriverEffect,
     Effect,
     End,
+    Fork,
     HangUp,
     Pause,
     Program,
@@ -36,7 +37,7 @@ from dicom_proto.services.management.normalized import normalized_scu
 from dicom_proto.services.query import find_scu
 from dicom_proto.services.retrieve.get import get_scu
 from dicom_proto.services.retrieve.move import move_scu
-from dicom_proto.services.storage.store import store_object_scu
+from dicom_proto.services.storage.sending import store_object_scu
 from dicom_proto.services.verification import echo_scu
 from dicom_proto.testing.network import MemoryAssociation, Network
 from dicom_proto.upper_layer.items import RoleSelection
@@ -64,7 +65,7 @@ COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 def test_the_union_is_closed() -> None:
-    assert set(get_args(Effect)) == {Receive, Await, Drain, Call, Pull, Dial, Run, HangUp, Pause}
+    assert set(get_args(Effect)) == {Receive, Await, Drain, Call, Pull, Dial, Fork, Run, HangUp, Pause}
     assert set(get_args(DriverEffect)) == {Call, Pull, Dial}
     assert isinstance(END, End)
     assert Dial(("there", 104), offer_of(CT)).options == {}

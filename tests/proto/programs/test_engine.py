@@ -569,6 +569,33 @@ def test_there_may_be_no_room_to_send() -> None:
     assert drained.result() is True
 
 
+def test_what_has_passed_is_measured() -> None:
+    """By an engine that has an association already: what the other end sends now, and the answer, and the time."""
+    bench = Bench()
+    received, sent_before = bench.engine.bytes_received, bench.engine.bytes_sent
+    data = sent(bench.other, bench.now) or b""
+    bench.other.send_request(echo(), context=ECHO_CONTEXT)
+    data += sent(bench.other, bench.now)
+    bench.engine.receive_data(data, now=bench.now)
+    before = bench.engine.seconds
+    turn = bench.turn(after=2.5)
+    assert bench.engine.bytes_received - received == len(data) > 0
+    assert bench.engine.bytes_sent - sent_before == sum(map(len, turn.buffers))
+    assert bench.engine.seconds - before == 2.5
+
+
+def test_what_is_logged_in_a_turn_is_about_its_association(caplog: pytest.LogCaptureFixture) -> None:
+    def failing() -> Program[None]:
+        yield Await(lambda: True)
+        logging.getLogger("dicom_proto.services").error("in a turn")
+
+    bench = Bench()
+    bench.engine.name = "12"
+    bench.start(failing())
+    logging.getLogger("dicom_proto.services").error("behind it")
+    assert caplog.messages == ["[12] in a turn", "behind it"]
+
+
 def test_time() -> None:
     bench = Bench()
     task = bench.start(calling(Pause(3)))

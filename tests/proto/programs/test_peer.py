@@ -117,6 +117,11 @@ def test_data_sets_are_decoded_within_its_settings() -> None:
     near.tolerance = Tolerance(other_vr_encoding=False)
     with pytest.raises(DataSetError, match="with value representations"):
         near.decode(encode(dataset, EXPLICIT), IMPLICIT)
+    with pytest.raises(DataSetError, match="with value representations"):
+        near.check_vr_encoding(encode(dataset, EXPLICIT), IMPLICIT)
+    near.tolerance = Tolerance()
+    near.check_vr_encoding(encode(dataset, EXPLICIT), IMPLICIT)
+    assert near.connection.tolerated == {"other_vr_encoding": 2}
     near.limits = Limits(data_set_elements=1)
     with pytest.raises(DataSetError, match="more than 1 elements"):
         near.decode(encode(dataset, IMPLICIT), IMPLICIT)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_proto.dimse.events import DataChunk
 from dicom_proto.dimse.messages import (
     CEchoRQ,
     CFindRQ,
@@ -28,6 +29,7 @@ from dicom_proto.programs.performing import Answer, Performing, as_pair
 from dicom_proto.status import Category
 from tests.proto.programs.script import (
     CT,
+    EXPLICIT,
     IMPLICIT,
     PENDING,
     STUDY_FIND,
@@ -91,6 +93,28 @@ def test_a_long_data_set_comes_in_pieces() -> None:
     while not (chunk := scene.peer.event(what.inbox.key)).last:
         script.expect(Receive, chunk)
     assert script.end(chunk) == bytes(400_000)
+
+
+@for_each("cut", [1, 7, 1024, 5000])
+def test_a_beginning_is_long_enough_to_be_looked_at(cut: int) -> None:
+    data = data_set(EXPLICIT, PatientID="1", PatientComments="x" * 3000)
+    scene, what = performing(stored(), CT, data)
+    taken = min(-(-1024 // cut) * cut, len(data))
+    script = Script(what.receive_head())
+    script.expect(Receive)
+    for at in range(0, taken - cut, cut):
+        script.expect(Receive, DataChunk(1, False, memoryview(data[at : at + cut]), False))
+    at = max(taken - cut, 0)
+    head = script.end(DataChunk(1, False, memoryview(data[at:taken]), taken == len(data)))
+    assert (head.data, head.last, memoryview(head.data).readonly) == (data[:taken], taken == len(data), True)
+    assert scene.peer.connection.tolerated == {"other_vr_encoding": 1}
+
+
+def test_a_short_data_set_is_a_beginning() -> None:
+    _, what = performing(stored(), CT, b"ab")
+    script = Script(what.receive_head())
+    script.expect(Receive)
+    assert script.end(DataChunk(1, False, b"ab", True)).data == b"ab"
 
 
 def test_more_than_is_kept_in_memory_is_refused() -> None:

@@ -12,7 +12,7 @@ from dicom_proto.dimse.routing import Router
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs import tasks as module
-from dicom_proto.programs.effects import END, Await, Call, Dial, HangUp, Pause, Program, Pull, Receive, Run
+from dicom_proto.programs.effects import END, Await, Call, Dial, Fork, HangUp, Pause, Program, Pull, Receive, Run
 from dicom_proto.programs.peer import Peer, RunsPrograms
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.failures import AssociationClosed
@@ -383,6 +383,70 @@ def test_one_may_be_cancelled_by_one_that_is_looked_at_before_it() -> None:
     driver.tasks.cancel(third)
     driver.turn()
     assert (driver.tasks.count, third.is_done) == (0, True)
+
+
+# --- beside each other ------------------------------------------------------------------------------------------------
+
+
+def gathering(*programs: Program[Any]) -> Program[list[Any]]:
+    """Run programs beside each other; return what came of them in the order in which they have ended."""
+    under_way: list[Task[Any]] = []
+    for program in programs:
+        under_way.append((yield Fork(program)))  # noqa: PERF401 - it is yielded in between
+    results = []
+    while under_way:
+        task = yield Await(lambda: next((each for each in under_way if each.is_done), None))
+        under_way.remove(task)
+        try:
+            results.append(task.result())
+        except ValueError as error:
+            results.append(error)
+    return results
+
+
+def test_programs_run_beside_each_other() -> None:
+    driver, error = Driver(), ValueError()
+    task = driver.start(gathering(asking(Call(str, ())), asking(Call(int, ())), raising(error)))
+    assert [asked.is_operation for asked, _ in driver.effects] == [False, False]
+    assert driver.tasks.count == 3
+    driver.do(1)
+    driver.do(0)
+    assert task.result() == [error, [0], [""]]
+    assert driver.tasks.count == 0
+
+
+def test_they_are_of_the_same_kind_as_who_has_started_them() -> None:
+    driver = Driver()
+    task = driver.tasks.start(gathering(asking(Call(str, ()))))
+    task.is_operation = True
+    driver.turn()
+    assert [asked.is_operation for asked, _ in driver.effects] == [True]
+
+
+def test_who_ends_ends_them() -> None:
+    def leaving(items: Any) -> Program[int]:
+        beside = yield Fork(asking(Pull(items), Call(str, ())))
+        yield Call(str, ())
+        return 0 if beside.is_done else 1
+
+    for how in ("end", "cancel"):
+        items, driver = Items(), Driver()
+        task = driver.start(leaving(items))
+        (_, _), (beside, pull) = driver.effects
+        assert isinstance(pull, Pull)
+        driver.answer(1, 7)
+        if how == "end":
+            driver.answer(0)
+            assert task.result() == 1
+        else:
+            driver.tasks.cancel(task)
+            driver.turn()
+        assert [task.is_done, beside.is_done] == [True, False]  # what it has left open is being closed
+        driver.effects = [(asked, call) for asked, call in driver.effects if call.function == items.close]
+        driver.do()
+        assert beside.is_done
+        assert items.closed == 1
+        assert driver.tasks.count == 0
 
 
 def test_pauses() -> None:

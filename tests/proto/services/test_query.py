@@ -12,8 +12,9 @@ from dicom_proto.encoding.rules import EncodingRules
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_FIND
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import END, Call, Drain, Pull, Receive
+from dicom_proto.programs.effects import Call, Drain, Pull, Receive
 from dicom_proto.programs.peer import Peer
+from dicom_proto.programs.performing import Answer
 from dicom_proto.services.query import find_scu
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
@@ -114,12 +115,11 @@ def test_scp_pulls_and_sends_match_by_match() -> None:
     receive = script.expect(Receive)
     call = script.expect(Call, here.peer.event(receive.inbox.key))
     assert call.arguments[0].identifier == dataset_of(PatientID="*")
-    items = iter(())
-    assert script.expect(Pull, items).iterator is items
-    script.expect(Drain, (PENDING, match(1)))
+    pull = script.expect(Pull, iter([(PENDING, match(1))]))
+    script.expect(Drain, next(pull.iterator))
     assert [(r.status, decoded(d, EXPLICIT)) for r, d in here.replies()] == [(PENDING, match(1))]
-    script.expect(Pull)
-    script.end(END)
+    assert script.expect(Pull).iterator is pull.iterator
+    script.end(next(pull.iterator))
     assert here.replies() == [
         (CFindRSP(message_id_being_responded_to=1, status=0, affected_sop_class_uid=STUDY_FIND), None)
     ]
@@ -129,7 +129,7 @@ def test_scp_pulls_and_sends_match_by_match() -> None:
 def test_the_end_of_the_association_ends_the_program(effects: list[type]) -> None:
     here = scene((lambda _: [],))
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
-    results = [None, here.peer.event((1, False)), iter(()), (PENDING, match(1))]
+    results = [None, here.peer.event((1, False)), iter(()), [(Answer(PENDING), data_set(EXPLICIT, PatientID="1"))]]
     for kind, result in zip(effects, results, strict=False):
         script.expect(kind, result)
     here.acceptor.abort()
@@ -143,10 +143,10 @@ def test_an_answer_after_the_end_of_the_association_is_not_the_handlers_fault(ca
     script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
     script.expect(Receive)
     script.expect(Call, here.peer.event((1, False)))
-    script.expect(Pull, iter(()))
+    pull = script.expect(Pull, iter(()))
     here.acceptor.abort()
     with pytest.raises(LocalProtocolError):
-        script.end(END)
+        script.end(next(pull.iterator))
     assert not caplog.records
 
 
@@ -244,6 +244,34 @@ def test_an_identifier_that_cannot_be_decoded_costs_the_query() -> None:
     assert statuses(said) == [0xC311]
 
 
+def test_a_handler_may_use_one_dataset_for_all_matches() -> None:
+    found = Dataset()
+
+    def handler(_: Any) -> Iterator[Any]:
+        for number in range(3):
+            found.PatientID = str(number)
+            yield PENDING, found
+
+    said = serve(handler)
+    assert [decoded(data, EXPLICIT).PatientID for _, data in said[:-1]] == ["0", "1", "2"]
+    assert statuses(said) == [PENDING] * 3 + [0]
+
+
+def test_several_matches_that_were_gathered_go_out_together() -> None:
+    here = scene((lambda _: [(PENDING, match(number)) for number in range(3)],))
+    script = here.ask(request(), data_set(EXPLICIT, PatientID="*"))
+    script.expect(Receive)
+    script.expect(Call, here.peer.event((1, False)))
+    items = script.expect(Pull, iter([(PENDING, match(number)) for number in range(3)])).iterator
+    for _ in range(4):
+        items.gather()
+    script.expect(Drain, items.take())
+    script.expect(Drain)
+    script.expect(Drain)
+    script.end()
+    assert statuses(here.replies()) == [PENDING] * 3 + [0]
+
+
 def test_an_async_generator_is_left_to_the_driver() -> None:
     async def handler(_: Any) -> Any:
         yield PENDING, match(1)
@@ -253,7 +281,7 @@ def test_an_async_generator_is_left_to_the_driver() -> None:
     script.expect(Receive)
     call = script.expect(Call, here.peer.event((1, False)))
     matches = call.function(*call.arguments)
-    assert script.expect(Pull, matches).iterator is matches
+    assert script.expect(Pull, matches).iterator.iterator is matches
 
 
 # --- cancel -----------------------------------------------------------------------------------------------------------
@@ -285,8 +313,8 @@ def test_a_query_that_is_cancelled_between_matches() -> None:
 
     here = scene((handler,))
     said = here.serve(request(), data_set(EXPLICIT, PatientID="*"))
-    assert statuses(said) == [PENDING, PENDING, CANCEL]
-    assert said[2][1] is None
+    assert statuses(said) == [PENDING, CANCEL]
+    assert said[1][1] is None
     assert events[0].is_cancelled  # and stays so, when the ID stands for another query
 
 

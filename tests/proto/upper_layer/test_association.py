@@ -94,6 +94,13 @@ def test_an_acceptor_step_by_step() -> None:
     assert machine.agreement is not None
 
 
+def test_what_an_answer_tolerates_is_counted() -> None:
+    machine = listening()
+    fed(machine, OFFER)
+    machine.accept(evolve(answer(OFFER), tolerated=(("missing_roles", "no roles"),)))
+    assert machine.tolerated == {"missing_roles": 1}
+
+
 def test_after_the_end_connection_closed_is_returned_for_ever_and_nothing_does_anything() -> None:
     machine = acceptor()
     assert fed(machine, AAbort(0), p_data(pdv())) == [Aborted(origin=AbortOrigin.PEER_USER), ConnectionClosed()]

@@ -346,13 +346,30 @@ def test_every_combination_of_roles(
 
 def test_missing_roles_can_be_refused() -> None:
     inverted = Supported(IMPLICIT, scu_role=False, scp_role=True)
-    policy = Policy(supported={CT: inverted, MR: IMPLICIT}, missing_roles=False)
+    policy = Policy(supported={CT: inverted, MR: IMPLICIT}, tolerance=Tolerance(missing_roles=False))
     contexts = ProposedContext(1, CT, (IMPLICIT,)), ProposedContext(3, MR, (IMPLICIT,))
     agreement = agreed(offered(*contexts), policy)
     assert agreement.rejected[1].result == PresentationContextResult.USER_REJECTION
     assert set(agreement.contexts) == {3}
     agreement = agreed(offered(*contexts, roles=(RoleSelection(CT, scu=False, scp=True),)), policy)
     assert agreement.contexts[1] == AcceptedContext(1, CT, IMPLICIT, requestor_is_scu=False, requestor_is_scp=True)
+
+
+def test_missing_roles_are_told_with_the_answer() -> None:
+    inverted = Supported(IMPLICIT, scu_role=False, scp_role=True)
+    contexts = [ProposedContext(number, CT, (IMPLICIT,)) for number in (1, 3, 5)]
+    offer = offered(*contexts, ProposedContext(7, MR, (IMPLICIT,)))
+    result = reviewed(offer, Policy(supported={CT: inverted, MR: IMPLICIT}))
+    told = "no roles for presentation context"
+    assert accepted(result).tolerated == (("missing_roles", f"{told} 1 and 2 more (PS3.7 D.3.3.4)"),)
+    left = accepted(result, refused={1: 1, 5: 1})
+    assert left.tolerated == (("missing_roles", f"{told} 3 (PS3.7 D.3.3.4)"),)
+    assert accepted(result, refused={1: 1, 3: 1, 5: 1}).tolerated == ()
+    strict = reviewed(offer, Policy(supported={CT: inverted}, tolerance=Tolerance(missing_roles=False)))
+    assert accepted(strict).tolerated == ()
+    assert accepted(reviewed(offer, Policy(supported={CT: IMPLICIT}))).tolerated == ()
+    proposed = offered(*contexts, roles=(RoleSelection(CT, scu=False, scp=True),))
+    assert accepted(reviewed(proposed, Policy(supported={CT: inverted}))).tolerated == ()
 
 
 def test_roles_are_not_answered_for_a_sop_class_whose_contexts_are_all_refused() -> None:
@@ -568,7 +585,7 @@ any_policy = st.builds(
     unrestricted=st.none() | supports,
     unrestricted_except=st.lists(known_uids, max_size=1),
     requestor_order=st.booleans(),
-    missing_roles=st.booleans(),
+    tolerance=st.builds(Tolerance, missing_roles=st.booleans()),
     maximum_invoked=st.integers(0, 3),
     maximum_performed=st.integers(0, 3),
 )

@@ -19,7 +19,7 @@ _PIXEL_DATA: Final = b"\xe0\x7f\x10\0"  # its tag, little endian
 _PADDING: Final = b"\xfc\xff\xfc\xff"  # Data Set Trailing Padding, which may follow
 _HEAD: Final = 1 << 15  # bytes that it stands in, usually
 _PIECE: Final = 1 << 20
-_READ_AT_ONCE: Final = 1 << 25  # bytes: then a walk over its elements takes half the time
+_READ_AT_ONCE: Final = 1 << 20  # bytes: then a walk takes half the time; of what is longer only headers are read
 _MOST_INFLATED: Final = 1 << 28  # bytes; what is longer is not looked at to its end
 
 

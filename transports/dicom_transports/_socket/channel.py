@@ -6,6 +6,7 @@ import socket
 import ssl
 from typing import Final
 
+from dicom_proto.application.access import TLSState
 from dicom_proto.buffers import Buffer
 from dicom_transports._socket.gather import GatherQueue
 from dicom_transports._socket.mapping import Mapping, copied, note_sent, shortened
@@ -58,6 +59,10 @@ class Channel:
         self.source_error: OSError | None = None
         if tls is not None:
             tls.start()
+
+    def tls_state(self) -> TLSState | None:
+        """Return what TLS has come to; ``None`` without TLS, and before the handshake is done."""
+        return None if self._tls is None else self._tls.state()
 
     def fileno(self) -> int:
         """Return the descriptor of the socket, -1 once it is closed."""

@@ -49,6 +49,7 @@ class Link:
         self._is_encrypted = channel.is_encrypted
         self._engine.secure = channel.secure
         association.suspect = partial(getattr, channel, "suspicion")
+        association.get_tls = channel.tls_state
         self.deadline: float | None = None
         self.received_at = 0.0
         self.wants_read = True

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final, cast
 
+from dicom_proto.application.access import TLSState
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import InvalidSettingError
 
@@ -162,6 +163,14 @@ class TLSLayer:
     def pending(self) -> int:
         """How many bytes :meth:`to_send` would hand out."""
         return self._outgoing.pending
+
+    def state(self) -> TLSState | None:
+        """Return version, cipher suite and the peer's certificate; ``None`` before the handshake is done."""
+        version, cipher = self.ssl_object.version(), self.ssl_object.cipher()
+        if not self.is_established or version is None or cipher is None:
+            return None
+        certificate = self.ssl_object.getpeercert()  # empty if it was not verified
+        return TLSState(version, cipher[0], certificate or None, self.ssl_object.getpeercert(binary_form=True))
 
     def close(self) -> None:
         """Queue this side's close_notify behind what was sent; data of the peer is still received.

@@ -15,13 +15,16 @@ import socket
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
 from dicom_proto.application.verbs import AwaitedVerbs
 from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Dial, DriverEffect, Program
+from dicom_proto.logs import ASSOCIATION
+from dicom_proto.programs.effects import Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_transports._entity import AEBase
@@ -32,6 +35,7 @@ from dicom_transports._socket.sockets import local_address, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._tasks.results import Results
+from dicom_transports._threads.flushing import hand_over
 from dicom_transports.loops import Coro, Loop
 
 __all__ = ["AsyncAssociation"]
@@ -127,8 +131,6 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         performer = Performer(self._loop)
         task = self.engine.start(program, on_end=performer.end, invokes=invokes)
         task.performer = performer
-        if self.engine.is_closed:
-            self.engine.turn(now=self._loop.now())  # nothing is waited for any more
         self._turn()
         if not task.is_done:
             await self._see_through(task, performer)
@@ -172,6 +174,8 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         """Take a turn, and see to it that what is asked for is done."""
         link, engine = self._link, self.engine
         if link is None or not self._is_carried:
+            if engine.is_closed:
+                self._turn_behind_the_end()
             return
         has_answered = True
         while has_answered:
@@ -192,6 +196,14 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         self._rearrange()
         if self.is_over:
             self._cancel_operations()
+
+    def _turn_behind_the_end(self) -> None:
+        """Let programs go on that nobody carries any more: they tell of what is left that there is no association."""
+        has_answered = True
+        while has_answered:
+            has_answered = False
+            for task, effect in self.engine.turn(now=self._loop.now()).effects:
+                has_answered = self._assign(task, effect) or has_answered
 
     async def _turn_at(self, deadline: float) -> None:
         await self._loop.wait_until(self._loop.signal(), deadline)
@@ -217,6 +229,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     async def _go_on(self, task: Task[Any], performer: Performer) -> None:
         """Do what is asked for by what the peer has done, in a task of its own."""
         HANDLING.set((*HANDLING.get(), self))
+        ASSOCIATION.set(self.id)
         await self._see_through(task, performer)
 
     async def _see_through(self, task: Task[Any], performer: Performer) -> None:
@@ -241,12 +254,24 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         if effect is None:
             return
         try:
-            value = await performer.do(self, effect)
+            if type(effect) is Pull and isinstance(effect.iterator, Gathering | AsyncGathering):
+                await self._gather(task, effect, performer)
+            else:
+                self.engine.resume(task, await performer.do(self, effect))
         except Exception as error:  # noqa: BLE001 - it is the program's
             self.engine.throw(task, error)
-        else:
-            self.engine.resume(task, value)
         self._turn()
+
+    async def _gather(self, task: Task[Any], effect: Pull, performer: Performer) -> None:
+        """Let items be gathered, and those that wait for one that takes its time be sent on before it."""
+        flush = partial(self._flush, task, effect)
+        await performer.gather(self, effect.iterator, partial(self._loop.call_soon, flush))
+        hand_over(self.engine, task, effect)
+
+    def _flush(self, task: Task[Any], effect: Pull) -> None:
+        if effect.iterator.has_ready:
+            hand_over(self.engine, task, effect)
+            self._turn()
 
     async def _close(self, task: Task[Any], performer: Performer) -> None:
         """Close what a cancelled task has left open."""
@@ -267,6 +292,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Live by a connected socket, until all is over: for a task of its own."""
+        ASSOCIATION.set(self.id)
         try:
             if self._link is None:
                 self.open(sock, tls)

@@ -103,7 +103,7 @@ class AsyncServer(ServerBase[AsyncAssociationT]):
             silent.abort()
         association = self._admit(self._ae.make_association)
         if association is None:
-            sock.close()
+            self._turn_away(sock)
             return
         associations.start(self._attend, association, sock)
 
@@ -195,9 +195,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
         try:
             sock = await loop.limited(self.connection_timeout, loop.connect(address, bind_address))
         except OSError as error:
-            association.failure = no_connection(address, error)
-            association.is_aborted = True
-            _log.error("%s", association.failure)
+            association.fail_to_connect(no_connection(address, error))
             return
         association.open(sock, tls)
         start(association.live, sock, tls)

@@ -10,8 +10,11 @@ from typing import Any, Final, Protocol
 from dicom_proto.application.association import HANDLING
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Binding
+from dicom_proto.logs import ASSOCIATION
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Pull
+from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.tasks import Task
+from dicom_transports._threads.flushing import gather, gather_async
 from dicom_transports._threads.workers import WORKERS, Worker
 from dicom_transports.loops import Loop, Signal
 
@@ -22,6 +25,8 @@ _MOST_AT_ONCE: Final = 8
 
 
 class _Dials(Protocol):
+    id: str
+
     async def dial(self, effect: Dial) -> Any: ...
 
 
@@ -97,7 +102,7 @@ class Performer:
         return type(effect) is Call and effect.is_quick and not _is_async(effect.function)
 
     @staticmethod
-    def do_at_once(association: object, effect: DriverEffect) -> tuple[Any, Exception | None]:
+    def do_at_once(association: _Dials, effect: DriverEffect) -> tuple[Any, Exception | None]:
         """Do it; return what came of it, in a frame that knows nothing of who has asked."""
         try:
             return _call(association, effect), None
@@ -120,6 +125,13 @@ class Performer:
             case Dial():
                 return await association.dial(effect)
 
+    async def gather(self, association: object, items: Gathering | AsyncGathering, flush: Callable[[], object]) -> None:
+        """Gather some items, wherever that has to be done; they stay there until they are handed over."""
+        if isinstance(items, AsyncGathering):
+            await gather_async(items, flush)
+        else:
+            await self._aside(partial(_call, association, Call(gather, (items, flush))))
+
     async def _aside(self, function: Callable[[], Any]) -> Any:
         """Make a call in the thread of this performer."""
         if self._worker is None:
@@ -133,11 +145,12 @@ class Performer:
             WORKERS.give_back(worker)
 
 
-def _call(association: object, call: Any) -> Any:
+def _call(association: _Dials, call: Any) -> Any:
     """Call a function of the user: what it asks of the association is known to come from a handler."""
     _stamp(call)
     context = copy_context()
     context.run(HANDLING.set, (*HANDLING.get(), association))
+    context.run(ASSOCIATION.set, association.id)
     return context.run(call.function, *call.arguments)
 
 

@@ -1,12 +1,12 @@
 """What is awaited one by one: the results of an operation, and of a batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from dicom_proto.programs.effects import Dial, Program
 from dicom_proto.programs.streams import Stream
-from dicom_proto.programs.tasks import Tasks
+from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.services.storage.batch import Batch
 from dicom_proto.services.storage.pipeline import Sent
 from dicom_transports._tasks.performing import Performer
@@ -91,13 +91,16 @@ class Deliveries(OneByOne):
     It is no async generator: one that is left in the middle could be closed in another task only.
     """
 
-    def __init__(self, batch: Batch, loop: Callable[[], Loop], dial: Callable[[Dial], Awaitable[Any]]) -> None:
+    id = ""  # it is about no association
+
+    def __init__(self, batch: Batch, loop: Callable[[], Loop], dial: Callable[[Dial], Coro[Any]]) -> None:
         self._batch = batch
         self._get_loop = loop
         self._dial = dial
         self._loop: Loop | None = None  # that of who asks first
         self._performer: Performer | None = None
         self._signal: Signal | None = None
+        self._is_closed = False
         self._tasks = Tasks(self._wake)
         self._task = self._tasks.start(batch.run())
 
@@ -111,6 +114,9 @@ class Deliveries(OneByOne):
             signal = self._signal = loop.signal()
             effects, deadline = self._tasks.turn(now=loop.now())
             for task, effect in effects:
+                if isinstance(effect, Dial):
+                    loop.spawn(self._dial_aside, task, effect)
+                    continue
                 try:
                     self._tasks.resume(task, await performer.do(self, effect))
                 except Exception as error:  # noqa: BLE001 - it is the program's
@@ -127,12 +133,26 @@ class Deliveries(OneByOne):
         """Request an association; it lives in a task of the loop."""
         return await self._dial(effect)
 
+    async def _dial_aside(self, task: Task[Any], effect: Dial) -> None:
+        """Request an association while others of the batch are at work; one that comes too late is aborted."""
+        try:
+            association = await self.dial(effect)
+        except Exception as error:  # noqa: BLE001 - it is the program's
+            self._tasks.throw(task, error)
+        else:
+            if self._is_closed:
+                association.abort()
+            self._tasks.resume(task, association)
+        self._wake()
+
     def _wake(self) -> None:
         if self._signal is not None and self._loop is not None:
             self._loop.call_soon(self._signal.set)
 
     def close(self) -> None:
-        """Take no more interest in the results: the association is aborted."""
+        """Take no more interest in the results: the associations are aborted."""
+        self._is_closed = True
+        self._batch.finished.clear()
         self._tasks.cancel(self._task)
         if self._performer is not None:
             self._performer.give_back()

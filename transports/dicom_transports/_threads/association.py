@@ -31,7 +31,9 @@ from dicom_proto.application.verbs import CalledVerbs
 from dicom_proto.errors import LocalProtocolError, NotEstablishedError
 from dicom_proto.handlers.event import Event
 from dicom_proto.handlers.registry import Handlers
+from dicom_proto.logs import ASSOCIATION, about
 from dicom_proto.programs.effects import END, Call, Dial, DriverEffect, Program, Pull
+from dicom_proto.programs.gathering import Gathering
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.tasks import Task
 from dicom_proto.upper_layer.pdu import AAssociateRQ
@@ -42,6 +44,7 @@ from dicom_transports._socket.link import Link
 from dicom_transports._socket.polling import HANGUP, READABLE, WRITABLE
 from dicom_transports._socket.sockets import Address, connect_socket, local_address, no_connection, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
+from dicom_transports._threads.flushing import gather, hand_over
 from dicom_transports._threads.starting import Starter
 from dicom_transports._threads.waker import Vigil, Waker, own_vigil
 from dicom_transports._threads.workers import WORKERS, Outcome, Worker, run_aside
@@ -76,11 +79,12 @@ class _Performer:
         if on_end is not None:
             on_end(task)
 
-    def call(self, association: "Association", effect: DriverEffect) -> Any:
+    def call(self, association: "Association", task: Task[Any], effect: DriverEffect) -> Any:
         """Do what a task asks for: what is asked of the association then is known to come from a handler."""
         if self._context is None:
             self._context = copy_context()
             self._context.run(HANDLING.set, (*HANDLING.get(), association))
+            self._context.run(ASSOCIATION.set, association.id)
         match effect:
             case Call(function, arguments):
                 event = arguments[0] if arguments else None
@@ -88,6 +92,8 @@ class _Performer:
                     event.called_at = datetime.now(UTC).timestamp()
                 return self._context.run(function, *arguments)
             case Pull(iterator):
+                if type(iterator) is Gathering:
+                    return self._context.run(gather, iterator, partial(association.flush, self, task, effect))
                 return self._context.run(next, iterator, END)
             case Dial():
                 return association.ae.dial_at_once(effect)
@@ -315,14 +321,24 @@ class Association(CalledVerbs, EntityAssociation):
     def _perform(self, performer: _Performer, task: Task[Any], effect: DriverEffect) -> None:
         self._lock.release()
         try:
-            value, error = _outcome(performer.call, self, effect)
+            value, error = _outcome(performer.call, self, task, effect)
         except BaseException:  # the thread is to end
             self._lock.acquire()
             self.engine.cancel(task)
             raise
         self._lock.acquire()
-        self.engine.answer(task, value, error)
+        if type(effect) is Pull and type(effect.iterator) is Gathering:
+            hand_over(self.engine, task, effect)
+        else:
+            self.engine.answer(task, value, error)
         del error  # the frames of its traceback lead here: it would hold itself
+
+    def flush(self, performer: _Performer, task: Task[Any], effect: Pull) -> None:
+        """Send on what a thread has gathered that waits for the next item; for any other thread."""
+        with self._lock:
+            if effect.iterator.has_ready:
+                hand_over(self.engine, task, effect)
+                self._take_turn(performer)
 
     def _perform_aside(self, task: Task[Any], effect: DriverEffect) -> None:
         """Do what one of several operations asks for, in a worker."""
@@ -395,9 +411,7 @@ class Association(CalledVerbs, EntityAssociation):
         try:
             sock = connect_socket(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
-            self.failure = no_connection(address, error)
-            self.is_aborted = True
-            _log.error("%s", self.failure)
+            self.fail_to_connect(no_connection(address, error))
             return
         self.open(sock, tls)
         try:
@@ -435,7 +449,8 @@ class Association(CalledVerbs, EntityAssociation):
                 while not self.engine.is_finished:
                     self._live_on(performer)
             except Exception:  # noqa: BLE001 - whatever it is costs this association only
-                _log.exception("an association failed")
+                with about(self.id):
+                    _log.exception("an association failed")
                 self._lose(performer)
             self.retire()  # with the lock: nobody starts anything behind it unseen
             self._changed.notify_all()

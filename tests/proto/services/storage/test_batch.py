@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.results import status_of
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRSP
-from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
+from dicom_proto.errors import InvalidNameError, InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Await, Call, Dial, Effect, HangUp, Pause, Run
+from dicom_proto.programs.effects import Await, Call, Dial, Effect, Fork, HangUp, Pause, Run
 from dicom_proto.programs.streams import at_once
 from dicom_proto.programs.tasks import Tasks
 from dicom_proto.services.storage import batch
 from dicom_proto.services.storage.batch import KEPT, Batch
-from dicom_proto.services.storage.pipeline import NotStored
+from dicom_proto.services.storage.pipeline import NotStored, Sent
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
@@ -44,6 +44,7 @@ from tests.proto.wire import drain
 LONG = bytes(KEPT + 2)
 REFUSED = ConnectionRefusedError(111, "refused")
 GONE = -1  # before anything is sent
+LATE = -2  # it is not established before somebody says so
 
 
 def image(number: int | str, sop_class: str = CT, transfer_syntax: str = EXPLICIT, data: Any = None) -> StoredObject:
@@ -123,19 +124,25 @@ class Voyage:
         )
         self.effects: list[Effect] = []
         self.associations: list[Far] = []
+        self.late: list[tuple[Any, Far]] = []
         self.now = 0.0
         self.tasks = Tasks(lambda: None)
         self.task = self.tasks.start(recorded(self.batch.run(), self.effects))
 
-    def next(self) -> tuple[Any, Any] | None:
+    def next(self) -> Sent | None:
         """The next that is finished, ``None`` after the last; no turn is taken when there is one."""
         while not (self.batch.finished or self.task.is_done):
             effects, deadline = self.tasks.turn(now=self.now)
             for task, effect in effects:
                 try:
-                    self.tasks.resume(task, self._perform(effect))
+                    result = self._perform(effect)
                 except Exception as error:  # noqa: BLE001 - it belongs to the batch
                     self.tasks.throw(task, error)
+                    continue
+                if isinstance(result, Far) and result.most == LATE:
+                    self.late.append((task, result))
+                else:
+                    self.tasks.resume(task, result)
             self.now = deadline or self.now
         if self.batch.finished:
             return self.batch.finished.popleft()
@@ -155,7 +162,7 @@ class Voyage:
                 return self.associations[-1]
         raise AssertionError(effect)
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+    def __iter__(self) -> Iterator[Sent]:
         while (sent := self.next()) is not None:
             yield sent
 
@@ -188,7 +195,7 @@ def test_one_association_if_that_will_do() -> None:
     voyage = Voyage(range(3))
     assert outcome(voyage) == [(0, 0), (1, 0), (2, 0)]
     assert voyage.proposed == [[(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]]
-    assert [type(effect) for effect in voyage.effects if not isinstance(effect, Call | Await)] == [
+    assert [type(effect) for effect in voyage.effects if not isinstance(effect, Call | Await | Fork)] == [
         Dial,
         *[Run] * 4,
         HangUp,
@@ -222,7 +229,7 @@ def test_an_endless_iterable_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPat
     voyage = Voyage(count())
     for number in range(7):
         assert outcome([voyage.next()]) == [(number, 0)]
-    assert [len(stored) for stored in voyage.stored] == [3, 3, 1]
+    assert [len(stored) for stored in voyage.stored] == [3, 3, 2]  # one is ahead
 
 
 @for_each("kind", [str, Path])
@@ -294,7 +301,7 @@ def test_what_cannot_be_read_or_proposed_is_told_at_once() -> None:
 
 def test_what_is_not_accepted_is_not_sent_again() -> None:
     voyage = Voyage([image(1), image(2, sop_class="1.2.3")], read=lambda item: item, refused=("1.2.3",))
-    (_, status), (_, refused) = voyage
+    (_, refused), (_, status) = voyage  # it is told at once
     assert status.Status == 0
     assert isinstance(refused.failure, NoContextError)
     assert len(voyage.of(Dial)) == 1
@@ -391,7 +398,7 @@ def test_abandoned_in_the_middle() -> None:
     assert voyage.task.is_done
     assert voyage.associations[0].is_aborted
     assert voyage.next() is None
-    assert voyage.stored == [["1.2.0"]]
+    assert voyage.stored == [["1.2.0", "1.2.1"]]
 
 
 def test_abandoned_before_anything_was_sent() -> None:
@@ -417,13 +424,138 @@ def test_what_progress_raises_is_raised() -> None:
         voyage.next()
 
 
-def test_what_progress_raises_of_a_lost_association_is_lost_with_it() -> None:
-    failures = iter([AssociationAborted(AbortOrigin.TRANSPORT, 0, None)])
+def test_an_association_that_takes_no_programs_any_more_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = Far.submit
+    failures = [AssociationAborted(AbortOrigin.TRANSPORT, 0, None)]
 
-    def fail(*_: int) -> None:
-        for failure in failures:
-            raise failure
+    def fail(far: Far, program: Any, on_end: Callable[[Any], None]) -> None:
+        if len(far.stored) == 2 and failures:
+            on_end(ended(program, None, failures.pop()))
+        else:
+            submit(far, program, on_end)
 
-    voyage = Voyage(range(3), on_progress=fail)
-    assert outcome(voyage)[-2:] == [(1, 0), (2, 0)]
+    monkeypatch.setattr(Far, "submit", fail)
+    voyage = Voyage(range(4))
+    assert outcome(voyage) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert voyage.stored == [["1.2.0", "1.2.1"], ["1.2.1", "1.2.2", "1.2.3"]]
     assert len(voyage.of(HangUp)) == 2
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+FULL, CONGESTED = AssociationRejected(2, 3, 2), AssociationRejected(2, 3, 1)
+
+
+def test_associations_share_the_objects() -> None:
+    voyage = Voyage(range(10), associations=3)
+    results = list(voyage)
+    assert sorted(outcome(results)) == [(number, 0) for number in range(10)]
+    assert [item for item, _ in results] == [sent.position for sent in results]
+    assert len({str(dial.offer) for dial in voyage.of(Dial)}) == 1
+    assert len(voyage.of(Dial)) == len(voyage.of(HangUp)) == 3
+    assert all(len(stored) >= 3 for stored in voyage.stored)
+    assert sorted(chain(*voyage.stored)) == [f"1.2.{number}" for number in range(10)]
+
+
+@for_each("associations", [0, 65, -1])
+def test_there_have_to_be_some_and_not_too_many(associations: int) -> None:
+    with pytest.raises(InvalidSettingError, match="from 1 to 64"):
+        Voyage([], associations=associations)
+
+
+def test_no_more_associations_than_objects() -> None:
+    voyage = Voyage(range(2), associations=5)
+    assert len(list(voyage)) == len(voyage.associations) == 2
+
+
+@for_each("refusal", [FULL, REFUSED, AssociationRejected(1, 1, 1), NoContextError("nothing")])
+@for_each("first", [True, False])
+def test_a_peer_that_establishes_fewer_gets_fewer(refusal: Exception, first: bool) -> None:
+    voyage = Voyage(range(9), *([refusal, None, refusal] if first else [None, refusal, refusal]), associations=3)
+    assert outcome(voyage) == [(number, 0) for number in range(9)]
+    assert len(voyage.of(Dial)) == 3
+    assert voyage.of(Pause) == []
+
+
+def test_one_that_comes_too_late_is_ended() -> None:
+    """Some peers let it wait until there is no other."""
+    voyage = Voyage(range(4), None, LATE, associations=2)
+    assert outcome(voyage) == [(number, 0) for number in range(4)]
+    assert len(voyage.of(HangUp)) == 1
+    [(task, far)] = voyage.late
+    aborted = [far.is_aborted]
+    voyage.tasks.resume(task, far)
+    voyage.tasks.turn(now=0)
+    assert [*aborted, far.is_aborted] == [False, True]
+    assert far.stored == []
+
+
+def test_what_one_has_lost_another_round_sends() -> None:
+    voyage = Voyage(range(6), 1, None, associations=2)
+    results = list(voyage)
+    assert sorted(outcome(results)) == [(number, 0) for number in range(6)]
+    assert len(voyage.of(Pause)) == 1
+    assert sorted(chain(*voyage.stored)) == sorted(f"1.2.{number}" for number in range(6))
+
+
+def test_all_may_be_lost() -> None:
+    voyage = Voyage(range(2), 0, 0, associations=2, retries=0)
+    results = list(voyage)
+    assert sorted(outcome(results)) == [(0, AssociationAborted), (1, AssociationAborted)]
+    assert all(status.was_begun for _, status in results)
+
+
+def test_progress_is_one_for_all() -> None:
+    seen: list[tuple[int, int]] = []
+    voyage = Voyage(
+        range(5), associations=2, on_progress=lambda *done: seen.append(done), read=partial(image, data=b"1234")
+    )
+    assert len(list(voyage)) == 5
+    assert seen == [(number, 4 * number) for number in range(1, 6)]
+
+
+def test_what_is_asked_for_leaves_a_share_for_the_others() -> None:
+    """The last ones are not kept ready behind others: who has nothing to do takes them."""
+    voyage = Voyage(range(4), associations=4)
+    assert voyage.next() is not None
+    assert [len(stored) for stored in voyage.stored] == [1, 1, 1, 1]
+
+
+def test_nobody_wants_the_rest_of_several() -> None:
+    voyage = Voyage(range(9), None, None, LATE, associations=3)
+    voyage.next()
+    voyage.tasks.cancel(voyage.task)
+    assert [far.is_aborted for far in voyage.associations] == [True, True, False]
+    for task, far in voyage.late:
+        voyage.tasks.resume(task, far)
+    voyage.tasks.turn(now=0)
+    assert voyage.associations[2].is_aborted
+
+
+def test_what_goes_wrong_with_one_is_raised_and_ends_all() -> None:
+    voyage = Voyage(range(9), None, InvalidNameError("no such option"), associations=2)
+    with pytest.raises(InvalidNameError):
+        list(voyage)
+    assert voyage.associations[0].is_aborted
+
+
+# --- who is busy ------------------------------------------------------------------------------------------------------
+
+
+@for_each("rejected", [FULL, CONGESTED, AssociationRejected(1, 3, 2)])
+def test_who_is_busy_is_asked_again_after_ever_longer_pauses(rejected: AssociationRejected) -> None:
+    voyage = Voyage(range(2), *[rejected] * 5, retries=0, retry_delay=0.5)
+    assert outcome(voyage) == [(0, 0), (1, 0)]
+    assert [pause.seconds for pause in voyage.of(Pause)] == [0.5, 1, 2, 4, 8]
+
+
+def test_but_not_for_ever() -> None:
+    voyage = Voyage(range(2), *[FULL] * 20, retries=1)
+    assert outcome(voyage) == [(0, AssociationRejected), (1, AssociationRejected)]
+    assert [pause.seconds for pause in voyage.of(Pause)] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_patience_is_for_rejections_in_a_row() -> None:
+    voyage = Voyage(range(2), *[FULL] * 5, 1, *[FULL] * 5, retries=1)
+    assert outcome(voyage) == [(0, 0), (1, 0)]
+    assert [pause.seconds for pause in voyage.of(Pause)] == [1, 2, 4, 8, 16, 1, 1, 2, 4, 8, 16]

@@ -12,12 +12,13 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Binding
+from dicom_proto.limits import Tolerance
 from dicom_proto.programs.effects import Call, Program, Receive
 from dicom_proto.programs.performing import Performing
 from dicom_proto.programs.streams import Stream
 from dicom_proto.services.storage.chunks import chunked, is_chunked, store_chunked
 from dicom_proto.upper_layer.failures import AssociationFailure
-from tests.proto.programs.script import CT, EXPLICIT, Scene, Script, Task, data_set, statuses
+from tests.proto.programs.script import CT, EXPLICIT, IMPLICIT, Scene, Script, Task, data_set, statuses
 from tests.proto.rows import for_each
 from tests.proto.wire import sent
 
@@ -100,6 +101,22 @@ def test_other_things_that_can_be_called() -> None:
     assert is_chunked(Methods().store_pieces)
     assert is_chunked(chunked(partial(print)))
     assert not is_chunked(print)
+
+
+@for_each("tolerated", [True, False])
+def test_the_other_vrs_are_noticed(tolerated: bool) -> None:
+    """A data set without VRs in a context that says that it has some (PS3.5 A.2)."""
+    data, seen = data_set(IMPLICIT, PatientID="1"), list[bytes]()
+
+    def take(event: RequestEvent) -> int:
+        seen.extend(pieces(here, event))
+        return 0x0000
+
+    here = scene(take)
+    here.peer.tolerance = Tolerance(other_vr_encoding=tolerated)
+    assert statuses(here.serve(request(), data)) == [0x0000 if tolerated else FAILED]
+    assert seen == ([data] if tolerated else [])
+    assert here.peer.connection.tolerated == ({"other_vr_encoding": 1} if tolerated else {})
 
 
 # --- as it should be --------------------------------------------------------------------------------------------------

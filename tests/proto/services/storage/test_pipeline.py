@@ -3,22 +3,25 @@
 import gc
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.application.results import status_of
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import RequestReceived
+from dicom_proto.dimse.events import DataChunk, RequestReceived
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
-from dicom_proto.errors import InvalidSettingError, LocalProtocolError, NoContextError
+from dicom_proto.encoding.datasets import decode, file_preamble_and_meta
+from dicom_proto.errors import InvalidNameError, InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import END, Await, Call
-from dicom_proto.services.storage.pipeline import NotStored, Pipeline, fetch, is_in_memory, iterate
+from dicom_proto.services.storage import pipeline
+from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, fetch, is_in_memory, iterate, settling
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.state_table import State
@@ -59,6 +62,7 @@ class Line:
         self.peer = ScriptedPeer(self.near, Handlers())
         self.pipeline = Pipeline(self.peer, items, read, status_of, **options)
         self.arrived: list[CStoreRQ] = []
+        self.data: list[bytes] = []
         self.ids: list[int] = []
 
     def next(self) -> Task:
@@ -74,18 +78,20 @@ class Line:
             if isinstance(event, RequestReceived) and isinstance(event.request, CStoreRQ):
                 self.arrived.append(event.request)
                 self.ids.append(event.message_id)
+            elif isinstance(event, DataChunk):
+                self.data.append(bytes(event.data))
 
     def answer(self, task: Task, number: int, status: int = 0) -> None:
         """Answer the object that has arrived as that one."""
         self.far.send_response(CStoreRSP(message_id_being_responded_to=self.ids[number], status=status))
         self.carry(task)
 
-    def result(self, task: Task) -> tuple[Any, Dataset]:
+    def result(self, task: Task) -> Sent:
         assert task.is_done
         if task.error is not None:
             raise task.error
-        item, status = task.value
-        return item, status
+        result: Sent = task.value
+        return result
 
     def rest(self) -> list[tuple[Any, Dataset]]:
         """Everything that comes without another answer."""
@@ -98,7 +104,7 @@ class Line:
             results.append(self.result(task))
 
 
-def failures(results: list[tuple[Any, Dataset]]) -> list[tuple[Any, type[Exception], bool]]:
+def failures(results: Sequence[tuple[Any, Dataset]]) -> list[tuple[Any, type[Exception], bool]]:
     found = []
     for item, status in results:
         assert isinstance(status, NotStored)
@@ -284,7 +290,9 @@ def test_nobody_wants_the_rest() -> None:
     line.answer(task, 0)
     line.pipeline.abandon()
     assert line.pipeline.is_over
-    line.far.send_response(CStoreRSP(message_id_being_responded_to=line.ids[1], status=0))
+    assert len(line.ids) == 3
+    for message_id in line.ids[1:]:
+        line.far.send_response(CStoreRSP(message_id_being_responded_to=message_id, status=0))
     carry(line.near, line.far)
     line.peer.turn()
     assert not line.near.invoked
@@ -390,5 +398,184 @@ def test_what_is_under_way_is_given_up() -> None:
     line = Line(range(5), window=3)
     line.next()
     error = AssociationClosed("gone")
-    assert failures(line.pipeline.give_up(error)) == [(number, AssociationClosed, True) for number in range(3)]
+    assert failures(line.pipeline.give_up(error)) == [(number, AssociationClosed, number < 3) for number in range(4)]
     assert line.pipeline.is_over
+
+
+# --- ahead ------------------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """An iterator that counts what it was asked for."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self.items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self.count += 1
+        return next(self.items)
+
+
+def test_the_next_one_is_ready_and_leaves_before_anybody_is_told() -> None:
+    asked = Asked(iter(range(5)))
+    line = Line(asked)
+    task = line.next()
+    assert (len(line.arrived), asked.count) == (1, 2)  # one ahead
+    line.answer(task, 0)
+    assert line.result(task)[0] == 0
+    assert (len(line.arrived), asked.count) == (2, 2)
+    assert line.next().effects  # asked for while the answer is awaited
+    assert (len(line.arrived), asked.count) == (2, 3)
+
+
+def test_each_knows_its_place() -> None:
+    line = Line(range(10, 13), window=3, read=lambda number: image(number, MR if number == 10 else CT))
+    task = line.next()
+    line.carry(task)
+    refused = line.result(task)
+    assert (refused.item, refused.position, bool(refused.status)) == (10, 0, False)
+    task = line.next()
+    line.answer(task, 1)
+    assert line.result(task).position == 2
+
+
+def test_nothing_is_made_ready_when_an_answer_is_there() -> None:
+    asked = Asked(iter(range(5)))
+    line = Line(asked, window=2)
+    task = line.next()
+    assert asked.count == 3
+    for message_id in line.ids:
+        line.far.send_response(CStoreRSP(message_id_being_responded_to=message_id, status=0))
+    line.carry(task)
+    assert [line.result(each)[0] for each in (task, line.next())] == [0, 1]
+    assert asked.count == 3
+    assert len(line.arrived) == 3
+
+
+def test_nothing_is_made_ready_beside_something_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "LONGEST_AHEAD", 1)
+    asked = Asked(iter(range(5)))
+    line = Line(asked)
+    task = line.next()
+    assert asked.count == 1
+    line.answer(task, 0)
+    line.next()
+    assert (len(line.arrived), asked.count) == (2, 2)
+
+
+def test_or_where_somebody_minds() -> None:
+    welcome = [True, False]
+    asked = Asked(iter(range(5)))
+    line = Line(asked, looks_ahead=welcome.pop)
+    line.next()
+    assert asked.count == 1
+    line.next()
+    assert asked.count == 2
+
+
+def reusing(kind: str) -> Iterator[Any]:
+    """Objects that are all the same one, with something else in it."""
+    dataset, buffer, content = Dataset(), bytearray(data_set(EXPLICIT, PatientID="0")), bytearray()
+    for number in range(3):
+        encoded = data_set(EXPLICIT, SOPClassUID=CT, SOPInstanceUID=f"1.2.{number}", PatientID=str(number))
+        if kind == "Dataset":
+            dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.PatientID = CT, f"1.2.{number}", str(number)
+            yield dataset
+        elif kind == "bytearray":
+            content[:] = file_preamble_and_meta(CT, f"1.2.{number}", EXPLICIT) + encoded
+            yield content
+        else:
+            buffer[-2:] = f"{number} ".encode()
+            made = image(number)
+            yield StoredObject(
+                sop_class_uid=made.sop_class_uid,
+                sop_instance_uid=made.sop_instance_uid,
+                transfer_syntax=EXPLICIT,
+                data=memoryview(buffer),
+            )
+
+
+@for_each("kind", ["Dataset", "bytearray", "view"])
+def test_what_was_given_may_be_used_again(kind: str) -> None:
+    line = Line(reusing(kind), read=settling(reusing(kind), lambda item: item))
+    seen = []
+    for number in range(3):
+        task = line.next()
+        seen += [decode(each, EXPLICIT).PatientID for each in line.data]
+        line.data.clear()
+        line.answer(task, number)
+    assert seen + [decode(each, EXPLICIT).PatientID for each in line.data] == ["0", "1", "2"]
+
+
+def test_what_is_long_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "LONGEST_AHEAD", 1)
+    line = Line(reusing("view"), read=settling(reusing("view"), lambda item: item))
+    task = line.next()
+    line.answer(task, 0)
+    assert line.result(task)[1].Status == 0
+
+
+def test_what_cannot_leave_costs_nothing_else() -> None:
+    line = Line([image(0), evolve(image(1), sop_instance_uid="1" * 9999), image(2)], read=lambda item: item)
+    task = line.next()
+    line.answer(task, 0)
+    assert line.result(task)[1].Status == 0
+    [(_, status)] = [line.result(line.next())]
+    assert isinstance(status, NotStored)
+    assert isinstance(status.failure, InvalidNameError)
+    task = line.next()
+    assert len(line.arrived) == 2
+    line.answer(task, 1)
+    assert line.rest() == []
+    assert line.pipeline.is_over
+
+
+def test_what_is_lost_while_another_is_made_ready_is_told_first() -> None:
+    def read(number: int) -> StoredObject:
+        if number == 1:
+            line.far.abort()
+            carry(line.near, line.far)
+        return image(number)
+
+    line = Line(range(3), read=read)
+    assert failures(line.rest()) == [
+        (0, AssociationAborted, True),
+        (1, AssociationAborted, False),
+        (2, AssociationAborted, False),
+    ]
+
+
+def test_items_that_nobody_changes_are_not_copied() -> None:
+    def read(item: Any) -> Any:
+        return item
+
+    assert settling([1], read) is settling((1,), read) is read
+    assert settling(iter([1]), read) is read
+    content = bytearray(file_preamble_and_meta(CT, "1.2", EXPLICIT) + data_set(EXPLICIT, PatientID="1"))
+    constant = settling((each for each in [1]), read)(content)
+    assert isinstance(constant, StoredObject)
+    assert constant.is_constant
+
+
+def test_what_was_ready_is_given_up_too() -> None:
+    line = Line(range(3))
+    task = line.next()
+    lose(line, task)
+    assert failures([line.result(task), *line.rest()]) == [
+        (0, AssociationAborted, True),
+        (1, AssociationAborted, False),
+        (2, AssociationAborted, False),
+    ]
+    line = Line([0, 1, 2], read=lambda number: image(number, MR if number == 2 else CT))
+    line.next()
+    line.pipeline._refused.append(Sent(7, NotStored(NoContextError("no")), 7))  # noqa: SLF001
+    assert not line.pipeline.is_over
+    given_up = line.pipeline.give_up(AssociationClosed("gone"))
+    assert [(sent.item, sent.position) for sent in given_up] == [(0, 0), (7, 7), (1, 1)]
+    line = Line([0])
+    line.next()
+    assert len(line.pipeline.give_up(AssociationClosed("gone"))) == 1

@@ -12,27 +12,18 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
 
-from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
-from dicom_proto.dimse.messages import CStoreRQ, CStoreRSP, Priority
+from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, file_preamble_and_meta
-from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.errors import LocalProtocolError, MissingElementError, NoContextError
+from dicom_proto.encoding.rules import EncodingRules
+from dicom_proto.errors import LocalProtocolError, MissingElementError
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Call, Receive
 from dicom_proto.programs.peer import Peer
-from dicom_proto.services.storage.store import (
-    Storable,
-    StoredObject,
-    choose_context,
-    fit_object,
-    needed_contexts,
-    no_context_for,
-    store_object_scu,
-)
+from dicom_proto.services.storage.sending import fit_object
+from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
-from dicom_proto.upper_layer.negotiation import AcceptedContext
 from tests.proto.programs.script import (
     BIG_ENDIAN,
     CT,
@@ -40,7 +31,6 @@ from tests.proto.programs.script import (
     EXPLICIT,
     IMPLICIT,
     JPEG,
-    MR,
     Scene,
     Script,
     connected,
@@ -50,7 +40,6 @@ from tests.proto.programs.script import (
 )
 from tests.proto.rows import for_each
 from tests.proto.services.storage import test_chunks as chunks
-from tests.proto.wire import sent
 
 IMAGE = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="1")
 ENCODED = encode(IMAGE, EXPLICIT)
@@ -200,76 +189,6 @@ def test_anything_else_cannot_be_stored(value: object) -> None:
         StoredObject.of(value)
 
 
-# --- on which context -------------------------------------------------------------------------------------------------
-
-
-def contexts(*transfer_syntaxes: str) -> list[AcceptedContext]:
-    return [AcceptedContext(2 * number + 1, CT, uid) for number, uid in enumerate(transfer_syntaxes)]
-
-
-@for_each(
-    ("own", "accepted", "chosen"),
-    [
-        (EXPLICIT, [IMPLICIT, EXPLICIT, EXPLICIT], 3),
-        (EXPLICIT, [BIG_ENDIAN, DEFLATED, IMPLICIT], 5),
-        (IMPLICIT, [BIG_ENDIAN, DEFLATED, EXPLICIT], 5),
-        (IMPLICIT, [BIG_ENDIAN, DEFLATED], 3),
-        (BIG_ENDIAN, [JPEG, IMPLICIT], 3),
-        (None, [JPEG, IMPLICIT, EXPLICIT], 5),
-        (DEFLATED, [IMPLICIT, BIG_ENDIAN], 1),
-        (JPEG, [IMPLICIT, JPEG], 3),
-        ("1.2.3", [IMPLICIT, "1.2.3"], 3),
-    ],
-)
-def test_as_it_is_or_else_converted(own: str | None, accepted: list[str], chosen: int) -> None:
-    assert choose_context(stored(own), iter(contexts(*accepted))).context_id == chosen
-
-
-@for_each(("own", "accepted"), [(JPEG, [IMPLICIT]), (EXPLICIT, [JPEG]), (EXPLICIT, []), (None, [JPEG])])
-def test_a_compressed_object_is_not_converted(own: str | None, accepted: list[str]) -> None:
-    with pytest.raises(LocalProtocolError, match="none" if not accepted else accepted[0]):
-        choose_context(stored(own), contexts(*accepted))
-
-
-@for_each(
-    ("accepted", "chosen"), [([IMPLICIT, RLE], 3), ([BIG_ENDIAN, IMPLICIT, EXPLICIT], 5), ([JPEG, BIG_ENDIAN], 3)]
-)
-def test_as_it_is_or_else_decompressed(accepted: list[str], chosen: int) -> None:
-    assert choose_context(stored(RLE), contexts(*accepted), decompress=True).context_id == chosen
-
-
-def test_it_is_said_what_cannot_be_sent_and_what_could_be() -> None:
-    rle = "RLE Lossless (1.2.840.10008.1.2.5)"
-    none, accepted = "no presentation context was accepted for", f"what the peer accepts for CT Image Storage ({CT}) is"
-    implicit = "Implicit VR Little Endian (1.2.840.10008.1.2)"
-    in_file = StoredObject.of_file(
-        FileMeta(transfer_syntax=RLE, sop_class_uid=CT, sop_instance_uid="1.2.3", data_offset=0, stated=True),
-        ENCODED,
-        "/images/1.dcm",
-    )
-    assert str(no_context_for(in_file)) == f"{none} SOP Instance 1.2.3 in {rle}: {accepted} none"
-    assert in_file.name == "/images/1.dcm"  # which may be a patient's: no message has it
-    could = no_context_for(stored(RLE), [IMPLICIT, "1.2.840.10008.1.2.3"])
-    assert str(could).startswith(f"{none} SOP Instance 1.2.3 in {rle}: {accepted} {implicit}, 1.2.840.10008.1.2.3;")
-    assert str(could).endswith("; it could be decompressed")
-    assert str(no_context_for(stored(None, IMAGE), [RLE])) == f"{none} SOP Instance 1.2.3: {accepted} {rle}"
-
-
-@for_each(
-    ("own", "decompress", "needed"),
-    [
-        (EXPLICIT, False, [(EXPLICIT,), (IMPLICIT,)]),
-        (IMPLICIT, True, [(IMPLICIT,), (EXPLICIT,)]),
-        (None, False, [(EXPLICIT,), (IMPLICIT,)]),
-        (BIG_ENDIAN, False, [(BIG_ENDIAN,), (EXPLICIT, IMPLICIT)]),
-        (JPEG, False, [(JPEG,)]),
-        (JPEG, True, [(JPEG,), (EXPLICIT, IMPLICIT)]),
-    ],
-)
-def test_what_is_proposed_for_an_object(own: str | None, decompress: bool, needed: list[tuple[str, ...]]) -> None:
-    assert needed_contexts(stored(own), decompress=decompress) == [(CT, uids) for uids in needed]
-
-
 @for_each("transfer_syntax", [IMPLICIT, EXPLICIT])
 @for_each("as_dataset", [True, False])
 def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
@@ -312,6 +231,24 @@ def gone() -> bytes:
     raise LocalProtocolError("it is gone")
 
 
+def test_what_nobody_can_change() -> None:
+    """A view of what a user has, or of a file, may have something else in it when it is sent."""
+    for constant in (ENCODED, memoryview(ENCODED)):
+        assert stored(data=constant).is_constant
+        assert stored(data=constant).constant() == stored(data=constant)
+    for data in (bytearray(ENCODED), memoryview(bytearray(ENCODED))):
+        assert not stored(data=data).is_constant
+        assert stored(data=data).constant().data == ENCODED
+        assert stored(data=data).constant().is_constant
+    mapped = stored(data=memoryview(bytearray(len(ENCODED))), load=lambda: ENCODED)
+    assert (mapped.constant().data, mapped.constant().load) == (ENCODED, None)
+    for image, own in ((IMAGE, EXPLICIT), (with_meta(IMPLICIT), IMPLICIT), (compressed(), RLE)):
+        made = StoredObject.of(image).constant()
+        assert (made.transfer_syntax, made.data) == (own, encode(image, own))
+    with pytest.raises(LocalProtocolError, match="it is gone"):
+        stored(data=bytearray(ENCODED), load=gone).constant()
+
+
 def test_there_may_be_nothing_to_decompress() -> None:
     assert stored(RLE, ENCODED).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
 
@@ -328,20 +265,6 @@ def test_what_cannot_be_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(get_decoder(JPEG), "_available", {})
     with pytest.raises(LocalProtocolError, match=r"its JPEG Baseline .*missing dependencies"):
         StoredObject.of(jpeg).encode(EXPLICIT)
-
-
-def test_fit_for_the_peer() -> None:
-    one, _ = connected(offer_of((CT, EXPLICIT)))
-    peer = Peer(one, Handlers())
-    assert Script(fit_object(peer, stored())).end() == stored()
-    for value in (compressed(), IMAGE):
-        script = Script(fit_object(peer, value, decompress=True))
-        call = script.expect(Call)
-        assert not call.is_quick
-        context, data = call.function(*call.arguments)
-        assert script.end((context, data)) == stored(EXPLICIT, data)
-    with pytest.raises(NoContextError, match="it could be decompressed"):
-        Script(fit_object(peer, compressed())).end()
 
 
 def test_a_deflated_data_set_may_lack_its_padding() -> None:
@@ -380,12 +303,6 @@ def deflated(length: int) -> bytes:
     return encode(dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", PatientID="x" * length), DEFLATED)
 
 
-def test_fit_for_chosen_contexts() -> None:
-    one, _ = connected(offer_of((CT, EXPLICIT)))
-    with pytest.raises(NoContextError):
-        Script(fit_object(Peer(one, Handlers()), stored(), contexts=())).end()
-
-
 def test_conversion() -> None:
     assert stored().encode(EXPLICIT) is ENCODED
     assert stored(data=bytearray(ENCODED)).encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
@@ -399,62 +316,6 @@ def test_conversion() -> None:
 def test_what_cannot_be_converted(what: StoredObject) -> None:
     with pytest.raises(LocalProtocolError):
         what.encode(IMPLICIT if what.transfer_syntax != "1.2.3" else "1.2.3")
-
-
-# --- SCU --------------------------------------------------------------------------------------------------------------
-
-
-@for_each("value", [IMAGE, stored(), file_preamble_and_meta(CT, "1.2.3", EXPLICIT) + ENCODED])
-def test_scu_chooses_a_context_and_encodes(value: Storable) -> None:
-    one, other = connected(offer_of(MR, (CT, JPEG), (CT, IMPLICIT)))
-    script = Script(
-        store_object_scu(
-            Peer(one, Handlers()),
-            value,
-            message_id=9,
-            priority=Priority.HIGH,
-            originator_ae_title="MOVER",
-            originator_message_id=4,
-        )
-    )
-    script.expect(Receive)
-    other.receive_data(sent(one), now=0)
-    received, chunk = other.next_event(), other.next_event()
-    assert isinstance(received, RequestReceived)
-    assert isinstance(chunk, DataChunk)
-    assert received.context_id == 5
-    assert received.request == CStoreRQ(
-        message_id=9,
-        affected_sop_class_uid=CT,
-        affected_sop_instance_uid="1.2.3",
-        priority=Priority.HIGH,
-        move_originator_application_entity_title="MOVER",
-        move_originator_message_id=4,
-    )
-    assert bytes(chunk.data) == encode(IMAGE, IMPLICIT)
-    response = CStoreRSP(message_id_being_responded_to=9, status=0xB000)
-    reply = script.end(ResponseReceived(message_id=9, context_id=5, response=response, has_data=False))
-    assert reply.response is response
-
-
-def test_scu_may_be_told_the_contexts() -> None:
-    one, _ = connected(offer_of(CT, CT))
-    peer = Peer(one, Handlers())
-    Script(store_object_scu(peer, IMAGE, contexts=[one.contexts[3]])).expect(Receive)
-    assert one.invoked[1].context_id == 3
-    with pytest.raises(LocalProtocolError):
-        Script(store_object_scu(peer, IMAGE, contexts=[])).expect(Receive)
-    with pytest.raises(LocalProtocolError):
-        Script(store_object_scu(peer, stored(sop_class_uid=MR))).expect(Receive)
-
-
-def test_an_abandoned_request_waits_for_nothing() -> None:
-    one, _ = connected(offer_of((CT, EXPLICIT)))
-    peer = Peer(one, Handlers())
-    script = Script(store_object_scu(peer, stored()))
-    receive = script.expect(Receive)
-    script.program.close()
-    assert peer.router.find(receive.inbox.key) is None
 
 
 # --- SCP --------------------------------------------------------------------------------------------------------------
@@ -513,26 +374,6 @@ def test_scp_refuses_what_is_too_long_for_its_memory() -> None:
 LONG = dataset_of(SOPClassUID=CT, SOPInstanceUID="1.2.3", ReferencedFrameNumber=["1234567890"] * 6_000)
 
 
-@for_each(
-    ("accepted", "rules", "chosen"),
-    [
-        ([EXPLICIT, IMPLICIT], DEFAULT_RULES, IMPLICIT),
-        ([EXPLICIT, IMPLICIT], EncodingRules(long_values="refuse"), IMPLICIT),
-        ([IMPLICIT, EXPLICIT], DEFAULT_RULES, IMPLICIT),
-        ([EXPLICIT], DEFAULT_RULES, EXPLICIT),
-    ],
-)
-def test_an_object_goes_where_there_is_room_for_it(accepted: list[str], rules: EncodingRules, chosen: str) -> None:
-    """PS3.5 6.2.2: on a context for implicit VR where one was accepted, otherwise as UN."""
-    one, _ = connected(offer_of(*((CT, uid) for uid in accepted)))
-    peer = Peer(one, Handlers())
-    peer.rules = rules
-    script = Script(fit_object(peer, LONG))
-    call = script.expect(Call)
-    fitted = script.end(call.function(*call.arguments))
-    assert (fitted.transfer_syntax, fitted.data) == (chosen, encode(LONG, chosen))
-
-
-def test_or_it_is_refused() -> None:
+def test_a_value_that_is_too_long_is_refused() -> None:
     with pytest.raises(LongValueError, match=r"SOP Instance 1.2.3: .* ReferencedFrameNumber has 66000 bytes"):
         StoredObject.of(LONG).encode(EXPLICIT, EncodingRules(long_values="refuse"))

@@ -15,13 +15,14 @@ from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
-from dicom_proto.limits import Limits
+from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.programs.effects import Call, Receive
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
 from tests.proto.programs.script import (
     CT,
     EXPLICIT,
+    IMPLICIT,
     NO_TIMEOUTS,
     Scene,
     ScriptedPeer,
@@ -207,6 +208,17 @@ def test_what_a_sink_raises_costs_one_object(call: str, error: Exception, status
     assert sink.calls.count(call) == 1
     assert sink.calls.count("discard") == (0 if call == "open" else 1)
     assert sink.calls[-1] == ("open" if call == "open" else "discard")
+
+
+@for_each("tolerated", [True, False])
+def test_the_other_vrs_are_noticed(tolerated: bool) -> None:
+    """A data set without VRs in a context that says that it has some (PS3.5 A.2)."""
+    sink = Notes()
+    here = scene(sink)
+    here.peer.tolerance = Tolerance(other_vr_encoding=tolerated)
+    assert statuses(here.serve(request(), data_set(IMPLICIT, PatientID="1"))) == [0x0000 if tolerated else 0xC000]
+    assert sink.calls == ["open", *(["write", "finish"] if tolerated else ["discard"])]
+    assert here.peer.connection.tolerated == ({"other_vr_encoding": 1} if tolerated else {})
 
 
 @for_each("call", ["open", "write"])

@@ -1,0 +1,1 @@
+"""What is told of captures, and of what passes a tap."""

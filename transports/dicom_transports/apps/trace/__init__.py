@@ -1,0 +1,1 @@
+"""What passes over DICOM connections, told: from a capture file, or from a tap."""
