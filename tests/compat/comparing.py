@@ -114,7 +114,12 @@ def process(flavour: Flavour, folder: Path, text: str, ports: dict[str, int]) ->
     for stated, used in ports.items():
         text = text.replace(stated, str(used))
     (folder / "program.py").write_text(flavour.changed(text), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": flavour.path, "STORE_SCP_PORT": str(ports["11120"])}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "0",  # sets are in the same order in each run
+        "PYTHONPATH": flavour.path,
+        "STORE_SCP_PORT": str(ports["11120"]),
+    }
     with (
         (folder / "log").open("w", encoding="utf-8") as log,
         subprocess.Popen(

@@ -37,14 +37,14 @@ class Program:
         Its code, or for a session what one types, with prompts, and is answered.
     tls : bool
         Whether its peer is to speak TLS.
-    serves : bool
-        Whether it is a server although its text does not say so.
+    serves : bool or None
+        Whether it is a server; ``None`` if its text says so.
     """
 
     name: str
     text: str
     tls: bool = False
-    serves: bool = False
+    serves: bool | None = None
 
     @property
     def is_session(self) -> bool:
@@ -54,8 +54,9 @@ class Program:
     @property
     def is_server(self) -> bool:
         """Whether it waits for others; one that also calls itself needs nobody."""
-        calls = "associate(" in self.text
-        return self.serves or ("start_server(" in self.text and not calls and not self.is_session)
+        if self.serves is not None:
+            return self.serves
+        return "start_server(" in self.text and "associate(" not in self.text and not self.is_session
 
     @property
     def kind(self) -> str:

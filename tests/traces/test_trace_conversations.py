@@ -279,6 +279,13 @@ def test_an_association_in_its_fields() -> None:
     assert response.fields["maximum length"] == 16384
 
 
+def test_of_a_long_offer_the_beginning_is_told() -> None:
+    syntaxes = [f"1.2.3.{number}" for number in range(200)]
+    _, request, *_ = entries_of([(FORTH, encode_pdu(build_offer("ARCHIVE", "SCANNER", [(CT, syntaxes)])))])
+    shown = request.fields["presentation contexts"][0]["transfer syntaxes"]
+    assert shown[127:] == ["1.2.3.127", "and 72 more"]
+
+
 def test_a_rejection_in_its_fields() -> None:
     (entry,) = [entry for entry in entries_of(FINE["rejected"]) if entry.name == "A-ASSOCIATE-RJ"]
     assert entry.text == "rejected permanently by the service-user: called AE title not recognized"

@@ -1,5 +1,7 @@
 """``pynetdicom.association``: the association, and its two sides."""
 
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from dicom_proto.application.service_user import ServiceUser
@@ -14,6 +16,11 @@ __all__ = ["Association", "ServiceUser"]
 
 class Association(blocking.Association):
     """An association as pynetdicom has it."""
+
+    @cached_property
+    def name(self) -> str:
+        """What its thread is called there; it may be set."""
+        return f"{self.mode.capitalize()}Thread@{datetime.now(UTC):%Y%m%d%H%M%S}"
 
     @property
     def connection_timeout(self) -> float | None:
