@@ -525,7 +525,12 @@ def test_codes_of_a_rejection_that_the_standard_does_not_list_are_kept(codes):
 
 
 def test_an_acceptance_has_a_result_as_a_rejection_has():
-    assert AAssociateAC(context_results=(), user_information=UserInformation()).result == 0
+    assert (
+        AAssociateAC(
+            context_results=(), user_information=UserInformation(maximum_length=0, implementation_class_uid="1.2")
+        ).result
+        == 0
+    )
 
 
 def test_a_rejection_says_what_it_means():
