@@ -32,7 +32,7 @@ HERE: Final = Path(__file__).parent
 STARTED: Final = str(HERE / "started.py")
 STACK: Final = f"{measure.ROOT}:{measure.ROOT / 'transports'}"
 UNCHANGED: Final = ["-m", "dicom_transports.compat.pynetdicom", STARTED]
-SECONDS: Final = 60  # that a program may take
+SECONDS: Final = 120  # that a program may take
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _ADDRESS: Final = re.compile(r"('?)127\.0\.0\.1\1, \d+")
 ATTEMPTS: Final = 600  # to reach a server that starts
@@ -212,7 +212,9 @@ def ended(started: subprocess.Popen[str]) -> list[str]:
     try:
         printed, _ = started.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        return ["it does not end"]
+        started.kill()
+        printed, _ = started.communicate()
+        return [*printed.splitlines(), "it does not end"]
     return [*printed.splitlines(), f"exit status {started.returncode}"]
 
 
