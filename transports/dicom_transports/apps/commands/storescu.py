@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="propose that so many requests may be outstanding (default: 1; 0: any number)",
     )
     group.add_argument(
+        "--associations",
+        metavar="N",
+        type=parsing.count,
+        default=1,
+        help="send over so many associations at a time (default: 1)",
+    )
+    group.add_argument(
         "--retries",
         metavar="N",
         type=parsing.natural,
@@ -155,6 +162,7 @@ class Sending:
             retries=arguments.retries,
             decompress=arguments.decompress,
             window=arguments.max_ops,
+            associations=arguments.associations,
         )
         async for path, status in carrying.each(sent):
             outcome = outcome_of(status)
