@@ -247,3 +247,15 @@ def test_a_step_at_pynetdicom(command: Command, theirs: Any) -> None:
     server.shutdown()
     assert created[uid].PerformedProcedureStepStatus == "DISCONTINUED"
     assert command.code == Exit.ALL
+
+
+@pytest.mark.parametrize("option", ["-xe", "-xi", "-xb", "-xd"])
+def test_storescu_proposes_what_it_is_told(option: str, command: Command, tmp_path: Path) -> None:
+    syntaxes = {"-xe": ".1", "-xi": "", "-xb": ".2", "-xd": ".1.99"}
+    compressed = path_of(next(iter(COMPRESSED)))
+    with peers.storescp(tmp_path, "+xa", "+B") as peer:
+        command("storescu", peer, *PATHS, compressed, option)
+    assert command.code == Exit.ALL
+    stored = {syntax for _, syntax, _ in stored_in(tmp_path).values()}
+    assert len(stored_in(tmp_path)) == 4
+    assert stored == {f"1.2.840.10008.1.2{syntaxes[option]}", "1.2.840.10008.1.2.4.50"}
