@@ -125,7 +125,7 @@ class Performer:
             case Dial():
                 return await association.dial(effect)
 
-    async def gather(self, association: object, items: Gathering | AsyncGathering, flush: Callable[[], object]) -> None:
+    async def gather(self, association: _Dials, items: Gathering | AsyncGathering, flush: Callable[[], object]) -> None:
         """Gather some items, wherever that has to be done; they stay there until they are handed over."""
         if isinstance(items, AsyncGathering):
             await gather_async(items, flush)
