@@ -22,6 +22,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "_ext.commands",
     "_ext.house",
     "_ext.service_classes",
     "_ext.state_machine",

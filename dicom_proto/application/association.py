@@ -251,11 +251,16 @@ class EntityAssociation(Appearance):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is established, or was so and handlers of its end have not returned yet."""
-        if not self.is_over:
-            return self.is_established
-        is_told = self._is_told and not (self.is_alive() and self.peer.handlers.bindings(EVT_CONN_CLOSE))
-        return self.was_established and not is_told
+        """Whether it is established, or was so and handlers of its end have not returned yet.
+
+        Those of what passes, bytes, PDUs or transitions, have their say until the connection is closed.
+        """
+        if not self.was_established:
+            return False
+        if not self._is_told:
+            return True
+        is_watched = self.notifier.is_watching or bool(self.peer.handlers.bindings(EVT_CONN_CLOSE))
+        return is_watched and self.is_alive()
 
     def attend(self, indication: Indication) -> Program[None] | None:
         """Do what the peer asks for; return the program for what takes its time, if there is some."""

@@ -195,6 +195,11 @@ class Notifier:
             self._sent = None
         self._connection.observer = self._transition if EVT_FSM_TRANSITION in bound else None
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether a handler is bound to what passes."""
+        return bool(self.wants_received or self.wants_sent or self._connection.observer is not None)
+
     def received(self, data: Buffer) -> None:
         """See bytes that were received, before the connection does."""
         if not self.wants_received:

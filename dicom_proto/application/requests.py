@@ -33,7 +33,7 @@ from dicom_proto.dimse.messages import (
     Request,
 )
 from dicom_proto.errors import InvalidNameError, InvalidSettingError, NoContextError, NotEstablishedError
-from dicom_proto.programs.effects import Await, Program
+from dicom_proto.programs.effects import Await, Call, Program
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.performing import PROCESSING_FAILURE
@@ -42,9 +42,8 @@ from dicom_proto.services.management.normalized import normalized_scu
 from dicom_proto.services.query import find_scu
 from dicom_proto.services.retrieve.get import get_scu
 from dicom_proto.services.retrieve.move import move_scu
-from dicom_proto.services.storage.pipeline import Pipeline, iterate, settling
+from dicom_proto.services.storage.pipeline import Pipeline, is_in_memory, iterate, settling
 from dicom_proto.services.storage.sending import fit_object, store_object_scu
-from dicom_proto.services.storage.store import Storable
 from dicom_proto.services.verification import echo_scu
 from dicom_proto.sop_class import dimse_services, meta_members, service_class_of
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -116,9 +115,10 @@ def send_c_store(
 
     Parameters
     ----------
-    dataset : path, Dataset, file object, bytes or tuple
+    dataset : path, Dataset, file object, iterator of bytes, bytes or tuple
         What is to be stored. The data set of a file, or of its content, goes out as it lies there, if the peer
-        takes its transfer syntax. A tuple is a ``FileMetaDataset`` and the bytes of the data set.
+        takes its transfer syntax. What is no plain file is read while it is sent. A tuple is a ``FileMetaDataset`` and
+        the data set: bytes, a file object or an iterator.
     msg_id : int, optional
         The message ID.
     priority : int
@@ -129,13 +129,15 @@ def send_c_store(
         Whether a compressed object may be decompressed where the peer does not take it as it is: by the decoders
         that pydicom finds installed.
     """
-    given, waits = peer.read(dataset), not peer.is_handling()
+    given, waits = dataset, not peer.is_handling()
+    if isinstance(dataset, str) or hasattr(dataset, "__fspath__"):
+        given = peer.read(dataset)
     return _store(peer, given, msg_id, priority, originator_aet, originator_id, decompress, waits)
 
 
 def _store(
     peer: Peer,
-    given: Storable,
+    given: Any,
     msg_id: int | None,
     priority: int,
     originator_aet: str | None,
@@ -144,6 +146,8 @@ def _store(
     waits: bool,
 ) -> Program[Dataset]:
     _check_established(peer)
+    if not is_in_memory(given):  # it may come from far away
+        given = yield Call(peer.read, (given,))
     stored = yield from fit_object(peer, given, decompress=decompress)
     if waits and not peer.connection.can_invoke:  # others have invoked something while it was converted
         yield Await(lambda: peer.connection.can_invoke or peer.router.is_full or None)

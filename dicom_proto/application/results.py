@@ -86,10 +86,6 @@ def _make_element(tag: BaseTag, vr: str, value: Any) -> DataElement:
     return DataElement(tag, vr, value, validation_mode=IGNORE)
 
 
-_PERFORMED: Final = (Category.SUCCESS, Category.WARNING)
-_WITHOUT_LIST: Final = (Category.SUCCESS, Category.PENDING, Category.UNKNOWN)
-
-
 # pydicom takes longer to make them than it takes to decode the whole response.
 _remembered_element = lru_cache(maxsize=256, typed=True)(_make_element)
 _NEW: Final = object.__new__
@@ -150,15 +146,17 @@ def forgive(peer: Peer, error: AssociationFailure) -> None:
 def read_reply(reply: Reply | None, *, if_damaged: int | None, decode: Callable[[Buffer, str], Dataset]) -> Result:
     """Return status and data set of a reply.
 
-    Where one would go with the status and none came it is empty: behind a DIMSE-N service that was performed, and for
-    the Failed SOP Instance UID List of a C-GET or C-MOVE. A data set that cannot be decoded by ``decode`` is ``None``;
+    Where one would go with the status and none came there is one all the same: it is empty behind a DIMSE-N service
+    that was performed, and behind a C-GET or C-MOVE that has failed; behind one that ended with a warning, or was
+    cancelled, its Failed SOP Instance UID List is, which no SCP sends that has nothing to put there (PS3.4
+    C.4.2.1.4.2). A data set that cannot be decoded by ``decode`` is ``None``;
     that is logged, and ``if_damaged`` becomes the status.
     """
     if reply is None:
         return Dataset(), None
     status = status_of(reply.response)
     if reply.data is None:
-        return status, Dataset() if _has_data(reply) else None
+        return status, _in_place_of_data(reply)
     try:
         return status, decode(reply.data, reply.context.transfer_syntax)
     except (DataSetError, LocalProtocolError) as error:  # the latter for a private transfer syntax
@@ -168,14 +166,18 @@ def read_reply(reply: Reply | None, *, if_damaged: int | None, decode: Callable[
         return status, None
 
 
-def _has_data(reply: Reply) -> bool:
-    """Tell whether there might have been a data set with the response, by its status."""
-    match reply.response:
-        case NormalizedResponse():
-            return reply.category in _PERFORMED
-        case RetrieveResponse():
-            return reply.category not in _WITHOUT_LIST
-    return False
+def _in_place_of_data(reply: Reply) -> Dataset | None:
+    """Return what is handed out where no data set came: ``None`` if there never is one with such a status."""
+    match reply.response, reply.category:
+        case NormalizedResponse(), (Category.SUCCESS | Category.WARNING):
+            return Dataset()
+        case RetrieveResponse(), (Category.WARNING | Category.CANCEL):
+            dataset = Dataset()
+            dataset.FailedSOPInstanceUIDList = ""
+            return dataset
+        case RetrieveResponse(), Category.FAILURE:
+            return Dataset()
+    return None
 
 
 def next_result(invoking: Invoking) -> Program[Result | None]:

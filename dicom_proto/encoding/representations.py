@@ -3,25 +3,29 @@
 May change.
 """
 
+from array import array
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydicom.datadict import keyword_for_tag, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
+from dicom_proto.buffers import Buffer
 from dicom_proto.encoding.structure import UNDEFINED, dictionary_vr
 
 __all__ = [
     "TEXT",
     "WIDTHS",
+    "Neighbours",
+    "is_context",
     "is_undefined",
     "named",
     "pixel_representation",
     "settle",
     "small_number",
     "swap",
+    "swapped",
     "vr_of",
     "width_of",
 ]
@@ -41,6 +45,27 @@ _BITS_ALLOCATED, _PIXEL_REPRESENTATION, _LUT_DESCRIPTOR = 0x00280100, 0x00280103
 _WAVEFORM_BITS, _WAVEFORM_GROUP = 0x54001004, 0x5400
 _CURVE_DATA, _AUDIO_DATA, _AUDIO_FORMAT = 0x50003000, 0x5000200C, 0x50002002
 _REPEATING: Final = 0xFF00FFFF  # what the groups of a repeating one have in common (PS3.5 7.6)
+_POINTS_VR: Final = 0x50000103  # Data Value Representation (PS3.3 C.10.2, retired)
+_CONTEXT: Final = frozenset({_BITS_ALLOCATED, _PIXEL_REPRESENTATION, _LUT_DESCRIPTOR, _WAVEFORM_BITS})
+_SWAPPED: Final = {2: "H", 4: "I", 8: "Q"}  # what an array has of that many bytes
+
+
+class Neighbours(Protocol):
+    """The elements around one: a Dataset, or what is known of one."""
+
+    def __contains__(self, tag: Any, /) -> bool: ...
+
+    def get_item(self, tag: Any, /, *, keep_deferred: bool = False) -> Any:
+        """Return an element as it is: of one that has not been read, its bytes."""
+
+
+def is_context(tag: int) -> bool:
+    """Tell whether what an element is may be seen in others of its data set: its VR, or how its value lies in bytes."""
+    if tag in _CONTEXT:
+        return True
+    if tag & 0x10000 and tag & 0xFF00 == 0:  # a private creator
+        return tag & 0xFF >= 0x10
+    return tag & _REPEATING in {_POINTS_VR, _AUDIO_FORMAT}
 
 
 def named(tag: int) -> str:
@@ -53,7 +78,7 @@ def is_undefined(element: DataElement | RawDataElement) -> bool:
     return element.length == UNDEFINED if isinstance(element, RawDataElement) else element.is_undefined_length
 
 
-def vr_of(dataset: Dataset, tag: int, stated: str | None) -> str:
+def vr_of(dataset: Neighbours, tag: int, stated: str | None) -> str:
     """Return the VR of an element as data and dictionaries have it: perhaps several with "or" between them.
 
     One that is not stated, or only as UN, is that of the dictionary, for private elements pydicom's; a tag that nobody
@@ -69,7 +94,7 @@ def vr_of(dataset: Dataset, tag: int, stated: str | None) -> str:
     return known or "UN"
 
 
-def _private_vr(dataset: Dataset, tag: BaseTag) -> str | None:
+def _private_vr(dataset: Neighbours, tag: BaseTag) -> str | None:
     if tag.is_private_creator:
         return "LO"
     owner = BaseTag(tag & 0xFFFF0000 | tag.element >> 8)
@@ -84,7 +109,7 @@ def _private_vr(dataset: Dataset, tag: BaseTag) -> str | None:
         return None
 
 
-def small_number(dataset: Dataset, tag: int) -> int | None:
+def small_number(dataset: Neighbours, tag: int) -> int | None:
     """Return the first value of an element of VR US, without converting that; ``None`` if there is none."""
     if tag not in dataset:
         return None
@@ -103,7 +128,7 @@ def settle(
     vr: str,
     tag: int,
     size: int,
-    dataset: Dataset,
+    dataset: Neighbours,
     *,
     implicit: bool,
     get_pixel_representation: Callable[[], int | None],
@@ -118,7 +143,7 @@ def settle(
         The element.
     size : int
         How many bytes its value has; ``UNDEFINED`` if it is encapsulated.
-    dataset : Dataset
+    dataset : Neighbours
         Where it stands.
     implicit : bool
         Whether its value comes out of a data set without VRs, where what may be OB or OW is OW (PS3.5 A.1).
@@ -144,23 +169,30 @@ def settle(
     return "OB" if is_narrow else "OW"
 
 
+def swapped(value: Buffer, width: int) -> Buffer:
+    """Return values in the other byte order, not copied more often than need be."""
+    if width == 1:
+        return value
+    values = array(_SWAPPED[width])
+    values.frombytes(value)
+    values.byteswap()
+    return memoryview(values).cast("B")
+
+
 def swap(value: bytes, width: int) -> bytes:
     """Return values in the other byte order."""
-    swapped = bytearray(len(value))
-    for at in range(width):
-        swapped[at::width] = value[width - 1 - at :: width]
-    return bytes(swapped)
+    return bytes(swapped(value, width))
 
 
-def width_of(vr: str, tag: int, dataset: Dataset) -> int:
+def width_of(vr: str, tag: int, dataset: Neighbours) -> int:
     """Return how many bytes are swapped in another byte order; those of a curve are those of its points' VR."""
     if tag & _REPEATING == _CURVE_DATA and vr == "OB":
-        kind = small_number(dataset, tag & 0xFFFF0000 | 0x0103)  # Data Value Representation (PS3.3 C.10.2, retired)
+        kind = small_number(dataset, tag & 0xFFFF0000 | _POINTS_VR & 0xFFFF)
         return {2: 4, 3: 8, 4: 4}.get(kind or 0, 2)
     return WIDTHS.get(vr, 1)
 
 
-def pixel_representation(datasets: Iterable[Dataset]) -> int | None:
+def pixel_representation(datasets: Iterable[Neighbours]) -> int | None:
     """Return Pixel Representation of the first of some data sets that has one; the nearest comes first."""
     found = (small_number(dataset, _PIXEL_REPRESENTATION) for dataset in datasets)
     return next((number for number in found if number is not None), None)

@@ -4,8 +4,6 @@ May change.
 """
 
 import logging
-import re
-import struct
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -15,10 +13,19 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_proto.encoding.character_sets import CharacterSets, UnexpressibleError
 from dicom_proto.encoding.fragments import Fragments
+from dicom_proto.encoding.headers import (
+    ITEM_END,
+    LONG_VRS,
+    LONGEST,
+    OFFSETS,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    VR_FORM,
+    Headers,
+)
 from dicom_proto.encoding.packing import PADDING, UnpackableError, pack
 from dicom_proto.encoding.received import Budget, Items, Origin, Received, items_of
 from dicom_proto.encoding.representations import (
@@ -41,15 +48,9 @@ __all__ = ["CharacterSetError", "LongValueError", "stated_sets", "write"]
 
 _log = logging.getLogger("dicom_proto.encoding")
 
-_CHARACTER_SET, _PIXEL_DATA, _OFFSETS = BaseTag(0x00080005), BaseTag(0x7FE00010), BaseTag(0x7FE00001)
-_LONGEST: Final = 0xFFFE  # value whose length has 16 bits, and is even
+_CHARACTER_SET: Final = BaseTag(0x00080005)
 _DEEPEST: Final = 100
-_LONG_VRS: Final = frozenset(map(str, EXPLICIT_VR_LENGTH_32))
-_VR: Final = re.compile("[A-Z]{2}")
 _MOST: Final = 1 << 62  # elements that are passed without being kept
-_ITEM, _SHORT, _LONG = (
-    {True: struct.Struct("<" + form), False: struct.Struct(">" + form)} for form in ("HHL", "HH2sH", "HH2s2xL")
-)
 
 
 class CharacterSetError(EncodingError):
@@ -147,6 +148,7 @@ def _sets_of_bytes(dataset: Dataset) -> CharacterSets:
 class _Writer:
     def __init__(self, syntax: Syntax, rules: EncodingRules, only: CharacterSets | None) -> None:
         self._syntax = syntax
+        self._headers = Headers(syntax)
         self._rules = rules
         self._only = only
 
@@ -173,10 +175,14 @@ class _Writer:
                 parts += self._join(tag, place, _Value("CS", "\\".join(target.terms).encode("ascii")))
                 continue
             element = _element(dataset, tag)
-            if isinstance(element, RawDataElement) and place.as_read and self._is_ready(element):
-                parts += [self._header(tag, element.VR or "", element.length), element.value or b""]
+            if (
+                isinstance(element, RawDataElement)
+                and place.as_read
+                and self._headers.are_ready(tag, element.VR, element.length)
+            ):
+                parts += [self._headers.element(tag, element.VR or "", element.length), element.value or b""]
                 if element.length == UNDEFINED:
-                    parts.append(self._delimiter(0xE0DD))
+                    parts.append(self._headers.delimiter(SEQUENCE_END))
             else:
                 parts += self._join(tag, place, self._evaluate(element, place))
         return b"".join(parts)
@@ -190,15 +196,6 @@ class _Writer:
             if self._only.terms and not is_item:
                 tags.append(_CHARACTER_SET)
         return sorted(tags)
-
-    def _is_ready(self, raw: RawDataElement) -> bool:
-        """Tell whether an element can be copied, given that its data set was read in the same encoding."""
-        vr, length = raw.VR, raw.length
-        if length == UNDEFINED:
-            return vr == "SQ" or (not vr and self._syntax.implicit and dictionary_vr(raw.tag) == "SQ")
-        if length % 2 or raw.tag in {_PIXEL_DATA, _OFFSETS}:
-            return False
-        return _VR.fullmatch(vr) is not None if vr else self._syntax.implicit
 
     def _evaluate(self, element: DataElement | RawDataElement, place: _Place) -> _Value:
         tag = element.tag
@@ -243,7 +240,7 @@ class _Writer:
             return self._sequence(tag, items_of(raw, origin, place.pixel_representation()), place, undefined=undefined)
         if undefined or self._is_encapsulated(tag, place):
             return self._fragments(tag, vr, data, place, undefined=undefined)
-        if not _VR.fullmatch(vr):
+        if not VR_FORM.fullmatch(vr):
             raise UnpackableError("it has a value representation that is none")
         if vr in TEXT and not place.source.means_the_same(place.target):
             text, is_sound = place.source.decode(data.rstrip(b" \0"), is_name=vr == "PN")
@@ -284,29 +281,29 @@ class _Writer:
 
     def _sequence(self, tag: BaseTag, items: Iterable[Dataset], place: _Place, *, undefined: bool) -> _Value:
         """Encode the items of a sequence (PS3.5 7.5)."""
-        item, parts = _ITEM[self._syntax.little], []
+        parts: list[bytes] = []
         for number, dataset in enumerate(items.unread() if isinstance(items, Items) else items, 1):
             path = f"{place.path}{named(tag)} item {number}: "
             data = self.write(dataset, place.around, path, place.target, place.little)
             open_end = getattr(dataset, "is_undefined_length_sequence_item", False)
-            parts += [item.pack(0xFFFE, 0xE000, UNDEFINED if open_end else len(data)), data]
+            parts += [self._headers.item(UNDEFINED if open_end else len(data)), data]
             if open_end:
-                parts.append(self._delimiter(0xE00D))
+                parts.append(self._headers.delimiter(ITEM_END))
         return _Value("SQ", b"".join(parts), undefined)
 
     def _is_encapsulated(self, tag: BaseTag, place: _Place) -> bool:
         """Tell whether an element is Pixel Data that has to be so (PS3.5 A.4)."""
-        return tag == _PIXEL_DATA and self._syntax.encapsulated and len(place.around) == 1
+        return tag == PIXEL_DATA and self._syntax.encapsulated and len(place.around) == 1
 
     def _fragments(self, tag: BaseTag, vr: str, data: bytes, place: _Place, *, undefined: bool) -> _Value:
         """Pad fragments; refuse a value of undefined length where there can be none."""
         syntax, name = self._syntax, f"{place.path}{named(tag)}"
-        is_pixel_data = tag == _PIXEL_DATA and len(place.around) == 1
+        is_pixel_data = tag == PIXEL_DATA and len(place.around) == 1
         if not (syntax.encapsulated or (place.as_read and not is_pixel_data)):
             what = "Pixel Data" if is_pixel_data else name
             raise EncodingError(f"{what} is compressed and cannot be encoded as {syntax.name}")
         # Other VRs have a length of 16 bits (PS3.5 7.1.2), and whoever reads UN takes it for a sequence (PS3.5 6.2.2).
-        if not syntax.implicit and (vr == "UN" or vr not in _LONG_VRS):
+        if not syntax.implicit and (vr == "UN" or vr not in LONG_VRS):
             raise EncodingError(f"{name} has an undefined length, which {vr} cannot have")
         if is_pixel_data and (not data or (not undefined and data[:4] != b"\xfe\xff\x00\xe0")):
             raise UnpackableError("it is not encapsulated, as it has to be (PS3.5 A.4)")
@@ -328,36 +325,27 @@ class _Writer:
         """Return the parts of an element, of even length (PS3.5 7.1.1); it is UN if it is too long (PS3.5 6.2.2)."""
         vr, data, undefined = value
         if undefined:
-            return self._header(tag, vr, UNDEFINED), data, self._delimiter(0xE0DD)
-        if tag == _OFFSETS and len(place.around) == 1:
+            return self._headers.element(tag, vr, UNDEFINED), data, self._headers.delimiter(SEQUENCE_END)
+        if tag == OFFSETS and len(place.around) == 1:
             data = _moved(data, place.dataset)
         if len(data) % 2:
             if vr in WIDTHS_OF_VALUES:
                 raise self._refusal(tag, place, f"it has {len(data)} bytes, no whole values of VR {vr}")
             data += PADDING.get(vr, b" ")
-        is_too_long = len(data) > _LONGEST and not self._syntax.implicit and vr not in _LONG_VRS
+        is_too_long = len(data) > LONGEST and not self._syntax.implicit and vr not in LONG_VRS
         if is_too_long and "OW" in (dictionary_vr(tag) or ""):  # such as LUT Data, of the same words
             vr = "OW"
         elif is_too_long:
             if self._rules.long_values == "refuse":
                 raise LongValueError(
-                    f"{place.path}{named(tag)} has {len(data)} bytes, and {vr} no room for more than {_LONGEST}"
+                    f"{place.path}{named(tag)} has {len(data)} bytes, and {vr} no room for more than {LONGEST}"
                     f" in explicit VR: it cannot be encoded as {self._syntax.name}"
                 )
             _log.warning("%s%s has %d bytes, too many for %s: it is sent as UN", place.path, named(tag), len(data), vr)
             if not self._syntax.little:
                 data = swap(data, width_of(vr, tag, place.dataset))
             vr = "UN"
-        return self._header(tag, vr, len(data)), data
-
-    def _header(self, tag: int, vr: str, length: int) -> bytes:
-        group, number, little = tag >> 16, tag & 0xFFFF, self._syntax.little
-        if self._syntax.implicit:
-            return _ITEM[little].pack(group, number, length)
-        return (_LONG if vr in _LONG_VRS else _SHORT)[little].pack(group, number, vr.encode("ascii"), length)
-
-    def _delimiter(self, number: int) -> bytes:
-        return _ITEM[self._syntax.little].pack(0xFFFE, number, 0)
+        return self._headers.element(tag, vr, len(data)), data
 
 
 def _element(dataset: Dataset, tag: BaseTag) -> DataElement | RawDataElement:
@@ -374,7 +362,7 @@ def _number_vr(value: Any) -> str:
 
 def _moved(table: bytes, dataset: Dataset) -> bytes:
     """Return the Extended Offset Table as it is when the fragments have been padded."""
-    value = dataset.get_item(_PIXEL_DATA).value if _PIXEL_DATA in dataset else b""
+    value = dataset.get_item(PIXEL_DATA).value if PIXEL_DATA in dataset else b""
     try:
         fragments = Fragments(value if isinstance(value, bytes) else b"")
     except DataSetError:  # which is said when it is their turn

@@ -11,7 +11,10 @@ from attrs import evolve
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import Request, Response, RetrieveResponse
-from dicom_proto.programs.effects import Program, Receive
+from dicom_proto.dimse.outgoing import STREAMED
+from dicom_proto.encoding.sources import Source
+from dicom_proto.encoding.structure import DEFLATED
+from dicom_proto.programs.effects import END, Await, Call, Program, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category, code_to_category
 from dicom_proto.upper_layer.negotiation import AcceptedContext
@@ -51,8 +54,8 @@ class Invoking:
         For what; a message ID that is ``None`` is given out here.
     context : AcceptedContext
         The presentation context.
-    data : buffer, optional
-        The data set of the request, encoded.
+    data : buffer or Source, optional
+        The data set of the request, encoded; a source has to be fed (:meth:`feed`) before anything else is sent.
 
     Raises
     ------
@@ -60,14 +63,55 @@ class Invoking:
         If the request cannot be sent.
     """
 
-    def __init__(self, peer: Peer, request: Request, context: AcceptedContext, data: Buffer | None = None) -> None:
+    def __init__(
+        self, peer: Peer, request: Request, context: AcceptedContext, data: Buffer | Source | None = None
+    ) -> None:
         self.peer = peer
         self.context = context
-        self.inbox = peer.send(request, context_id=context.context_id, data=data)
+        self._source = data if isinstance(data, Source) else None
+        sent = STREAMED if isinstance(data, Source) else data
+        self.inbox = peer.send(request, context_id=context.context_id, data=sent)
         self.message_id = self.inbox.key[0]
         self.is_over = False
         self.receive = Receive(self.inbox)
         self._operation = peer.connection.invoked[self.message_id]
+
+    def feed(self) -> Program[int]:
+        """Read the data set of the request and send it piece by piece, if it is a source; return its length in bytes.
+
+        It is 0 for any other. What reading it raises is raised, and costs the association: a data set that has begun
+        cannot be taken back.
+
+        Raises
+        ------
+        AssociationFailure
+            If the association ends before all of it has been queued.
+        LocalProtocolError
+            If it is empty, or of odd length without being deflated (PS3.8 E.1).
+        """
+        if self._source is None:
+            return 0
+        source, self._source, length = self._source, None, 0
+        outgoing = self.peer.connection.open_data(self.message_id)
+
+        def room() -> int | None:
+            return outgoing.write_room or None
+
+        pieces = source.pieces()
+        try:
+            while (piece := (yield Call(next, (pieces, END)))) is not END:
+                yield Await(room)
+                outgoing.write(piece)
+                length += len(piece)
+            if length % 2 and self.context.transfer_syntax in DEFLATED:
+                yield Await(room)
+                outgoing.write(b"\0")
+                length += 1
+            outgoing.finish()
+        except BaseException:
+            self.peer.association.abort_soon()
+            raise
+        return length
 
     def next_reply(self) -> Program[Reply | None]:
         """Wait for the next response and the whole of its data set; ``None`` after the final one."""

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.messages import Request
+from dicom_proto.dimse.outgoing import Data
 from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.encoding.datasets import check_vr_encoding, decode, encode_on
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
@@ -209,7 +210,7 @@ class Peer:
     def _is_free(self, message_id: int) -> bool:
         return message_id not in self.connection.invoked and self.router.find((message_id, True)) is None
 
-    def send(self, request: Request, *, context_id: int, data: Buffer | None = None) -> Inbox:
+    def send(self, request: Request, *, context_id: int, data: Data = None) -> Inbox:
         """Send a request, and return the inbox in which its responses are received.
 
         Raises

@@ -83,9 +83,10 @@ def run(module: str) -> Result:
 
 @frozen
 class Difference:
-    """Why some tests are expected to fail."""
+    """Why some tests are expected to fail, and which row of docs/migrating.md says so."""
 
     reason: str
+    row: str
     documented: bool
     tests: list[str]
     racy: bool = False

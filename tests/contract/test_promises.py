@@ -330,6 +330,26 @@ def test_an_association_is_active_until_its_handlers_have_run() -> None:
         assert server.active_associations == []
 
 
+@pytest.mark.parametrize("kind", [evt.EVT_ACSE_SENT, evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_FSM_TRANSITION])
+def test_an_association_is_active_for_the_handlers_of_what_it_sends_last(kind: Any) -> None:
+    active: list[bool] = []
+    running: list[Any] = []
+
+    def note(_: Any) -> None:
+        active.append(not running or bool(running[0].active_associations))
+
+    with serving((kind, note)) as server:
+        association = dial(server)
+        running.append(server)
+        (accepted,) = server.active_associations
+        del active[:]
+        association.release()
+        accepted.join(WAIT)
+        assert active
+        assert all(active)
+        assert server.active_associations == []
+
+
 def test_what_a_server_shows() -> None:
     ae = entity("SCP")
     with serving(ae=ae) as server:

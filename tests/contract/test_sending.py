@@ -206,7 +206,7 @@ def closed(directory: Path) -> Any:
 class Nothing:
     """A stream that has nothing now."""
 
-    def read(self) -> None:
+    def read(self, _size: int) -> None:
         return None
 
 

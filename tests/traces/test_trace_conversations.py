@@ -279,6 +279,13 @@ def test_an_association_in_its_fields() -> None:
     assert response.fields["maximum length"] == 16384
 
 
+def test_of_a_long_offer_the_beginning_is_told() -> None:
+    syntaxes = [f"1.2.3.{number}" for number in range(200)]
+    _, request, *_ = entries_of([(FORTH, encode_pdu(build_offer("ARCHIVE", "SCANNER", [(CT, syntaxes)])))])
+    shown = request.fields["presentation contexts"][0]["transfer syntaxes"]
+    assert shown[127:] == ["1.2.3.127", "and 72 more"]
+
+
 def test_a_rejection_in_its_fields() -> None:
     (entry,) = [entry for entry in entries_of(FINE["rejected"]) if entry.name == "A-ASSOCIATE-RJ"]
     assert entry.text == "rejected permanently by the service-user: called AE title not recognized"
@@ -377,11 +384,11 @@ def test_each_pdu_on_request() -> None:
 
 
 def test_operations_that_are_never_answered_are_kept_in_bounded_number() -> None:
-    steps = [(FORTH, b"".join(echo(n) for n in range(1, 6000)))]
+    steps = [(FORTH, b"".join(echo(n) for n in range(1, 400)))]
     entries = entries_of([*begun(), *steps])
-    assert sum(entry.name == "C-ECHO-RQ" for entry in entries) == 5999
-    assert any("4096 operations are outstanding" in entry.text for entry in entries)
-    assert not any("4097 operations are outstanding" in entry.text for entry in entries)
+    assert sum(entry.name == "C-ECHO-RQ" for entry in entries) == 399
+    assert any("256 operations are outstanding" in entry.text for entry in entries)
+    assert not any("257 operations are outstanding" in entry.text for entry in entries)
 
 
 def test_an_answer_without_its_request_is_told_in_the_middle() -> None:

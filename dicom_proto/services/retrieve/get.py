@@ -100,7 +100,7 @@ def without_bulk_data(stored: StoredObject) -> StoredObject:
     if _WAVEFORM_SEQUENCE in kept:
         multiplex_groups = kept[_WAVEFORM_SEQUENCE].value
         kept.add_new(_WAVEFORM_SEQUENCE, "SQ", [_without(group, {_WAVEFORM_DATA}) for group in multiplex_groups])
-    return evolve(stored, data=kept, load=None)
+    return evolve(stored, data=kept, look=None)
 
 
 def _is_bulk_data(tag: int) -> bool:

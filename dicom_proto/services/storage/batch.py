@@ -18,6 +18,7 @@ from attrs import define, evolve
 from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
+from dicom_proto.encoding.sources import ReadOnceError, Source
 from dicom_proto.errors import DicomProtoError, InvalidSettingError, NoContextError
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.programs.effects import END, Await, Call, Dial, Fork, HangUp, Pause, Program, Run
@@ -65,6 +66,11 @@ class _Entry:
     weight: int  # bytes
     attempts: int = 0
     was_begun: bool = False  # in any of them
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it cannot be read again."""
+        return self.kept is not None and isinstance(self.kept.data, Source) and self.kept.data.is_spent
 
 
 class Batch:
@@ -208,7 +214,7 @@ class Batch:
             kept, weight = stored, size
         else:
             kept, weight = None, 0
-        return _Entry(item, position, evolve(stored, data=b"", load=None), contexts, kept, weight)
+        return _Entry(item, position, evolve(stored, data=b"", look=None), contexts, kept, weight)
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
@@ -343,8 +349,8 @@ class Batch:
         for entry, failure, counts in self._lost:
             entry.was_begun |= counts
             entry.attempts += counts or not (was_begun or self._has_delivered or is_pardoned)
-            if _is_final(failure) or entry.attempts > self._retries:
-                why = no_context_for(entry.head) if isinstance(failure, NoContextError) else failure
+            if entry.is_spent or _is_final(failure) or entry.attempts > self._retries:
+                why = _explained(entry, failure)
                 self.finished.append(Sent(entry.item, NotStored(why, was_begun=entry.was_begun), entry.position))
             else:
                 again.append(entry)
@@ -354,6 +360,15 @@ class Batch:
         self._lost = []
         self._waiting.extendleft(reversed(again))
         self._has_to_pause = bool(again)
+
+
+def _explained(entry: _Entry, failure: Exception) -> Exception:
+    """Return why an object is not sent again that has no answer."""
+    if entry.is_spent:
+        why = ReadOnceError(failure)
+        why.__cause__ = failure
+        return why
+    return no_context_for(entry.head) if isinstance(failure, NoContextError) else failure
 
 
 def _is_busy(failure: Exception) -> bool:
@@ -371,8 +386,10 @@ def _is_final(failure: Exception) -> bool:
 
 
 def _size(stored: StoredObject) -> int:
-    """Return about how many bytes an object has."""
+    """Return about how many bytes an object has in memory."""
     data = stored.data
+    if isinstance(data, Source):
+        return 0
     if not isinstance(data, Dataset):
         return len(data)
     return len(data.get_item("PixelData").value or b"") if "PixelData" in data else 0

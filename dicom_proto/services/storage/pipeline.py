@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.dimse.routing import OperationEvent
+from dicom_proto.encoding.sources import Source
 from dicom_proto.errors import DicomProtoError, InvalidSettingError
 from dicom_proto.programs.effects import END, Await, Call, Program
 from dicom_proto.programs.invoking import Invoking
@@ -36,7 +37,8 @@ Fetched: TypeAlias = tuple[Any, Any, DicomProtoError | OSError | None]
 """An item, what can be stored for it, and why it cannot be read."""
 
 _AT_HAND: Final[tuple[type, ...]] = (type(iter([])), type(iter(())))  # iterators that nothing has to be waited for
-_IN_MEMORY: Final = (StoredObject, Dataset, bytes, bytearray, memoryview, tuple)
+_BYTES: Final = (bytes, bytearray, memoryview)
+_IN_MEMORY: Final = (StoredObject, Dataset, *_BYTES)
 
 
 class NotStored(Dataset):
@@ -104,7 +106,8 @@ class Pipeline(Stream[Sent]):
     """The transfer of many objects; :meth:`next` gives what has become of them, as they finish.
 
     One object is made ready while others are under way: it is asked for, read, and encoded for its context. It leaves
-    as soon as there is room, before the user is told what has made it.
+    as soon as there is room, before the user is told what has made it. One that is read while it is sent leaves when
+    the user asks for the next result.
 
     Parameters
     ----------
@@ -209,6 +212,10 @@ class Pipeline(Stream[Sent]):
         """Send what there is room for, and make the next one ready, as long as nothing is to be told."""
         while not (self._refused or self._has_response):
             self._send_ready()
+            if self._ready is not None and self._can_send:
+                ready, self._ready = self._ready, None
+                yield from self._stream(*ready)
+                continue
             if self._is_exhausted or self._ready is not None or not (self._has_room or self._may_look_ahead):
                 break
             yield from self._fetch_next()
@@ -264,10 +271,12 @@ class Pipeline(Stream[Sent]):
             self._ready = item, position, ready
 
     def _send_ready(self) -> None:
-        """Send what is ready, if there is room."""
+        """Send what is ready, if there is room, and all of it is there."""
         if self._ready is None or not self._can_send:
             return
         item, position, ready = self._ready
+        if isinstance(ready.data, Source):
+            return
         self._ready = None
         try:
             invoking = ready.send(self._peer)
@@ -277,17 +286,34 @@ class Pipeline(Stream[Sent]):
         self._under_way[invoking] = item, position, len(ready.data)
         self._bytes_under_way += len(ready.data)
 
+    def _stream(self, item: Any, position: int, ready: ReadyStore) -> Program[None]:
+        """Send an object, and read it meanwhile."""
+        invoking = None
+        try:
+            invoking = ready.send(self._peer)
+            self._under_way[invoking] = item, position, 0
+            length = yield from invoking.feed()
+        except AssociationFailure:  # who waits for the response is told
+            return
+        except (DicomProtoError, OSError) as error:
+            if invoking is not None:
+                self._forget(invoking)
+            self._refuse(item, position, error, was_begun=invoking is not None)
+            return
+        self._under_way[invoking] = item, position, length
+        self._bytes_under_way += length
+
     def _check_alive(self) -> None:
         if not self._is_alive:
             raise self._peer.end()
 
-    def _refuse(self, item: Any, position: int, error: DicomProtoError | OSError) -> None:
+    def _refuse(self, item: Any, position: int, error: DicomProtoError | OSError, *, was_begun: bool = False) -> None:
         """Take note of an item that cannot be sent."""
         if not isinstance(error, AssociationFailure):
             _log.error("an object cannot be sent: %s", error)
         elif self._peer.is_strict:
             raise error
-        self._refused.append(Sent(item, NotStored(error), position))
+        self._refused.append(Sent(item, NotStored(error, was_begun=was_begun), position))
 
     # --- what comes back ----------------------------------------------------------------------------------------------
 
@@ -329,7 +355,7 @@ def settling(items: Any, read: Callable[[Any], Storable]) -> Callable[[Any], Sto
 
 def _read_constant(read: Callable[[Any], Storable], item: Any) -> Storable:
     stored = StoredObject.of(read(item))
-    if isinstance(stored.data, Dataset) or len(stored.data) > LONGEST_AHEAD:
+    if isinstance(stored.data, Dataset | Source) or len(stored.data) > LONGEST_AHEAD:
         return stored
     return stored.constant()
 
@@ -366,6 +392,8 @@ def fetch(iterator: Any, read: Callable[[Any], Any]) -> Generator[Call, Any, Fet
 
 def is_in_memory(item: Any) -> bool:
     """Tell whether nothing has to be waited for to read an item."""
+    if isinstance(item, tuple):
+        return len(item) > 1 and isinstance(item[1], _BYTES)
     return item is END or isinstance(item, _IN_MEMORY)
 
 

@@ -13,6 +13,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.messages import CStoreRQ, Priority
 from dicom_proto.encoding.datasets import LongValueError
 from dicom_proto.encoding.rules import EncodingRules
+from dicom_proto.encoding.sources import Source
 from dicom_proto.errors import NoContextError
 from dicom_proto.programs.effects import Call, Program
 from dicom_proto.programs.invoking import Invoking, Reply
@@ -112,20 +113,22 @@ def _fit(
     if stored.is_encoded_in(context.transfer_syntax):
         return stored, context
     context, data = yield Call(_encode_for, (stored, context, usable, peer.rules))
-    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, load=None), context
+    return evolve(stored, transfer_syntax=context.transfer_syntax, data=data, look=None), context
 
 
 def _encode_for(
     stored: StoredObject, context: AcceptedContext, others: tuple[AcceptedContext, ...], rules: EncodingRules
-) -> tuple[AcceptedContext, Buffer]:
+) -> tuple[AcceptedContext, Buffer | Source]:
     """Encode an object for a context, or for another one that has room for a value which is too long for the first."""
+    if not stored.is_encoded_in(context.transfer_syntax):
+        stored = stored.landed()
     roomy = next((other for other in others if other.transfer_syntax == ImplicitVRLittleEndian), None)
     if roomy is None or roomy == context:
-        return context, stored.encode(context.transfer_syntax, rules)
+        return context, stored.encode_or_convert(context.transfer_syntax, rules)
     try:
-        return context, stored.encode(context.transfer_syntax, evolve(rules, long_values="refuse"))
+        return context, stored.encode_or_convert(context.transfer_syntax, evolve(rules, long_values="refuse"))
     except LongValueError:
-        return roomy, stored.encode(roomy.transfer_syntax, rules)
+        return roomy, stored.encode_or_convert(roomy.transfer_syntax, rules)
 
 
 class ReadyStore:
@@ -133,13 +136,14 @@ class ReadyStore:
 
     Attributes
     ----------
-    data : buffer
-        The data set, kept as a view until it has been sent.
+    data : buffer or Source
+        The data set, kept as a view until it has been sent; or read while it is sent: what :meth:`send` returns has to
+        be fed then.
     """
 
     __slots__ = ("_context", "_request", "data")
 
-    def __init__(self, request: CStoreRQ, context: AcceptedContext, data: Buffer) -> None:
+    def __init__(self, request: CStoreRQ, context: AcceptedContext, data: Buffer | Source) -> None:
         self._request = request
         self._context = context
         self.data = data
@@ -176,7 +180,7 @@ def prepare_store(
         priority=priority,
         affected_sop_instance_uid=stored.sop_instance_uid,
     )
-    return ReadyStore(request, context, cast(Buffer, stored.data))
+    return ReadyStore(request, context, cast(Buffer | Source, stored.data))
 
 
 def store_object_scu(
@@ -196,7 +200,8 @@ def store_object_scu(
     peer : Peer
         Where to.
     value : StoredObject, Dataset, buffer or tuple
-        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent.
+        What; see :meth:`StoredObject.of`. An encoded data set is kept as a view until it has been sent; a source is
+        read meanwhile.
     contexts : iterable of AcceptedContext, optional
         The contexts to choose from; by default all of its SOP class on which this side is the SCU.
     message_id : int, optional
@@ -213,6 +218,8 @@ def store_object_scu(
     """
     stored = StoredObject.of(value)
     usable = tuple(peer.contexts(stored.sop_class_uid) if contexts is None else contexts)
+    if isinstance(stored.data, Source):  # to read it takes its time
+        stored = yield from fit_object(peer, stored, contexts=usable)
     context, data = _encode_for(stored, choose_context(stored, usable), usable, peer.rules)
     request = CStoreRQ(
         message_id=message_id,
@@ -224,6 +231,7 @@ def store_object_scu(
     )
     invoking = ReadyStore(request, context, data).send(peer)
     try:
+        yield from invoking.feed()
         return (yield from invoking.reply())
     finally:
         invoking.close()

@@ -4,7 +4,6 @@ May change.
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any, Final, Self, TypeAlias, cast
 
 from attrs import evolve, field, frozen
@@ -22,9 +21,11 @@ from pydicom.uid import (
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk
+from dicom_proto.encoding.converting import Conversion, convert
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
-from dicom_proto.encoding.structure import DEFLATED
+from dicom_proto.encoding.sources import Source
+from dicom_proto.encoding.structure import DEFLATED, Data
 from dicom_proto.errors import (
     DataSetError,
     EncodingError,
@@ -46,6 +47,7 @@ __all__ = ["UNCOMPRESSED", "Storable", "StoredObject", "named", "store_scp"]
 _log = logging.getLogger("dicom_proto.services")
 
 HANDLER_FAILED: Final = 0xC211
+_LARGE: Final = 1 << 20  # bytes of a data set that is converted piece by piece, if possible
 
 # Between these an object can be converted, in the order in which that is liked best (PS3.5 Annex A).
 UNCOMPRESSED: Final[tuple[str, ...]] = (
@@ -67,22 +69,23 @@ class StoredObject:
     transfer_syntax : str or None
         The UID of the transfer syntax of ``data``; ``None`` for a Dataset that has never been encoded, and is not
         compressed.
-    data : buffer or Dataset
-        The data set: encoded, or decoded. Encoded it should be of even length; if it is not, its elements, its
-        fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+    data : buffer, Dataset or Source
+        The data set: encoded, decoded, or encoded and read while it is sent. Encoded it should be of even length; if it
+        is not, its elements, its fragments, or what has been deflated are padded when it is sent (PS3.5 6.2, A.4, A.5).
+        Of a source only the last.
     name : str, optional
         Where it lies: the name of a file. No message has it, for it may be that of a patient.
-    load : callable, optional
-        Returns ``data`` to whoever has to look at it, if that may be dangerous: a file that is mapped into memory may
-        become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
+    look : Data, optional
+        The same as ``data``, for whoever has to look at it, if that may be dangerous: a file that is mapped into memory
+        may become shorter. It raises a :class:`~dicom_proto.errors.LocalProtocolError` then.
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax: str | None
-    data: Buffer | Dataset
+    data: Buffer | Dataset | Source
     name: str | None = field(default=None, eq=False)
-    load: Callable[[], Buffer] | None = field(default=None, eq=False, repr=False)
+    look: Data | None = field(default=None, eq=False, repr=False)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -93,8 +96,8 @@ class StoredObject:
         value : StoredObject, Dataset, bytes, bytearray, memoryview or tuple
             A Dataset states its transfer syntax in its ``file_meta``, or remembers how it was read. A buffer is the
             content of a DICOM file (PS3.10 7), whose data set is sent as it is. A tuple is such a data set, as a
-            buffer, behind its File Meta Information: a ``FileMetaDataset`` or a
-            :class:`~dicom_proto.encoding.datasets.FileMeta`.
+            buffer or a :class:`~dicom_proto.encoding.sources.Source`, behind its File Meta Information: a
+            ``FileMetaDataset`` or a :class:`~dicom_proto.encoding.datasets.FileMeta`.
 
         Raises
         ------
@@ -108,9 +111,11 @@ class StoredObject:
                 return cls._of_dataset(value)
             case bytes() | bytearray() | memoryview():
                 return cls.of_file(cast(FileMeta, read_file_meta(value, complete=True)), value)
+            case (FileMeta() as meta, Source() as source):
+                return cls._of_file(meta, source)
             case (FileMeta() as meta, (bytes() | bytearray() | memoryview()) as data):
                 return cls.of_file(evolve(meta, data_offset=0), data)
-            case (Dataset() as meta, (bytes() | bytearray() | memoryview()) as data):
+            case (Dataset() as meta, (bytes() | bytearray() | memoryview() | Source()) as data):
                 return cls._of_meta(meta, data)
             case _:
                 raise InvalidSettingError(
@@ -119,17 +124,19 @@ class StoredObject:
                 )
 
     @classmethod
-    def of_file(
-        cls, meta: FileMeta, content: Buffer, name: str | None = None, load: Callable[[], Buffer] | None = None
-    ) -> Self:
-        """Return the object in a file: what its head says, its content, its name, and how its data set is read."""
+    def of_file(cls, meta: FileMeta, content: Buffer, name: str | None = None, look: Data | None = None) -> Self:
+        """Return the object in a file: what its head says, its content, its name, and how its data set is looked at."""
+        return cls._of_file(meta, memoryview(content)[meta.data_offset :], name, look)
+
+    @classmethod
+    def _of_file(cls, meta: FileMeta, data: Buffer | Source, name: str | None = None, look: Data | None = None) -> Self:
         return cls(
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
             transfer_syntax=meta.transfer_syntax,
-            data=memoryview(content)[meta.data_offset :],
+            data=data,
             name=name,
-            load=load,
+            look=look,
         )
 
     @classmethod
@@ -140,7 +147,7 @@ class StoredObject:
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=dataset)
 
     @classmethod
-    def _of_meta(cls, meta: Dataset, data: Buffer) -> Self:
+    def _of_meta(cls, meta: Dataset, data: Buffer | Source) -> Self:
         keywords = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
         sop_class, sop_instance, stated = _needed_uids(meta, *keywords)
         return cls(sop_class_uid=sop_class, sop_instance_uid=sop_instance, transfer_syntax=stated, data=data)
@@ -167,7 +174,7 @@ class StoredObject:
         return tuple(dict.fromkeys((own, *UNCOMPRESSED)))
 
     def is_encoded_in(self, transfer_syntax: str) -> bool:
-        """Tell whether its data are bytes that can be sent in that transfer syntax as they are."""
+        """Tell whether its data are bytes, or become some, that can be sent in that transfer syntax as they are."""
         return self.transfer_syntax == transfer_syntax and not isinstance(self.data, Dataset) and not self._is_odd
 
     @property
@@ -189,7 +196,7 @@ class StoredObject:
         if isinstance(self.data, Dataset):
             own = self.transfer_syntaxes()[0]
             return evolve(self, transfer_syntax=own, data=bytes(self.encode(own, rules)))
-        return evolve(self, data=bytes(self._encoded()), load=None)
+        return evolve(self, data=bytes(self._encoded()), look=None)
 
     def encode(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer:
         """Return the data set in a transfer syntax; bytes that are in it already are returned as they are.
@@ -202,6 +209,8 @@ class StoredObject:
         LocalProtocolError
             If it cannot be encoded in it.
         """
+        if isinstance(self.data, Source):
+            return self.landed().encode(transfer_syntax, rules)
         if not isinstance(self.data, Dataset) and self.transfer_syntax == transfer_syntax:
             if not self._is_odd:
                 return self.data
@@ -214,11 +223,43 @@ class StoredObject:
         except LongValueError as error:
             raise LongValueError(f"{self}: {error}") from None
         except (LocalProtocolError, DataSetError) as error:
-            raise EncodingError(f"{self} cannot be sent as {named(transfer_syntax)}: {error}") from error
+            raise self._refusal(transfer_syntax, error) from error
+
+    def encode_or_convert(self, transfer_syntax: str, rules: EncodingRules = DEFAULT_RULES) -> Buffer | Source:
+        """Return the data set in a transfer syntax, in memory if it is small or that is the only way.
+
+        It is the same as that of :meth:`encode`, bit for bit, but a large one between transfer syntaxes that are not
+        compressed is converted while it is sent; raises likewise.
+        """
+        if self.is_encoded_in(transfer_syntax):
+            return cast(Buffer | Source, self.data)
+        return self._converted(transfer_syntax) or self.encode(transfer_syntax, rules)
+
+    def _converted(self, transfer_syntax: str) -> Conversion | None:
+        """Return the data set as it becomes while it is sent, ``None`` if it is small or that cannot be."""
+        own, data = self.transfer_syntax, self.data
+        if isinstance(data, Dataset | Source) or len(data) < _LARGE or own not in UNCOMPRESSED:
+            return None
+        if transfer_syntax not in UNCOMPRESSED or own == transfer_syntax in DEFLATED:
+            return None
+        try:
+            return convert(data if self.look is None else self.look, own, transfer_syntax, whole=data)
+        except LocalProtocolError as error:
+            raise self._refusal(transfer_syntax, error) from error
+
+    def _refusal(self, transfer_syntax: str, error: Exception) -> EncodingError:
+        return EncodingError(f"{self} cannot be sent as {named(transfer_syntax)}: {error}")
+
+    def landed(self) -> Self:
+        """Return it with a data set that is there as a whole, and can be looked at; raises what reading it raises."""
+        if not isinstance(self.data, Source):
+            return self
+        data, look = self.data.land()
+        return evolve(self, data=data, look=look)
 
     @property
     def _is_odd(self) -> bool:
-        return not isinstance(self.data, Dataset) and len(self.data) % 2 == 1
+        return not isinstance(self.data, Dataset | Source) and len(self.data) % 2 == 1
 
     def decode(self) -> Dataset:
         """Return the data set decoded: if it was so already, the same one.
@@ -232,13 +273,15 @@ class StoredObject:
         """
         if isinstance(self.data, Dataset):
             return self.data
+        if isinstance(self.data, Source):
+            return self.landed().decode()
         if self.transfer_syntax is None:
             raise EncodingError("an encoded object has to state its transfer syntax")
         return decode(self._encoded(), self.transfer_syntax)
 
     def _encoded(self) -> Buffer:
         """Return the encoded data set to be looked at."""
-        return cast(Buffer, self.data) if self.load is None else self.load()
+        return cast(Buffer, self.data) if self.look is None else self.look[:]
 
     def _decompress(self) -> Dataset:
         """Return it as a Dataset of its own, and not compressed (PS3.5 8.2)."""
@@ -277,7 +320,7 @@ _READ_AS: Final[dict[tuple[bool | None, bool | None], str]] = {
     (False, False): ExplicitVRBigEndian,
 }
 
-Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer]
+Storable: TypeAlias = StoredObject | Dataset | Buffer | tuple[FileMeta | Dataset, Buffer | Source]
 """What can be stored; see :meth:`StoredObject.of`."""
 
 

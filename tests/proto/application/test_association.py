@@ -911,6 +911,34 @@ def test_it_lives_until_the_handlers_of_its_end_have_returned() -> None:
     assert [(one.is_alive(), one.is_active) for one in (couple.scu, couple.scp)] == [(False, False)] * 2
 
 
+@pytest.mark.parametrize(
+    "kind", [evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_ACSE_SENT, evt.EVT_ACSE_RECV, evt.EVT_FSM_TRANSITION], ids=str
+)
+@pytest.mark.parametrize("end", ["release", "abort", "the other side"])
+def test_it_is_active_for_the_handlers_of_what_passes_last(kind: Any, end: str) -> None:
+    """Those of the last PDU, and of the last transitions, have nothing of the end bound behind them."""
+    active: list[bool] = []
+    couple = Couple(there=[(kind, lambda event: active.append(event.assoc.is_active))])
+    couple.establish()
+    before = len(active)
+    if end == "the other side":
+        couple.scp.run(couple.scp.part())
+    else:
+        getattr(couple.scu, end)()
+    couple.wait()
+    told = active[before:]
+    assert told or (end, kind) in {("abort", one) for one in (evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_ACSE_SENT)}
+    assert all(told)
+    assert not couple.scp.is_active
+
+
+def test_one_that_is_being_released_is_active() -> None:
+    couple = Couple()
+    couple.establish()
+    couple.scp.peer.connection.release()
+    assert (couple.scp.is_established, couple.scp.is_active) == (False, True)
+
+
 def test_one_that_was_never_opened_does_not_live() -> None:
     assert not MemoryAssociation(Network(), entity(), ()).is_alive()
 

@@ -95,6 +95,13 @@ def test_nothing_is_told_if_nothing_is_bound(kinds: tuple[EventKind, ...]) -> No
     connection.release()
     assert watching.take() == []
     assert connection.observer is None
+    assert not watching.is_watching
+
+
+@for_each("kind", ALL)
+def test_what_is_bound_is_watched(kind: EventKind) -> None:
+    watching, _ = notifier(kind)
+    assert watching.is_watching
 
 
 @for_each("kind", ALL)

@@ -1,6 +1,8 @@
 """What users call on an association, run in memory between two application entities."""
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +58,7 @@ from tests.proto.programs.script import (
     dataset_of,
     offer_of,
 )
+from tests.proto.rows import for_each
 
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")
@@ -148,6 +151,25 @@ def test_store_by_default() -> None:
     request = peer.connection.invoked[1].request
     assert isinstance(request, CStoreRQ)
     assert (request.priority, request.move_originator_application_entity_title) == (2, None)
+
+
+@for_each("what", ["PATIENT.dcm", Path("PATIENT.dcm"), BytesIO(b"much")])
+def test_what_is_read_at_once(what: Any) -> None:
+    """A file; but anything that may come from far away by who does what takes its time."""
+    peer, asked = alone(CT), []
+
+    def read(item: Any) -> Any:
+        asked.append(item)
+        return CT_IMAGE
+
+    peer.read = read
+    script: Script[Any] = Script(requests.send_c_store(peer, what))
+    assert asked == ([] if isinstance(what, BytesIO) else [what])
+    converting = script.expect(Call)
+    if isinstance(what, BytesIO):
+        assert (converting.function, converting.arguments) == (read, (what,))
+        converting = script.expect(Call, CT_IMAGE)
+    script.expect(Receive, converting.function(*converting.arguments))
 
 
 def test_room_is_waited_for_again_when_the_object_has_been_converted() -> None:

@@ -19,7 +19,7 @@ from dicom_proto.application.results import (
     status_of,
 )
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
-from dicom_proto.dimse.messages import CCancelRQ, CFindRSP, CGetRSP, NCreateRSP, NEventReportRSP, NGetRSP
+from dicom_proto.dimse.messages import CCancelRQ, CFindRSP, CGetRSP, CMoveRSP, NCreateRSP, NEventReportRSP, NGetRSP
 from dicom_proto.encoding.datasets import decode
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.kinds import EVT_C_FIND
@@ -49,6 +49,7 @@ from tests.proto.wire import sent
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")
 NOTHING = Dataset()
+NONE_FAILED = dataset_of(FailedSOPInstanceUIDList="")
 
 
 def querying(*, is_strict: bool = False) -> Invoking:
@@ -258,17 +259,22 @@ def test_results_that_nobody_wants_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "has_data"),
+    ("response", "expected"),
     [
-        (NGetRSP(message_id_being_responded_to=1, status=0), True),
-        (NGetRSP(message_id_being_responded_to=1, status=0x0107), True),
-        (NGetRSP(message_id_being_responded_to=1, status=0x0110), False),
-        (CGetRSP(message_id_being_responded_to=1, status=0xB000), True),  # the Failed SOP Instance UID List
-        (CGetRSP(message_id_being_responded_to=1, status=PENDING), False),
-        (CFindRSP(message_id_being_responded_to=1, status=0), False),
+        (NGetRSP(message_id_being_responded_to=1, status=0), NOTHING),
+        (NGetRSP(message_id_being_responded_to=1, status=0x0107), NOTHING),
+        (NGetRSP(message_id_being_responded_to=1, status=0x0110), None),
+        (CGetRSP(message_id_being_responded_to=1, status=0xB000), NONE_FAILED),
+        (CMoveRSP(message_id_being_responded_to=1, status=0xFE00), NONE_FAILED),
+        (CMoveRSP(message_id_being_responded_to=1, status=0xA702), NOTHING),
+        (CMoveRSP(message_id_being_responded_to=1, status=0), None),
+        (CGetRSP(message_id_being_responded_to=1, status=PENDING), None),
+        (CFindRSP(message_id_being_responded_to=1, status=0), None),
+        (CFindRSP(message_id_being_responded_to=1, status=0xFE00), None),
     ],
 )
-def test_where_a_data_set_might_have_come_and_did_not_there_is_an_empty_one(response: Any, has_data: bool) -> None:
+def test_where_a_data_set_might_have_come_and_did_not_there_is_an_empty_one(response: Any, expected: Any) -> None:
     """What pynetdicom returns, which users of it do not look at before they go through it."""
     _, dataset = read_reply(Reply(response, None, querying().context), if_damaged=None, decode=decode)
-    assert dataset == (NOTHING if has_data else None)
+    assert dataset == expected
+    assert not getattr(dataset, "FailedSOPInstanceUIDList", None)

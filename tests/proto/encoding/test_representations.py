@@ -10,6 +10,7 @@ from pydicom.tag import BaseTag, Tag
 
 from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.encoding.representations import (
+    is_context,
     is_undefined,
     named,
     pixel_representation,
@@ -164,3 +165,19 @@ def test_names_for_messages() -> None:
     assert is_undefined(raw(0x00280100, b"")) is False
     with pytest.raises(AttributeError):
         is_undefined(None)  # type: ignore[arg-type]
+
+
+@for_each(
+    ("tag", "expected"),
+    [
+        (0x00280100, True), (0x00280103, True), (0x00283002, True), (0x54001004, True), (0x00290010, True),
+        (0x002900FF, True), (0x00290000, False), (0x00290001, False), (0x00291001, False), (0x00280010, False),
+        (0x50020103, True), (0x50022002, True), (0x50023000, False),
+    ],
+)  # fmt: skip
+def test_what_others_depend_on(tag: int, expected: bool) -> None:
+    assert is_context(tag) is expected
+
+
+def test_what_has_no_byte_order_is_not_swapped() -> None:
+    assert [swap(b"12345678", width) for width in (1, 2, 4, 8)] == [b"12345678", b"21436587", b"43218765", b"87654321"]

@@ -1,7 +1,7 @@
 """Service programs without sockets: effect by effect, or run by an engine against a bare connection."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceive
 from dicom_proto.dimse.messages import Request, Response, decode_message
 from dicom_proto.dimse.routing import Indication, Key
 from dicom_proto.encoding.datasets import decode, encode
+from dicom_proto.encoding.sources import Source
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs import tasks
 from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Fork, Program, Pull
@@ -44,6 +45,19 @@ E = TypeVar("E")
 Context = str | tuple[str, str | Iterable[str]]
 Said = tuple[Response, bytes | None]
 """A response, and the data set that came with it."""
+
+
+class InPieces(Source):
+    """A data set that is read while it is sent; an exception among the pieces is raised."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = pieces
+
+    def pieces(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
 
 
 class Script(Generic[T]):

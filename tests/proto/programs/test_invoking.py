@@ -10,12 +10,13 @@ from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CFindRSP
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Receive
+from dicom_proto.limits import Limits
+from dicom_proto.programs.effects import END, Await, Call, Receive
 from dicom_proto.programs.invoking import Invoking, Reply, invoke
 from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category
 from dicom_proto.upper_layer.events import AbortOrigin
-from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed
 from tests.proto.dimse.pairs import (
     FAILED,
     NO_TIMEOUTS,
@@ -23,16 +24,21 @@ from tests.proto.dimse.pairs import (
     receive,
 )
 from tests.proto.programs.script import (
+    DEFLATED,
+    EXPLICIT,
     PENDING,
     STUDY_FIND,
     VERIFICATION,
+    InPieces,
     Script,
     ScriptedPeer,
+    Task,
     carry,
     connected,
     data_set,
     offer_of,
 )
+from tests.proto.rows import for_each
 from tests.proto.wire import CT, answer, associate, offer, sent
 
 IDENTIFIER = data_set(PatientID="1")
@@ -213,3 +219,74 @@ def test_the_data_set_of_the_one_response_comes_in_pieces() -> None:
     reply = script.end(DataChunk(1, True, b"cd", True))
     assert (reply.response, reply.data) == (response, b"abcd")
     assert both.peer.router.find(inbox.key) is None
+
+
+# --- a data set that is read while it is sent -------------------------------------------------------------------------
+
+
+class Storing:
+    """A C-STORE whose data set comes in pieces, and who receives it."""
+
+    def __init__(self, *pieces: bytes | Exception, transfer_syntax: str = DEFLATED) -> None:
+        self.aborts = 0
+        self.near, self.far = connected(offer_of((CT, transfer_syntax)), limits=Limits(send_queue=1000))
+        self.peer = ScriptedPeer(self.near, Handlers(), self)
+        request = m.CStoreRQ(affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3")
+        self.invoking = Invoking(self.peer, request, self.near.contexts[1], InPieces(*pieces))
+        self.task = Task(self.peer, self.invoking.feed())
+
+    def abort_soon(self) -> None:
+        self.aborts += 1
+
+    def carry(self) -> bytes:
+        """Carry it over; return what has arrived of it."""
+        arrived = []
+        while self.task.advance() or carry(self.near, self.far):
+            while (event := self.far.next_event()) is not None:
+                if isinstance(event, DataChunk):
+                    arrived.append(bytes(event.data))
+        return b"".join(arrived)
+
+
+def test_pieces_are_asked_for_as_there_is_room() -> None:
+    storing = Storing(*[bytes(60_000)] * 5)
+    asked = [effect for effect in storing.task.effects if isinstance(effect, Call)]
+    assert len(asked) == 4
+    assert isinstance(storing.task.effects[-1], Await)
+    assert storing.carry() == bytes(300_000)
+    assert (storing.task.is_done, storing.task.value, storing.aborts) == (True, 300_000, 0)
+    assert all(effect.function is next and effect.arguments[1] is END for effect in asked)
+    assert Task(storing.peer, storing.invoking.feed()).value == 0
+
+
+def test_what_is_no_source_needs_no_feeding() -> None:
+    both = Both()
+    assert Script(both.find().feed()).end() == 0
+
+
+def test_an_odd_length_can_be_padded_if_it_was_deflated() -> None:
+    storing = Storing(b"123", b"", b"45")
+    assert storing.carry() == b"12345\0"
+    assert storing.task.value == 6
+
+
+@for_each(
+    ("pieces", "error"),
+    [
+        ((b"123",), LocalProtocolError),
+        ((b"12", OSError(5, "")), OSError),
+        ((b"12", ArithmeticError()), ArithmeticError),
+    ],
+)
+def test_what_cannot_be_sent_to_its_end_costs_the_association(pieces: Any, error: type[Exception]) -> None:
+    storing = Storing(*pieces, transfer_syntax=EXPLICIT)
+    storing.carry()
+    assert type(storing.task.error) is error
+    assert storing.aborts == 1
+
+
+def test_the_association_may_end_meanwhile() -> None:
+    storing = Storing(*[bytes(60_000)] * 5)
+    storing.peer.give_up()
+    storing.carry()
+    assert isinstance(storing.task.error, AssociationClosed)

@@ -7,23 +7,24 @@ import re
 from collections.abc import Callable, Collection
 from functools import lru_cache, partial
 from hashlib import sha256
-from io import FileIO, TextIOBase
+from io import BytesIO, FileIO, TextIOBase
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any, Final, Self, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.encoding.datasets import FileMeta, NeedBytes, read_file_meta
+from dicom_proto.encoding.datasets import FileMeta, read_file_meta
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.services.storage.batch import KEPT
 from dicom_proto.services.storage.store import StoredObject
 from dicom_transports._files.completeness import is_cut_short
 from dicom_transports._files.durability import sync_directories
-from dicom_transports._files.window import Window, read_at
+from dicom_transports._files.streams import Stream, is_stream
+from dicom_transports._files.window import Window, mapped_window, read_at
 from dicom_transports._socket.gather import GatherQueue
-from dicom_transports._socket.mapping import Mapping, read_mapped, shortened
+from dicom_transports._socket.mapping import Mapping, shortened
 
 __all__ = [
     "FileObject",
@@ -40,6 +41,7 @@ _log = logging.getLogger("dicom_transports")
 Sync: TypeAlias = Callable[[Collection[Path]], None]
 
 _HEAD: Final = 4096  # bytes of a file that usually hold all that is read of it
+_ALL: Final = 1 << 62
 _LONGEST_NAME: Final = 64  # characters, as in the longest UID
 _DIGEST: Final = 32  # of them, if there is a digest: nobody finds two UIDs that have the same
 _NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -102,9 +104,12 @@ def read_object(path: Path) -> FileObject:
 
 
 def as_storable(value: Any) -> Any:
-    """Return what can be stored for a path or a binary file object, and anything else as it is.
+    """Return what can be stored for what can be read, and anything else as it is.
 
-    A file object is read from where it stands, and left there if that is possible.
+    That is a path, a binary file object, an iterator of bytes, or one of the last two as the data set behind its File
+    Meta Information, as a tuple. A file object is read from where it stands, and left there if that is possible. One
+    that is no plain file, or an iterator, is read while it is sent if it has more than 64 KiB; it is not noticed before
+    that it has been cut short.
 
     Raises
     ------
@@ -117,8 +122,14 @@ def as_storable(value: Any) -> Any:
         if isinstance(value, str | os.PathLike):
             with FileIO(value) as file:
                 return _stored(_content_of(file), value)
-        if hasattr(value, "read"):
+        if is_stream(value):
             return _stored(_content(value), value)
+        if isinstance(value, tuple) and len(value) == 2 and is_stream(value[1]):
+            content = _content(value[1])
+            if isinstance(content, Stream):
+                return value[0], content
+            look = _Look(mapped_window(content.whole), value) if isinstance(content.seen, Window) else None
+            return evolve(StoredObject.of((value[0], content.whole)), look=look)
     except OSError as error:
         raise _unreadable(error, value) from None
     return value  # the core says what it cannot store
@@ -132,40 +143,65 @@ class _Content:
     whole: memoryview
 
 
-def _stored(content: _Content, item: Any) -> StoredObject:
+@frozen
+class _Look:
+    """What is in a file for those who have to look at it later: by its mapping, for the file may be closed by then."""
+
+    window: Window
+    item: Any
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+    def __getitem__(self, where: slice) -> bytes:
+        try:
+            return self.window[where]
+        except OSError as error:
+            raise UnreadableFileError(error.strerror or type(error).__name__, self.item) from error
+
+
+def _stored(content: _Content | Stream, item: Any) -> StoredObject:
+    if isinstance(content, Stream):
+        meta = _read_head(content, item)
+        content.skip(meta.data_offset)
+        content.look_away()
+        return StoredObject.of((meta, content))
     seen, whole = content.seen, content.whole
     meta = _read_head(seen, item)
     at = meta.data_offset
     if is_cut_short(seen.behind(at) if isinstance(seen, Window) else seen[at:], meta.transfer_syntax):
         raise UnreadableFileError("it has been cut short: it ends within an element (PS3.5 7.1)", item)
-    load = partial(_read_whole, whole[at:], item) if isinstance(seen, Window) else None
-    return StoredObject.of_file(meta, whole, load=load)
+    look = _Look(mapped_window(whole[at:]), item) if isinstance(seen, Window) else None
+    return StoredObject.of_file(meta, whole, look=look)
 
 
-def _read_whole(data: memoryview, item: Any) -> bytes:
-    """Read what is mapped for those who have to look at it."""
+def _content(file: Any) -> _Content | Stream:
+    """Return what is in a file object from where it stands, or how it is read: only a little of what is long."""
+    if isinstance(file, TextIOBase):
+        raise UnreadableFileError("it was not opened as a binary file", file)
     try:
-        return read_mapped(data)
-    except OSError as error:
-        raise UnreadableFileError(error.strerror or type(error).__name__, item) from error
-
-
-def _content(file: Any) -> _Content:
-    """Return what is in a file object from where it stands."""
-    try:
-        if isinstance(file, TextIOBase):
-            raise UnreadableFileError("it was not opened as a binary file", file)
         if isinstance(getattr(file, "raw", file), FileIO):  # others, as that of gzip, have that of another file
             return _content_of(file, file.tell())
-        start = file.tell() if getattr(file, "seekable", bool)() else None
-        try:
-            read = memoryview(file.read())
-        finally:
-            if start is not None:
-                file.seek(start)
-    except (EOFError, TypeError, ValueError) as error:
+        stream = Stream(file, partial(_explained, item=file))
+    except ValueError as error:  # it has been closed
         raise UnreadableFileError(str(error), file) from error
+    if isinstance(file, BytesIO):
+        read = memoryview(stream.ahead(_ALL))
+    elif len(stream.ahead(KEPT + 1)) > KEPT:
+        return stream
+    else:
+        read = memoryview(stream.ahead(KEPT))
+    stream.look_away()
     return _Content(read, read)
+
+
+def _explained(error: Exception, item: Any) -> Exception:
+    """Return what is raised if a file object cannot be read: what a user's own function says may be about a patient."""
+    if isinstance(error, OSError):
+        return _unreadable(error, item)
+    if isinstance(error, EOFError | TypeError | ValueError):
+        return UnreadableFileError(str(error), item)
+    return UnreadableFileError(f"{type(error).__name__} was raised", item)
 
 
 def _content_of(file: Any, start: int = 0) -> _Content:
@@ -178,20 +214,23 @@ def _content_of(file: Any, start: int = 0) -> _Content:
         mapping = Mapping(file.fileno(), start + length, access=mmap.ACCESS_READ)
     except ValueError:  # it is shorter already
         raise shortened("read") from None
-    return _Content(Window(file, start, length), memoryview(mapping)[start:])
+    return _Content(Window(partial(read_at, file), start, length), memoryview(mapping)[start:])
 
 
-def _read_head(seen: memoryview | Window, item: Any) -> FileMeta:
+def _read_head(seen: memoryview | Window | Stream, item: Any) -> FileMeta:
     """Read the head of a file."""
     try:
-        if not len(seen):
-            raise LocalProtocolError("it is empty")
-        meta = read_file_meta(seen[:_HEAD], complete=len(seen) <= _HEAD)
-        while isinstance(meta, NeedBytes):
-            meta = read_file_meta(seen[: meta.count], complete=meta.count >= len(seen))
+        count = _HEAD
+        while True:
+            prefix = seen[:count]
+            if not prefix:
+                raise LocalProtocolError("it is empty")
+            meta = read_file_meta(prefix, complete=len(prefix) < count)
+            if isinstance(meta, FileMeta):
+                return meta
+            count = max(meta.count, count + 1)
     except LocalProtocolError as error:
         raise UnreadableFileError(str(error), item) from error
-    return meta
 
 
 def safe_path(directory: Path, *names: str, suffix: str = "") -> Path:

@@ -1,11 +1,13 @@
 """Files that are looked at bit by bit, as they are now: somebody may cut them short meanwhile."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from dicom_transports._socket.mapping import shortened
+from dicom_transports._socket.mapping import read_mapped, shortened
 
-__all__ = ["Window", "read_at"]
+__all__ = ["Window", "mapped_window", "read_at"]
 
 _BLOCK: Final = 9 << 12  # bytes that are read at a time, at least: the head of a file, and what is looked at behind it
 
@@ -18,14 +20,14 @@ class Window:
 
     Parameters
     ----------
-    file : FileIO
-        The file; it stays where it stands.
+    read : callable
+        Returns so many bytes from a position in the file on, or what there is.
     start, length : int
         What there is to see of it, in bytes.
     """
 
-    def __init__(self, file: Any, start: int, length: int) -> None:
-        self._file = file
+    def __init__(self, read: Callable[[int, int], bytes], start: int, length: int) -> None:
+        self._read = read
         self._start = start
         self._length = length
         self._at = 0
@@ -45,18 +47,29 @@ class Window:
         begin, end, _ = where.indices(self._length)
         at = begin - self._at
         count = max(0, end - begin)
-        if at < 0 or at + count > len(self._block):
-            wanted = min(max(count, _BLOCK), self._length - begin)
-            self._at, self._block, at = begin, read_at(self._file, wanted, self._start + begin), 0
-            if len(self._block) < count:
-                raise shortened("read")
-        return self._block[at : at + count]
+        if at >= 0 and at + count <= len(self._block):
+            return self._block[at : at + count]
+        block = self._read(min(max(count, _BLOCK), self._length - begin), self._start + begin)
+        if len(block) < count:
+            raise shortened("read")
+        if count < _BLOCK:
+            self._at, self._block = begin, block
+        return block[:count]
 
     def behind(self, offset: int) -> "Window":
         """Return what is behind the first bytes."""
-        rest = Window(self._file, self._start + offset, self._length - offset)
+        rest = Window(self._read, self._start + offset, self._length - offset)
         rest._at, rest._block = self._at - offset, self._block
         return rest
+
+
+def mapped_window(view: memoryview) -> Window:
+    """Return what is in a view of a :class:`Mapping`, which is not touched."""
+    return Window(partial(_read_view, view), 0, len(view))
+
+
+def _read_view(view: memoryview, length: int, start: int) -> bytes:
+    return read_mapped(view[start : start + length])
 
 
 def read_at(file: Any, length: int, start: int) -> bytes:

@@ -9,6 +9,7 @@ end of a page there are zeros. So this process leaves it to the kernel to touch 
 import errno
 import mmap
 import os
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
@@ -21,6 +22,7 @@ __all__ = ["Mapping", "copied", "note_sent", "read_mapped", "shortened"]
 _STEP: Final = 1 << 23  # bytes after which pages are given back: they are in the system's cache all the same
 _GIVE_BACK: Final[int | None] = getattr(mmap, "MADV_DONTNEED", None)
 _GATHERED: Final = 16  # buffers that a pipe is given at a time: it takes as much of them as it holds
+_USUAL, _WIDE = 1 << 16, 1 << 20  # bytes that a pipe holds, and can be told to hold where there is more to copy
 
 
 class Mapping(mmap.mmap):
@@ -65,6 +67,7 @@ def read_mapped(view: memoryview) -> bytes:
         if error.errno in {errno.EFAULT, errno.EIO}:
             raise shortened("read") from None
         raise
+    mapping.note_sent(len(view))  # type: ignore[attr-defined]
     return b"".join(copies)
 
 
@@ -101,6 +104,8 @@ def copied(buffers: list[Buffer], mappings: set[Mapping]) -> list[Buffer]:
         os.set_blocking(writing, False)
         waiting = GatherQueue()
         waiting.extend(buffers)
+        if waiting.length > _USUAL:
+            _widen(writing)
         pipe = _Pipe(writing)
         while waiting.length:
             copies.append(os.read(reading, waiting.send(pipe)))
@@ -110,3 +115,13 @@ def copied(buffers: list[Buffer], mappings: set[Mapping]) -> list[Buffer]:
     if any(mapping.is_cut for mapping in mappings):
         raise shortened()
     return copies
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold more, where the system has that (Linux), and lets this user have it."""
+    import fcntl  # noqa: PLC0415 - it is not everywhere
+
+    change: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if change is not None:
+        with suppress(OSError):
+            fcntl.fcntl(pipe, change, _WIDE)

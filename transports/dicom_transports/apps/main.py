@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, str]] = {
         "trace",
         "tap",
         "probe",
+        "completion",
     )
 }
 """The module of each command."""
@@ -59,7 +60,13 @@ def parser_for(name: str, module: ModuleType) -> Parser:
     """Make the parser of a command."""
     parser = Parser(name, module.SUMMARY, module.__doc__ or "", module.EXAMPLES)
     module.add_arguments(parser)
+    parser.set_defaults(parsers=_parsers)
     return parser
+
+
+def _parsers() -> dict[str, Parser]:
+    """Return the parsers of all commands, for the one that completes them."""
+    return {name: parser_for(name, load(name)) for name in COMMANDS}
 
 
 def _overview() -> str:

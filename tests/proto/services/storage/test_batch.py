@@ -12,6 +12,7 @@ from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.application.results import status_of
 from dicom_proto.dimse.events import RequestReceived
 from dicom_proto.dimse.messages import CStoreRSP
+from dicom_proto.encoding.sources import ReadOnceError
 from dicom_proto.errors import InvalidNameError, InvalidSettingError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Await, Call, Dial, Effect, Fork, HangUp, Pause, Run
@@ -29,6 +30,7 @@ from tests.proto.programs.script import (
     EXPLICIT,
     IMPLICIT,
     JPEG,
+    InPieces,
     ScriptedPeer,
     Task,
     carry,
@@ -559,3 +561,29 @@ def test_patience_is_for_rejections_in_a_row() -> None:
     voyage = Voyage(range(2), *[FULL] * 5, 1, *[FULL] * 5, retries=1)
     assert outcome(voyage) == [(0, 0), (1, 0)]
     assert [pause.seconds for pause in voyage.of(Pause)] == [1, 2, 4, 8, 16, 1, 1, 2, 4, 8, 16]
+
+
+# --- objects that are read while they are sent ------------------------------------------------------------------------
+
+
+class Once(InPieces):
+    """What is read once."""
+
+    def pieces(self) -> Iterator[bytes]:
+        self.is_spent = True
+        return super().pieces()
+
+
+@for_each(("source", "again"), [(Once, False), (InPieces, True)])
+def test_what_was_read_once_is_not_sent_again(source: type[InPieces], again: bool) -> None:
+    """And its result says so; what was not begun is."""
+    sources = [source(data_set(EXPLICIT, PatientID="1")) for _ in range(3)]
+    voyage = Voyage(range(3), 1, None, read=lambda number: image(number, data=sources[number]), retry_delay=0)
+    results = list(voyage)
+    expected = [(0, 0), (1, 0 if again else ReadOnceError), (2, 0)]
+    assert sorted(outcome(results), key=lambda one: one[0]) == expected
+    for item, status in results:
+        if item == 1 and not again:
+            assert status.was_begun
+            assert isinstance(status.failure.__cause__, AssociationAborted)
+            assert "cannot be sent again (" in str(status.failure)

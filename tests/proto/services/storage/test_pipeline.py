@@ -61,9 +61,13 @@ class Line:
         self.near, self.far = connected(offer)
         self.peer = ScriptedPeer(self.near, Handlers())
         self.pipeline = Pipeline(self.peer, items, read, status_of, **options)
+        self.is_aborted = False
         self.arrived: list[CStoreRQ] = []
         self.data: list[bytes] = []
         self.ids: list[int] = []
+
+    def abort_soon(self) -> None:
+        self.is_aborted = True
 
     def next(self) -> Task:
         """A task that waits for the next result."""
@@ -173,7 +177,7 @@ def test_progress_counts_what_was_answered() -> None:
     task = line.next()
     line.answer(task, 1, 0xA700)
     line.answer(line.next(), 0)
-    size = len(bytes(image(0).data))
+    size = len(data_set(EXPLICIT, PatientID="0"))
     assert seen == [(1, size), (2, 2 * size)]
 
 
@@ -386,7 +390,7 @@ def test_what_cannot_be_read_is_told_with_its_item() -> None:
 
 def test_what_is_in_memory() -> None:
     assert all(map(is_in_memory, [END, b"", bytearray(), memoryview(b""), Dataset(), (1, b""), image(1)]))
-    assert not any(map(is_in_memory, ["path", Path("path"), BytesIO(), 5]))
+    assert not any(map(is_in_memory, ["path", Path("path"), BytesIO(), 5, (), (1, BytesIO()), (1, iter(()))]))
 
 
 def test_an_iterator_is_taken_as_it_is() -> None:

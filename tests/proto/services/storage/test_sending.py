@@ -162,7 +162,7 @@ def test_it_is_made_ready_and_sent_later() -> None:
     call = script.expect(Call)
     ready = script.end(call.function(*call.arguments))
     assert not one.invoked
-    assert bytes(ready.data) == ENCODED
+    assert ready.data == ENCODED
     invoking = ready.send(peer)
     other.receive_data(sent(one), now=0)
     received = other.next_event()

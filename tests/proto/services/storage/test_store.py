@@ -15,7 +15,7 @@ from pydicom.uid import UID, RLELossless
 from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, file_preamble_and_meta
 from dicom_proto.encoding.rules import EncodingRules
-from dicom_proto.errors import LocalProtocolError, MissingElementError
+from dicom_proto.errors import EncodingError, LocalProtocolError, MissingElementError
 from dicom_proto.handlers.kinds import EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Call, Receive
@@ -202,33 +202,43 @@ def test_decompression(transfer_syntax: str, as_dataset: bool) -> None:
     assert what.encode(RLE) == before
 
 
+class Looked:
+    """What is in a file that is mapped."""
+
+    def __init__(self, data: bytes, asked: list[bytes]) -> None:
+        self.data, self.asked = data, asked
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, where: slice) -> bytes:
+        self.asked.append(self.data)
+        return self.data[where]
+
+
+class Gone(Looked):
+    def __getitem__(self, where: slice) -> bytes:
+        raise LocalProtocolError("it is gone")
+
+
 def test_what_may_not_be_looked_at_is_read() -> None:
     """By whoever has to: bytes that are sent as they are stay where they are."""
     asked: list[bytes] = []
-
-    def read(data: bytes) -> Any:
-        def look() -> bytes:
-            asked.append(data)
-            return data
-
-        return look
-
     lost = b"no more than a length"
-    plain, deflated = stored(data=lost, load=read(ENCODED)), stored(DEFLATED, lost, load=read(b"odd"))
+    plain, deflated = stored(data=lost, look=Looked(ENCODED, asked)), stored(DEFLATED, lost, look=Looked(b"odd", asked))
     assert plain == stored(data=lost)
-    assert stored(data=lost * 2, load=read(b"")).encode(EXPLICIT) == lost * 2
+    assert stored(data=lost * 2, look=Looked(b"", asked)).encode(EXPLICIT) == lost * 2
     assert asked == []
     assert plain.encode(IMPLICIT) == encode(IMAGE, IMPLICIT)
     assert deflated.encode(DEFLATED) == b"odd\0"
     packed = encode(compressed(), RLE)
-    assert stored(RLE, lost, load=read(packed)).encode(EXPLICIT) == encode(frame(PixelData=PIXELS), EXPLICIT)
+    assert stored(RLE, lost, look=Looked(packed, asked)).encode(EXPLICIT) == encode(frame(PixelData=PIXELS), EXPLICIT)
     assert asked == [ENCODED, b"odd", packed]
-    with pytest.raises(LocalProtocolError, match="it is gone"):
-        stored(load=gone).encode(IMPLICIT)
-
-
-def gone() -> bytes:
-    raise LocalProtocolError("it is gone")
+    for length in (1, 1 << 20):
+        gone = stored(data=bytes(length), look=Gone(ENCODED, asked))
+        for convert in (gone.encode, gone.encode_or_convert):
+            with pytest.raises(EncodingError, match=r"SOP Instance 1.2.3 cannot be sent as Implicit .*: it is gone"):
+                convert(IMPLICIT)
 
 
 def test_what_nobody_can_change() -> None:
@@ -240,13 +250,13 @@ def test_what_nobody_can_change() -> None:
         assert not stored(data=data).is_constant
         assert stored(data=data).constant().data == ENCODED
         assert stored(data=data).constant().is_constant
-    mapped = stored(data=memoryview(bytearray(len(ENCODED))), load=lambda: ENCODED)
-    assert (mapped.constant().data, mapped.constant().load) == (ENCODED, None)
+    mapped = stored(data=memoryview(bytearray(len(ENCODED))), look=Looked(ENCODED, []))
+    assert (mapped.constant().data, mapped.constant().look) == (ENCODED, None)
     for image, own in ((IMAGE, EXPLICIT), (with_meta(IMPLICIT), IMPLICIT), (compressed(), RLE)):
         made = StoredObject.of(image).constant()
         assert (made.transfer_syntax, made.data) == (own, encode(image, own))
     with pytest.raises(LocalProtocolError, match="it is gone"):
-        stored(data=bytearray(ENCODED), load=gone).constant()
+        stored(data=bytearray(ENCODED), look=Gone(ENCODED, [])).constant()
 
 
 def test_there_may_be_nothing_to_decompress() -> None:

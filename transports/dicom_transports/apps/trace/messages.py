@@ -23,7 +23,8 @@ from dicom_transports.apps.trace.entries import Kind
 
 __all__ = ["Dialogue", "Say", "uid_name"]
 
-_MOST_OUTSTANDING: Final = 4096
+_MOST_OUTSTANDING: Final = 256
+_LONGEST_VALUE: Final = 256  # characters
 _MESSAGE_TABLES: Final = "PS3.7 9.3, 10.3"
 _NO_CONTEXTS: Final[dict[int, AcceptedContext]] = {}
 
@@ -213,12 +214,13 @@ class Dialogue:
         if name == "status":
             return f"{value:04X}H"
         if name.endswith("sop_class_uid"):
-            return f"{value} {uid_name(value)}" if uid_name(value) != value else value
+            name = uid_name(value)
+            return value[:_LONGEST_VALUE] if name == value else f"{value} {name}"
         if isinstance(value, IntEnum):
             return f"{value.value} {value.name.lower()}"
         if isinstance(value, tuple | list):
             return [f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in list(value)[:64]]
-        return value
+        return value[:_LONGEST_VALUE] if isinstance(value, str) else value
 
     def _judge(
         self, way: _Way, message: Message, context: AcceptedContext | None, time: int, *, has_data_set: bool

@@ -3,7 +3,7 @@
 May change.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from dicom_proto.upper_layer.items import UserIdentity, UserIdentityType, UserInformation
 from dicom_proto.upper_layer.negotiation import Agreement
@@ -13,7 +13,9 @@ from dicom_transports.apps.trace.messages import uid_name
 
 __all__ = ["describe_answer", "describe_offer", "describe_refusal", "result_name"]
 
-_RESULTS = (
+_MOST: Final = 128  # of anything that is listed: presentation contexts of an association (PS3.8 7.1.1.13)
+_LONGEST: Final = 128  # characters of a UID; those that break no rule have 64 at most
+_RESULTS: Final = (
     "accepted",
     "user rejection",
     "no reason given",
@@ -42,9 +44,9 @@ def describe_offer(offer: AAssociateRQ, *, values: bool) -> tuple[str, dict[str,
             {
                 "ID": context.context_id,
                 "abstract syntax": _named(context.abstract_syntax),
-                "transfer syntaxes": [_named(uid) for uid in context.transfer_syntaxes],
+                "transfer syntaxes": _names(context.transfer_syntaxes),
             }
-            for context in contexts
+            for context in contexts[:_MOST]
         ],
         **_user_information(offer.user_information, values=values),
     }
@@ -76,7 +78,7 @@ def describe_answer(answer: AAssociateAC, agreement: Agreement | None, *, values
                     else {}
                 ),
             }
-            for result in answer.context_results
+            for result in answer.context_results[:_MOST]
         ],
         **_user_information(answer.user_information, values=values),
     }
@@ -93,7 +95,12 @@ def describe_refusal(refusal: AAssociateRJ) -> tuple[str, dict[str, Any]]:
 
 def _named(uid: str) -> str:
     name = uid_name(uid)
-    return uid if name == uid else f"{uid} {name}"
+    return uid[:_LONGEST] if name == uid else f"{uid} {name}"
+
+
+def _names(uids: tuple[str, ...]) -> list[str]:
+    more = [f"and {len(uids) - _MOST} more"] if len(uids) > _MOST else []
+    return [*map(_named, uids[:_MOST]), *more]
 
 
 def _user_information(information: UserInformation, *, values: bool) -> dict[str, Any]:
@@ -107,21 +114,22 @@ def _user_information(information: UserInformation, *, values: bool) -> dict[str
         found["asynchronous operations window"] = {"invoked": window.invoked, "performed": window.performed}
     if information.roles:
         found["roles"] = [
-            {"SOP class": _named(role.sop_class_uid), "SCU": role.scu, "SCP": role.scp} for role in information.roles
+            {"SOP class": _named(role.sop_class_uid), "SCU": role.scu, "SCP": role.scp}
+            for role in information.roles[:_MOST]
         ]
     if information.extended:
         found["extended negotiation"] = [
             {"SOP class": _named(item.sop_class_uid), "information": item.information[:64].hex(" ")}
-            for item in information.extended
+            for item in information.extended[:_MOST]
         ]
     if information.common_extended:
         found["common extended negotiation"] = [
             {
                 "SOP class": _named(item.sop_class_uid),
                 "service class": _named(item.service_class_uid),
-                "related general": [_named(uid) for uid in item.related_general_sop_class_uids],
+                "related general": _names(item.related_general_sop_class_uids),
             }
-            for item in information.common_extended
+            for item in information.common_extended[:_MOST]
         ]
     if information.identity is not None:
         found["user identity"] = _identity(information.identity, values=values)

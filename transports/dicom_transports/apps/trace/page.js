@@ -225,7 +225,12 @@
 
   const tableOf = (fields) => {
     const body = make("tbody");
-    for (const [name, value] of Object.entries(fields)) body.append(make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, shown(value))));
+    for (const [name, value] of Object.entries(fields)) {
+      const isNested = value !== null && typeof value === "object" && (!Array.isArray(value) || typeof value[0] === "object");
+      const head = make("th", { scope: "row", ...(isNested ? { colspan: "2" } : {}) }, name);
+      const cell = make("td", isNested ? { colspan: "2", class: "nested" } : {}, shown(value));
+      body.append(...(isNested ? [make("tr", {}, head), make("tr", {}, cell)] : [make("tr", {}, head, cell)]));
+    }
     return make("table", { class: "fields" }, body);
   };
   const elementsOf = (elements) => {
@@ -234,7 +239,7 @@
     const body = make("tbody");
     for (const one of elements) {
       const length = "items" in one ? `${one.length} (${one.items} items)` : String(one.length);
-      const row = make("tr", {}, make("td", {}, one.tag), make("td", {}, one.vr), make("td", {}, one.name), make("td", { class: "number" }, length));
+      const row = make("tr", {}, make("td", { class: "tag" }, one.tag), make("td", {}, one.vr), make("td", {}, one.name), make("td", { class: "number" }, length));
       if (hasValues) row.append(make("td", {}, one.value ?? ""));
       body.append(row);
     }
@@ -264,7 +269,9 @@
     details.scrollTop = 0;
   };
 
+  const fit = () => document.body.style.setProperty("--nav", `${document.querySelector("nav").offsetHeight}px`);
   let waiting = 0;
+  addEventListener("resize", fit);
   $("filter").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(find, 120); });
   $("stream").addEventListener("change", find);
   $("scaled").addEventListener("change", show);
@@ -272,5 +279,6 @@
   $("back").addEventListener("click", () => { state.page--; show(); scrollTo(0, 0); });
   $("forth").addEventListener("click", () => { state.page++; show(); scrollTo(0, 0); });
   showTotals();
+  fit();
   find();
 })();
