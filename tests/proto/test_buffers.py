@@ -21,12 +21,18 @@ def test_a_piece_is_kept_as_it_came_unless_it_is_little_of_a_large_block() -> No
     whole = Pieces()
     whole.append(block := bytes(1000))
     assert whole.join() is block
-    little = Pieces()
+    little, much = Pieces(), Pieces()
     large = bytearray(b"ab" * 1000)
     for at in range(4):
         little.append(memoryview(large)[at : at + 2])
-    much = Pieces()
-    much.append(memoryview(large))
+        much.append(memoryview(large)[at * 500 : at * 500 + 500])  # each is little of it, and all together are not
+    other = bytearray(b"ef" * 1000)
+    for pieces in (little, much):
+        pieces.append(memoryview(other)[:2])
+        pieces.append(b"gh")
     large[:] = b"cd" * 1000
-    assert little.join() == b"abbaabba"
-    assert much.join() == bytes(large)
+    other[:] = b"ij" * 1000
+    assert little.join() == b"abbaabbaefgh"
+    assert much.join() == bytes(large) + b"efgh"
+    much.append(b"kl")
+    assert much.join() == bytes(large) + b"efghkl"
