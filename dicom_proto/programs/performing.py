@@ -139,7 +139,7 @@ class Performing:
 
     def receive_pieces(self) -> Program[Pieces]:
         """Receive the whole data set of a request that has one; raises as :meth:`receive_data`."""
-        pieces = Pieces()
+        pieces = Pieces(self.peer.allocate)
         while True:
             chunk: DataChunk = yield self._receive
             pieces.append(chunk.data)

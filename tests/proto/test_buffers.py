@@ -1,5 +1,7 @@
 """Data that arrives in pieces."""
 
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,3 +32,34 @@ def test_a_piece_is_kept_as_it_came_unless_it_is_little_of_a_large_block() -> No
     large[:] = b"cd" * 1000
     assert little.join() == b"abbaabba"
     assert much.join() == bytes(large)
+
+
+def test_much_is_copied_to_where_it_can_be_given_back_from() -> None:
+    """In pieces of that as well, which are as large as what there is already, up to a bound."""
+    asked: list[int] = []
+    freed: list[weakref.ref[Block]] = []
+
+    def allocate(length: int) -> Block:
+        asked.append(length)
+        block = Block(length)
+        freed.append(weakref.ref(block))
+        return block
+
+    block = bytes(range(256)) * 1000
+    pieces = Pieces(allocate)
+    for _ in range(4):
+        pieces.append(block)
+    assert asked == []
+    for number in range(30):
+        pieces.append(memoryview(block)[number:])
+    assert asked[0] == 1 << 22 < asked[1] < asked[2] <= pieces.length
+    assert len(asked) == 3
+    assert pieces.length == 34 * len(block) - sum(range(30))
+    assert pieces.join() == block * 4 + b"".join(block[number:] for number in range(30))
+    assert [ref() for ref in freed] == [None, None, None]
+    pieces.append(b"more")
+    assert pieces.join() == block * 4 + b"".join(block[number:] for number in range(30)) + b"more"
+
+
+class Block(bytearray):
+    """Memory that can be missed."""
