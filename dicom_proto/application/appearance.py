@@ -4,7 +4,7 @@ Stable.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import evolve
 
@@ -19,6 +19,17 @@ from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.programs.peer import Peer
 
 __all__ = ["Appearance"]
+
+# What drivers, engines and programs of others ask of an association, and what belongs to them.
+_OF_DRIVERS: Final = frozenset(
+    (
+        *("abort_soon", "attend", "cause", "closed", "dial", "end", "ended", "engine", "entity", "establish"),
+        *("fail_to_connect", "flush", "forget", "get_tls", "give_up", "has_ended", "has_news", "has_to_tell"),
+        *("is_handling", "iterate", "live", "live_at_once", "look", "next_result", "notifier", "notify"),
+        *("open", "opened", "part", "request", "retire", "run", "submit", "suspect", "take_over", "tell"),
+        "wake",
+    )
+)
 
 
 class Appearance:
@@ -61,6 +72,10 @@ class Appearance:
         self.answer: Answer | None = None
         self._title = ae_title
         self.get_tls: Callable[[], TLSState | None] = _no_tls
+
+    def __dir__(self) -> list[str]:
+        """Return the names that its users look for: those that drive it find theirs on the class."""
+        return [name for name in super().__dir__() if name not in _OF_DRIVERS]
 
     @property
     def tls(self) -> TLSState | None:

@@ -22,6 +22,7 @@ from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits, Tolera
 from dicom_proto.status import Category, code_to_category
 from dicom_proto.upper_layer.association import CLOSED, SENDS_DATA, SHARE
 from dicom_proto.upper_layer.events import TimedOut
+from dicom_proto.upper_layer.foresight import Foresight
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts, Timer
@@ -133,6 +134,24 @@ class Connection(Exchange):
     def expects_more(self) -> bool:
         """Whether the peer has more to say at once: the rest of a PDU or message, or a response."""
         return bool(self._invoked) or self._assembler.is_mid_message or not self._inbound.is_between_pdus
+
+    def join_data(self, message_id: int) -> None:
+        """Have pieces of the data set of a request handed out together where they have arrived together.
+
+        From now on they come as :class:`~dicom_proto.dimse.events.DataRun`, or, as ever, one by one. That of a request
+        which is not being received is left as it is.
+        """
+        self._assembler.join_data(message_id)
+
+    def foresee(self) -> Foresight | None:
+        """Return what can tell how much of a data set has arrived before it is taken in; ``None`` outside of one.
+
+        A driver may keep what arrives to itself for a moment, as long as that is but the middle of a data set, and hand
+        it to :meth:`receive_data` in one block. To the connection it has then arrived later: timers, too, see it then.
+        """
+        if self._assembler.expected is None or not self._reads_straight:
+            return None
+        return self._inbound.foresee()
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timeout` wants to be called, ``None`` if no timer runs.

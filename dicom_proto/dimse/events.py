@@ -26,7 +26,7 @@ from dicom_proto.upper_layer.events import (
     TimedOut,
 )
 
-__all__ = ["CancelReceived", "ConnectionEvent", "DataChunk", "RequestReceived", "ResponseReceived"]
+__all__ = ["CancelReceived", "ConnectionEvent", "DataChunk", "DataRun", "RequestReceived", "ResponseReceived"]
 
 _NO_ELEMENTS: Final[Mapping[int, bytes]] = MappingProxyType({})
 
@@ -76,6 +76,19 @@ class DataChunk:
 
 
 @define
+class DataRun:
+    """Consecutive pieces of the data set of a request, for who has asked for them together.
+
+    See :meth:`~dicom_proto.dimse.connection.Connection.join_data`. Otherwise each is a :class:`DataChunk` of its own.
+    """
+
+    message_id: int
+    pieces: list[memoryview]
+    length: int
+    last: bool
+
+
+@define
 class CancelReceived:
     """The peer wants an operation that is performed here to end (C-CANCEL-RQ, PS3.7 9.3.2.3)."""
 
@@ -94,5 +107,6 @@ ConnectionEvent: TypeAlias = (
     | RequestReceived
     | ResponseReceived
     | DataChunk
+    | DataRun
     | CancelReceived
 )

@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.codec import decode_odd_message
-from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, RequestReceived, ResponseReceived
+from dicom_proto.dimse.events import CancelReceived, ConnectionEvent, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.dimse.incoming import Assembler, Expected, Handling
 from dicom_proto.dimse.messages import CCancelRQ, CStoreRQ, Message, Request, Response, decode_message, encode_message
 from dicom_proto.dimse.operations import Answers, Invoked, Performed, count_answer, has_many_responses
@@ -41,7 +41,7 @@ _NO_ELEMENTS: Final[Mapping[int, bytes]] = MappingProxyType({})
 _SUCCESS: Final = 0x0000
 # Looking up a member of an Enum in its class is slow before Python 3.12, and these are asked for all the time.
 _PENDING: Final = Category.PENDING
-_STREAM, _COLLECT, _DROP = Handling.STREAM, Handling.COLLECT, Handling.DROP
+_STREAM, _COLLECT, _DROP, _JOIN = Handling.STREAM, Handling.COLLECT, Handling.DROP, Handling.JOIN
 _STA7 = State.Sta7
 _RESPONSE = Timer.RESPONSE
 
@@ -92,6 +92,14 @@ class Exchange(UpperLayer):
     def _read_straight(self) -> bool:
         """Read a command or data set that lies whole in the block; return False if none does, and nothing was read."""
         inbound = self._inbound
+        expected = self._assembler.expected
+        if expected is not None and expected.handling is _JOIN:
+            run = inbound.run(expected.context_id, self._receive_length)
+            if run is not None:
+                if not inbound.block:
+                    self._unread = self._eof
+                self._receive_run(expected.message_id, *run)
+                return True
         whole = inbound.whole(self._contexts, self._receive_length)
         if whole is None:
             return False
@@ -183,6 +191,15 @@ class Exchange(UpperLayer):
                 self._note_sub_operation(expected.message_id)
             if fragment.last:
                 self._set_received(expected.message_id)
+
+    def _receive_run(self, message_id: int, pieces: list[memoryview], is_last: bool) -> None:
+        """Take pieces of the data set of a request, as :meth:`_receive_data` would take them one by one."""
+        self._indications.append(DataRun(message_id, pieces, sum(map(len, pieces)), is_last))
+        if self._retrieving:
+            self._note_sub_operation(message_id)
+        if is_last:
+            self._assembler.expected = None
+            self._set_received(message_id)
 
     def _take_other(self, context_id: int, message: Message, has_data: bool) -> None:
         """Take a request, or the one message that is neither a request nor a response."""

@@ -21,11 +21,13 @@ class Handling(Enum):
     """What becomes of a data set that is being received."""
 
     STREAM = auto()
+    JOIN = auto()  # as STREAM, but pieces that are there at the same time are told of together
     COLLECT = auto()
     DROP = auto()
 
 
 _STREAM: Final = Handling.STREAM  # looking up a member of an Enum in its class is slow before Python 3.12
+_JOIN: Final = Handling.JOIN
 _DROP: Final = Handling.DROP
 
 
@@ -58,6 +60,14 @@ class Assembler:
     def expect_data(self, context_id: int, message_id: int, *, invoked: bool, handling: Handling) -> None:
         """Say whose data set follows, and what to do with it."""
         self.expected = Expected(context_id, message_id, invoked, handling)
+
+    def join_data(self, message_id: int) -> None:
+        """Tell of pieces of the data set of a request together where they are there at the same time."""
+        expected = self.expected
+        if expected is None or expected.invoked or expected.message_id != message_id:
+            return
+        if expected.handling is _STREAM:
+            expected.handling = _JOIN
 
     def drop_data(self, message_id: int) -> None:
         """Drop the rest of the data set of a request that has been answered early."""
@@ -108,7 +118,7 @@ class Assembler:
             raise _out_of_order("a command and its data set on two presentation contexts")
         if fragment.last:
             self.expected = None
-        if expected.handling is _STREAM:
+        if expected.handling is _STREAM or expected.handling is _JOIN:
             return DataChunk(expected.message_id, expected.invoked, fragment.data, fragment.last)
         if expected.handling is _DROP:
             return None

@@ -9,7 +9,7 @@ operation is not its message ID: it is the :class:`Inbox` that was opened for it
 from collections import deque
 from typing import Any, Final, TypeAlias
 
-from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.events import DataChunk, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.upper_layer.events import AssociateAccepted, AssociateRequested, ReleaseRequested
 
@@ -18,7 +18,7 @@ __all__ = ["Inbox", "Indication", "Key", "OperationEvent", "Router", "closed"]
 Key: TypeAlias = tuple[int, bool]
 """An operation that goes on now: its message ID, and whether this side invoked it."""
 
-OperationEvent: TypeAlias = ResponseReceived | DataChunk
+OperationEvent: TypeAlias = ResponseReceived | DataChunk | DataRun
 """What belongs to an operation that is known already. A cancel is none: ``Connection.performed`` tells."""
 
 Indication: TypeAlias = AssociateRequested | AssociateAccepted | RequestReceived | ReleaseRequested
@@ -139,8 +139,9 @@ class Router:
 
     def file(self, event: OperationEvent) -> Any:
         """File an event of an operation; if somebody waits for it, return who, and leave it to the caller."""
-        is_data = type(event) is DataChunk
-        inbox = self._inboxes.get((event.message_id, event.invoked if is_data else True))  # type: ignore[union-attr]
+        kind = type(event)
+        is_invoked = kind is ResponseReceived or (kind is DataChunk and event.invoked)  # type: ignore[union-attr]
+        inbox = self._inboxes.get((event.message_id, is_invoked))
         if inbox is None:
             return None
         receiver = inbox.receiver
@@ -149,15 +150,20 @@ class Router:
             return receiver
         inbox.events.append(event)
         self._waiting += 1
-        if is_data:
-            self._data_waiting += len(event.data)  # type: ignore[union-attr]
+        self._data_waiting += _octets(event)
         self.is_full = self._waiting >= self._bound or self._data_waiting >= self._data_bound
         return None
 
     def forget(self, event: OperationEvent) -> OperationEvent:
         """Take note that an event does not wait any more."""
         self._waiting -= 1
-        if type(event) is DataChunk:
-            self._data_waiting -= len(event.data)
+        self._data_waiting -= _octets(event)
         self.is_full = self._waiting >= self._bound or self._data_waiting >= self._data_bound
         return event
+
+
+def _octets(event: OperationEvent) -> int:
+    """Return how many bytes of data an event holds."""
+    if isinstance(event, DataChunk):
+        return len(event.data)
+    return event.length if isinstance(event, DataRun) else 0

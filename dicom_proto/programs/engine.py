@@ -33,7 +33,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.events import CancelReceived, DataChunk, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.logs import ASSOCIATION
@@ -404,7 +404,7 @@ class Engine(Tasks):
             share -= 1
             event = connection.next_event()
             kind = type(event)
-            if kind is ResponseReceived or kind is DataChunk:
+            if kind is ResponseReceived or kind is DataChunk or kind is DataRun:
                 task = router.file(event)  # type: ignore[arg-type]
                 if task is not None:
                     task.waits_for = None

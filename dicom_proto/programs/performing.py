@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from dicom_proto.buffers import Buffer, Pieces
 from dicom_proto.dimse.command_set import INSTANCE_UI, UI
 from dicom_proto.dimse.declaration import Element
-from dicom_proto.dimse.events import DataChunk, RequestReceived
+from dicom_proto.dimse.events import DataChunk, DataRun, RequestReceived
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, Request, Response
 from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import LimitExceededError, LocalProtocolError
@@ -140,13 +140,21 @@ class Performing:
     def receive_pieces(self) -> Program[Pieces]:
         """Receive the whole data set of a request that has one; raises as :meth:`receive_data`."""
         pieces = Pieces(self.peer.allocate)
+        self.join_data()
         while True:
-            chunk: DataChunk = yield self._receive
-            pieces.append(chunk.data)
+            chunk: DataChunk | DataRun = yield self._receive
+            if type(chunk) is DataRun:
+                pieces.extend(chunk.pieces)
+            else:
+                pieces.append(chunk.data)  # type: ignore[union-attr]
             if pieces.length > self.peer.data_limit:
                 raise LimitExceededError(f"a data set of more than {self.peer.data_limit} bytes is not kept in memory")
             if chunk.last:
                 return pieces
+
+    def join_data(self) -> None:
+        """Have pieces that have arrived together received together: each is a DataChunk or a DataRun from now on."""
+        self.peer.connection.join_data(self.message_id)
 
     def receive_head(self) -> Program[DataChunk]:
         """Receive the beginning of a data set that goes elsewhere: 1 KiB or more, if there is so much, in one piece.

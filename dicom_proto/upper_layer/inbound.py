@@ -14,6 +14,7 @@ from collections.abc import Container
 from dicom_proto.buffers import Buffer
 from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
+from dicom_proto.upper_layer.foresight import Foresight
 from dicom_proto.upper_layer.pdu import (
     DATA_HEADER,
     HEADER,
@@ -32,6 +33,7 @@ __all__ = ["Inbound"]
 _SMALL_BLOCK = 1024
 _NOTHING = memoryview(b"")
 _P_DATA_TF = int(PDUType.P_DATA_TF)
+_MOST_PIECES = 64  # of one run: others have their turn
 _DATA_HEADER_LENGTH = HEADER_LENGTH + PDV_HEADER_LENGTH
 
 
@@ -93,6 +95,12 @@ class Inbound:
     def is_between_pdus(self) -> bool:
         """Whether everything that was received has been read, and the next byte begins a PDU."""
         return not (self.available or self.skip_left or self.data_left or self.in_body)
+
+    def foresee(self) -> Foresight | None:
+        """Return what follows the headers of what comes next, if all that has arrived of a data set has been read."""
+        if self.block or self.in_body or self.skip_left:
+            return None
+        return Foresight(self._pdv_left, self.data_left, self._is_last if self._pdv_left else False)
 
     def feed(self, data: Buffer) -> None:
         """Append a received block, which must not change any more; it is kept, not copied, until it has been read."""
@@ -216,25 +224,49 @@ class Inbound:
             Presentation context ID, message control header and fragment. ``None`` if what comes next is anything else,
             or odd in any way: nothing has been read of it then, and :meth:`header` and :meth:`fragment` are the judges.
         """
-        block, start = self.block, self._at + _DATA_HEADER_LENGTH
-        if start > len(block) or self.data_left or self.in_body or self.skip_left:
+        if self.data_left or self.in_body or self.skip_left:
             return None
-        pdu_type, length, pdv_length, context_id, control = DATA_HEADER.unpack_from(block, self._at)
-        stop = start + pdv_length - 2
-        if (
-            pdu_type != _P_DATA_TF
-            or pdv_length + 4 != length
-            or not control & MCH_LAST
-            or not start < stop <= len(block)
-            or (longest and length > longest)
-            or context_id not in contexts
-        ):
+        block = self.block
+        found = _whole_fragment(block, self._at, longest)
+        if found is None:
+            return None
+        context_id, control, start, stop = found
+        if not control & MCH_LAST or context_id not in contexts:
             return None
         if stop == len(block):
             self._next_block()
         else:
             self._at = stop
         return context_id, control, block[start:stop]
+
+    def run(self, context_id: int, longest: int) -> tuple[list[memoryview], bool] | None:
+        """Read consecutive P-DATA-TFs of one fragment each, of one data set, that lie whole in the block.
+
+        Returns
+        -------
+        tuple of list and bool, or None
+            The fragments, none of them empty, and whether the last one ends the data set. ``None`` if what comes next
+            is anything else, or odd in any way, as for :meth:`whole`.
+        """
+        if self.data_left or self.in_body or self.skip_left:
+            return None
+        block, at = self.block, self._at
+        pieces: list[memoryview] = []
+        is_last = False
+        while not is_last and len(pieces) < _MOST_PIECES:
+            found = _whole_fragment(block, at, longest)
+            if found is None or found[0] != context_id or found[1] & MCH_COMMAND:
+                break
+            is_last = bool(found[1] & MCH_LAST)
+            start, at = found[2:]
+            pieces.append(block[start:at])
+        if not pieces:
+            return None
+        if at == len(block):
+            self._next_block()
+        else:
+            self._at = at
+        return pieces, is_last
 
     def _enter_pdv(self, contexts: Container[int]) -> None:
         """Read the header of a PDV."""
@@ -284,3 +316,26 @@ class Inbound:
             beyond = self._at - len(self.block)
             self._next_block()
             self._at = beyond
+
+
+def _whole_fragment(block: memoryview, at: int, longest: int) -> tuple[int, int, int, int] | None:
+    """Find a P-DATA-TF with one fragment that lies whole in a block.
+
+    Returns
+    -------
+    tuple of int, or None
+        Presentation context ID, message control header, and where the fragment, which is not empty, begins and ends.
+    """
+    start = at + _DATA_HEADER_LENGTH
+    if start > len(block):
+        return None
+    pdu_type, length, pdv_length, context_id, control = DATA_HEADER.unpack_from(block, at)
+    stop = start + pdv_length - 2
+    if (
+        pdu_type != _P_DATA_TF
+        or pdv_length + 4 != length
+        or not start < stop <= len(block)
+        or (longest and length > longest)
+    ):
+        return None
+    return context_id, control, start, stop

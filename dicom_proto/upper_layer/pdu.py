@@ -57,6 +57,7 @@ __all__ = [
     "MCH_LAST",
     "PDU",
     "PDV",
+    "PDV_HEADER",
     "PDV_HEADER_LENGTH",
     "AAbort",
     "AAssociateAC",
@@ -81,7 +82,7 @@ MCH_LAST: Final = 0x02
 
 _P_DATA_TF: Final = 0x04
 HEADER: Final = struct.Struct(">BxI")  # of every PDU: type and length of what follows
-_PDV_HEADER: Final = struct.Struct(">IBB")
+PDV_HEADER: Final = struct.Struct(">IBB")
 DATA_HEADER: Final = struct.Struct(">BxIIBB")  # of a P-DATA-TF and of the one PDV in it
 _ASSOCIATE: Final = struct.Struct(">H2x64s")  # protocol version; titles and reserved bytes; items follow
 _REJECT: Final = struct.Struct(">xBBB")
@@ -242,7 +243,7 @@ def unpack_pdv_header(data: Buffer, remaining: int, offset: int = 0) -> tuple[in
     """
     if remaining < PDV_HEADER_LENGTH:
         raise ItemError(offset, f"{remaining} bytes where a presentation data value item has at least 6")
-    length, context_id, control = _PDV_HEADER.unpack_from(data, offset)
+    length, context_id, control = PDV_HEADER.unpack_from(data, offset)
     if not 2 <= length <= remaining - 4:
         raise ItemError(offset, f"PDV length {length} with {remaining - 4} bytes left in the P-DATA-TF")
     return length - 2, context_id, control
@@ -440,7 +441,7 @@ def _encode_p_data(pdu: PDataTF) -> bytes:
     parts = [pack_header(PDUType.P_DATA_TF, sum(PDV_HEADER_LENGTH + len(pdv.data) for pdv in pdu.pdvs))]
     for pdv in pdu.pdvs:
         control = (MCH_COMMAND if pdv.command else 0) | (MCH_LAST if pdv.last else 0)
-        parts += (_PDV_HEADER.pack(2 + len(pdv.data), pdv.context_id, control), pdv.data)
+        parts += (PDV_HEADER.pack(2 + len(pdv.data), pdv.context_id, control), pdv.data)
     return b"".join(parts)
 
 

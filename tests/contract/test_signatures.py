@@ -11,7 +11,7 @@ CLASSES = ("AE", "Association", "AssociationServer")
 LOOPS = {"trio": trio, "asyncio": asyncio}
 ONLY_BLOCKING = {  # what a context or a task is for in a loop
     "AE": {"association_class", "dial_at_once"},
-    "Association": {"live_at_once", "open", "request", "__enter__", "__exit__"},
+    "Association": {"flush", "live_at_once", "open", "request", "__enter__", "__exit__"},
     "AssociationServer": {"start", "wait", "__enter__", "__exit__"},
 }
 ONLY_LOOPS = {
@@ -62,3 +62,22 @@ def test_a_loop_is_like_the_blocking_adapter(module: Any, name: str) -> None:
 @pytest.mark.parametrize("module", LOOPS.values(), ids=LOOPS)
 def test_what_is_exported(module: Any) -> None:
     assert set(module.__all__) <= set(blocking.__all__)
+
+
+# Those that every association has, but for what it is only given when it is made.
+OFFERED = """
+    abort accepted_contexts acceptor acse_timeout ae bind dimse_timeout get_events get_handlers get_scu is_active
+    is_alive is_established join local mode network_timeout network_timeout_response rejected_contexts release remote
+    requestor seconds send_c_cancel send_c_echo send_c_find send_c_get send_c_move send_c_store send_c_stores
+    send_n_action send_n_create send_n_delete send_n_event_report send_n_get send_n_set tls unbind was_established
+"""
+
+
+@pytest.mark.parametrize("module", [blocking, asyncio, trio], ids=lambda module: module.__name__)
+def test_completion_on_an_association_offers_what_users_call(module: Any) -> None:
+    """What only a driver calls is no more than on the class."""
+    association = module.Association.__new__(module.Association)
+    offered = {name for name in dir(association) if not name.startswith("_")}
+    assert offered - {"wait_for"} == set(OFFERED.split())
+    assert ("wait_for" in offered) == (module is not blocking)
+    assert {"__class__", "__init__"} < set(dir(association))

@@ -23,15 +23,21 @@ def test_a_piece_is_kept_as_it_came_unless_it_is_little_of_a_large_block() -> No
     whole = Pieces()
     whole.append(block := bytes(1000))
     assert whole.join() is block
-    little = Pieces()
+    little, much = Pieces(), Pieces()
     large = bytearray(b"ab" * 1000)
     for at in range(4):
         little.append(memoryview(large)[at : at + 2])
-    much = Pieces()
-    much.append(memoryview(large))
+        much.append(memoryview(large)[at * 500 : at * 500 + 500])  # each is little of it, and all together are not
+    other = bytearray(b"ef" * 1000)
+    for pieces in (little, much):
+        pieces.append(memoryview(other)[:2])
+        pieces.append(b"gh")
     large[:] = b"cd" * 1000
-    assert little.join() == b"abbaabba"
-    assert much.join() == bytes(large)
+    other[:] = b"ij" * 1000
+    assert little.join() == b"abbaabbaefgh"
+    assert much.join() == bytes(large) + b"efgh"
+    much.append(b"kl")
+    assert much.join() == bytes(large) + b"efghkl"
 
 
 def test_much_is_copied_to_where_it_can_be_given_back_from() -> None:
@@ -50,8 +56,9 @@ def test_much_is_copied_to_where_it_can_be_given_back_from() -> None:
     for _ in range(4):
         pieces.append(block)
     assert asked == []
-    for number in range(30):
+    for number in range(29):
         pieces.append(memoryview(block)[number:])
+    pieces.extend([memoryview(block)[29:9999], memoryview(block)[9999:]])
     assert asked[0] == 1 << 22 < asked[1] < asked[2] <= pieces.length
     assert len(asked) == 3
     assert pieces.length == 34 * len(block) - sum(range(30))
@@ -63,3 +70,9 @@ def test_much_is_copied_to_where_it_can_be_given_back_from() -> None:
 
 class Block(bytearray):
     """Memory that can be missed."""
+
+
+def test_consecutive_pieces_of_one_block() -> None:
+    pieces, block = Pieces(), memoryview(b"abcdefgh")
+    pieces.extend([block[:3], block[3:4], block[4:]])
+    assert (pieces.length, pieces.join()) == (8, b"abcdefgh")

@@ -182,6 +182,18 @@ def test_what_comes_early_waits_in_bounded_memory() -> None:
     assert listener.received == 1 + 2000 + 30 * 250_000
 
 
+def test_what_comes_early_in_many_connections_waits_in_bounded_memory() -> None:
+    reassembly = Reassembly(lambda *_: Deaf())
+    for n in range(100):
+        ports = n.to_bytes(2, "big") + b"\xff\xff"
+        reassembly.take(segment(0, b"x", ports=ports))
+        for early in range(3):
+            reassembly.take(segment(10_000_000 * (early + 1), bytes(1 << 20), ports=ports))
+            assert reassembly.waiting_bytes <= 1 << 26
+    reassembly.close()
+    assert reassembly.waiting_bytes == 0
+
+
 def test_connections_are_kept_in_bounded_number_and_the_silent_ones_go() -> None:
     listeners: list[Deaf] = []
 
@@ -190,12 +202,31 @@ def test_connections_are_kept_in_bounded_number_and_the_silent_ones_go() -> None
         return listeners[-1]
 
     reassembly = Reassembly(listen)
-    for n in range(5000):
+    for n in range(2000):
         reassembly.take(segment(0, b"x", ports=n.to_bytes(2, "big") + b"\xff\xff"))
         reassembly.take(segment(1 + n, b"x", ports=b"\0\0\xff\xff"))
     assert not listeners[0].is_closed
     assert listeners[1].is_closed
-    assert sum(listener.is_closed for listener in listeners) == 5000 - 4096
+    assert sum(listener.is_closed for listener in listeners) == 2000 - 1024
+
+
+def test_connections_that_are_over_make_room() -> None:
+    listeners: list[Deaf] = []
+
+    def listen(*_: object) -> Deaf:
+        listeners.append(Deaf())
+        return listeners[-1]
+
+    reassembly = Reassembly(listen)
+    for n in range(5000):
+        ports = n.to_bytes(2, "big") + b"\xff\xff"
+        for flags in (SYN, RST, ACK, SYN):  # the two last come late
+            reassembly.take(segment(0 if flags & SYN else 1, b"x" if flags == ACK else b"", ports=ports, flags=flags))
+    assert len(listeners) == 5000
+    assert all(listener.is_closed for listener in listeners)
+    assert not any(listener.received for listener in listeners)
+    reassembly.take(segment(7, b"", ports=b"\0\1\xff\xff", flags=SYN))
+    assert len(listeners) == 5001
 
 
 def test_a_handshake_alone_is_a_connection() -> None:

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from dicom_proto.buffers import Buffer
-from dicom_proto.dimse.events import DataChunk
+from dicom_proto.dimse.events import DataChunk, DataRun
 from dicom_proto.encoding.converting import Conversion, convert
 from dicom_proto.encoding.datasets import FileMeta, LongValueError, decode, encode, read_file_meta
 from dicom_proto.encoding.rules import DEFAULT_RULES, EncodingRules
@@ -366,12 +366,13 @@ class _Opening:
 def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Program[None]:
     """Let a sink take the data set as it arrives, and answer with what it says."""
     opening = _Opening(sink)
-    chunk: DataChunk | None = None
+    chunk: DataChunk | DataRun | None = None
     try:
         event = performing.event(EVT_C_STORE, None)
         receiving = yield Call(sink.handler if sink.is_async else opening.open, (event, *sink.arguments), is_quick)
         opening.receiving = receiving
         chunk = yield from performing.receive_head()
+        performing.join_data()
         yield Call(_write, (receiving, [chunk]), is_quick=True)
         while not chunk.last:
             chunks = _arrived(performing, (yield Receive(performing.inbox)))
@@ -391,17 +392,21 @@ def _store_in(sink: Binding, performing: Performing, *, is_quick: bool) -> Progr
     performing.respond(answer)
 
 
-def _arrived(performing: Performing, chunk: DataChunk) -> list[DataChunk]:
+def _arrived(performing: Performing, chunk: DataChunk | DataRun) -> list[DataChunk | DataRun]:
     """Return a piece and those behind it that are here already: an effect for each would cost more than to write it."""
     chunks = [chunk]
     while not chunks[-1].last and (more := performing.inbox.take()) is not None:
-        chunks.append(cast(DataChunk, more))  # a request is followed by nothing else
+        chunks.append(cast(DataChunk | DataRun, more))  # a request is followed by nothing else
     return chunks
 
 
-def _write(receiving: Receiving, chunks: list[DataChunk]) -> None:
+def _write(receiving: Receiving, chunks: list[DataChunk | DataRun]) -> None:
     for chunk in chunks:
-        receiving.write(chunk.data)
+        if isinstance(chunk, DataRun):
+            for piece in chunk.pieces:
+                receiving.write(piece)
+        else:
+            receiving.write(chunk.data)
 
 
 def _refusal(error: Exception) -> Any:

@@ -29,6 +29,16 @@ def test_what_is_there_from_the_beginning() -> None:
     assert (shown.is_requestor, shown.is_acceptor) == (True, False)
 
 
+def test_completion_offers_what_users_look_for() -> None:
+    """The methods of drivers are there, and on the class."""
+    shown = MemoryAssociation(Network(), entity(), ())
+    offered = set(dir(shown))
+    assert {"ae", "peer", "failure", "is_established", "send_c_echo", "release", "bind", "tls"} < offered
+    drivers = {"engine", "notifier", "attend", "take_over", "opened", "give_up", "wake", "run", "part", "entity"}
+    assert offered.isdisjoint(drivers)
+    assert all(hasattr(shown, name) for name in drivers)
+
+
 def test_the_title_of_the_acceptor_is_its_own() -> None:
     """Whatever it is called by: the requestor knows no other."""
     couple = Couple(offer=entity().offer("ANYBODY")).establish()

@@ -4,7 +4,7 @@ import pytest
 
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import ResponseReceived
+from dicom_proto.dimse.events import DataChunk, DataRun, ResponseReceived
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
@@ -318,6 +318,65 @@ def test_a_response_in_pieces_is_that_in_one() -> None:
     pieces = p_data((FIND_CONTEXT, COMMAND, command[:9])), p_data((FIND_CONTEXT, COMMAND | LAST, command[9:]))
     assert receive(connection, *pieces) == [ResponseReceived(7, FIND_CONTEXT, respond(store(), 7), False)]
     assert not connection.invoked
+
+
+# --- data sets whose pieces are joined --------------------------------------------------------------------------------
+
+
+def in_midst() -> Connection:
+    """An acceptor that has been told of a C-STORE, whose data set is to come."""
+    _, other = pair(window=UNLIMITED)
+    command, _ = fragments(store(7), b"data", STORE_CONTEXT)
+    assert names(receive(other, p_data(command))) == ["RequestReceived"]
+    return other
+
+
+def pieces(*parts: bytes, last: bool = True) -> bytes:
+    bits = [0] * (len(parts) - 1) + [LAST if last else 0]
+    return b"".join(p_data((STORE_CONTEXT, bit, part)) for bit, part in zip(bits, parts, strict=True))
+
+
+def test_pieces_that_arrive_together_are_told_of_together() -> None:
+    other = in_midst()
+    other.join_data(7)
+    assert receive(other, pieces(b"ab", b"cd", last=False)) == [
+        DataRun(7, [memoryview(b"ab"), memoryview(b"cd")], 4, last=False)
+    ]
+    assert receive(other, pieces(b"ef")[:13], pieces(b"ef")[13:]) == [
+        DataChunk(message_id=7, invoked=False, data=b"e", last=False),
+        DataChunk(message_id=7, invoked=False, data=b"f", last=True),
+    ]
+    other.send_response(respond(store(), 7))
+    assert names(receive(other, raw(store(8), b"data", STORE_CONTEXT))) == ["RequestReceived", "DataChunk"]
+
+
+def test_the_last_piece_ends_the_message() -> None:
+    other = in_midst()
+    other.join_data(7)
+    assert names(receive(other, pieces(b"ab", b"cd") + raw(echo(9)))) == ["DataRun", "RequestReceived"]
+    other.send_response(respond(store(), 7))
+
+
+def test_pieces_of_a_sub_operation_count_for_the_retrieval() -> None:
+    one, _ = pair(window=UNLIMITED)
+    get = m.CGetRQ(affected_sop_class_uid=find().affected_sop_class_uid)
+    one.send_request(get, context=FIND_CONTEXT, data=b"keys")
+    sent(one)
+    command, _ = fragments(store(7), b"data", STORE_CONTEXT)
+    receive(one, p_data(command))
+    one.join_data(7)
+    assert names(receive(one, pieces(b"ab", b"cd"))) == ["DataRun"]
+
+
+def test_foresight_is_given_in_the_midst_of_a_data_set() -> None:
+    other = in_midst()
+    foresight = other.foresee()
+    assert foresight is not None
+    data = pieces(b"ab", b"cd")
+    assert foresight.is_in_midst(data, 20)
+    assert not foresight.is_in_midst(data, 28)
+    receive(other, data)
+    assert other.foresee() is None
 
 
 def test_how_operations_have_ended() -> None:

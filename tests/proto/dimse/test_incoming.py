@@ -186,3 +186,25 @@ def test_dropping_without_a_data_set_does_nothing() -> None:
     assembler = Assembler(Limits())
     assembler.drop_data(7)
     assert not is_mid_message(assembler)
+
+
+def test_pieces_are_told_of_together_where_that_is_asked_for() -> None:
+    for message_id, invoked, handling, joined in (
+        (7, False, Handling.STREAM, True),
+        (8, False, Handling.STREAM, False),
+        (7, True, Handling.STREAM, False),
+        (7, False, Handling.COLLECT, False),
+    ):
+        assembler = expecting(handling, invoked=invoked)
+        assert assembler.expected is not None
+        assembler.expected.message_id = 7
+        assembler.join_data(message_id)
+        assert (assembler.expected.handling is Handling.JOIN) == joined
+    assembler = expecting(Handling.STREAM)
+    assembler.take_data(piece(b"ab", last=True))
+    assembler.join_data(7)
+    assert assembler.expected is None
+    joining = expecting(Handling.JOIN)
+    chunk = joining.take_data(piece(b"ab"))
+    assert chunk is not None
+    assert chunk.data == b"ab"

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.connection import Connection
-from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
+from dicom_proto.dimse.events import DataChunk, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.errors import LocalProtocolError
 from tests.proto.dimse.pairs import ECHO_CONTEXT, FIND_CONTEXT, PENDING, STORE_CONTEXT, echo, find, pair, respond, store
@@ -239,3 +239,16 @@ def test_it_is_known_whether_something_waits() -> None:
     waits.append(desk.router.has_waiting)
     taken(desk.inbox(message_id, invoked=False))
     assert [*waits, desk.router.has_waiting] == [False, True, False]
+
+
+def test_runs_of_data_count_with_all_their_bytes() -> None:
+    router = Router(data_bound=4)
+    inbox = router.open((7, False))
+    run = DataRun(7, [memoryview(b"abc"), memoryview(b"de")], 5, last=True)
+    assert router.file(run) is None
+    fullness = [router.is_full]
+    assert inbox.take() is run
+    fullness.append(router.is_full)
+    assert fullness == [True, False]
+    inbox.receiver = "who waits"
+    assert router.file(run) == "who waits"

@@ -13,6 +13,7 @@ from dicom_proto.errors import PDUError
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.inbound import Inbound
 from dicom_proto.upper_layer.pdu import PDV, AReleaseRQ, PDataTF, PDUType, decode_pdu, encode_pdu, pack_header
+from tests.proto.dimse.pairs import p_data as raw
 from tests.proto.strategies import data_tfs, times
 from tests.proto.upper_layer.machines import merge, p_data, pdv
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
@@ -442,3 +443,64 @@ def test_within_a_pdu_nothing_need_wait() -> None:
     for inbound in (reading, passing, inside):
         assert inbound.available == 0
         assert not inbound.is_between_pdus
+
+
+# --- runs ---
+
+
+def run_of(inbound: Inbound, longest: int = 0) -> tuple[bytes, bool]:
+    """What is read together, with spaces in between."""
+    found = inbound.run(1, longest)
+    assert found is not None
+    return b" ".join(found[0]), found[1]
+
+
+def test_fragments_of_one_data_set_are_read_together() -> None:
+    inbound = fed(raw((1, 0, b"ab")) + raw((1, 0, b"cd")) + raw((1, 2, b"ef")) + raw((1, 0, b"gh")))
+    assert run_of(inbound) == (b"ab cd ef", True)
+    assert run_of(inbound) == (b"gh", False)
+    assert inbound.is_between_pdus
+    assert inbound.run(1, 0) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        raw((3, 0, b"cd")),
+        raw((1, 1, b"cd")),
+        raw((1, 0, b"")),
+        raw((1, 0, b"c"), (1, 0, b"d")),
+        raw((1, 0, b"cdefghijklm")),
+        encode_pdu(AReleaseRQ()),
+    ],
+)
+def test_a_run_ends_where_something_else_begins(odd: bytes) -> None:
+    inbound = fed(raw((1, 0, b"ab")) + odd + bytes(12))
+    assert run_of(inbound, 16) == (b"ab", False)
+    assert inbound.run(1, 16) is None
+    assert inbound.header() == (odd[0], len(odd) - 6)
+
+
+def test_a_run_is_bounded_and_begins_with_a_pdu() -> None:
+    inbound = fed(raw((1, 0, b"ab")) * 100)
+    found = inbound.run(1, 0)
+    assert found is not None
+    assert len(found[0]) == 64
+    assert in_p_data(raw((1, 0, b"ab"))).run(1, 0) is None
+
+
+def test_foresight_begins_where_everything_has_been_read() -> None:
+    whole = raw((1, 2, b"abcd"), (1, 0, b"e"))
+    inbound = fed(whole[:2])
+    assert inbound.foresee() is None
+    inbound.clear()
+    foresight = inbound.foresee()
+    assert foresight is not None
+    assert foresight.is_in_midst(whole, 14)
+    assert not foresight.is_in_midst(whole, 16)
+    inbound = in_p_data(whole[:14])
+    all_pieces(inbound)
+    foresight = inbound.foresee()
+    assert foresight is not None
+    assert foresight.is_in_midst(b"c", 1)
+    assert not foresight.is_in_midst(b"cd", 2)

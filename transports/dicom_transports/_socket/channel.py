@@ -104,6 +104,17 @@ class Channel:
             self._first = (self._first + blocks[0][:_TOLD])[:_TOLD]
         return blocks if self._tls is None else self._decrypted(self._tls, blocks)
 
+    def receive_into(self, room: bytearray | memoryview) -> int:
+        """Take what has arrived into a block without TLS; return how many bytes, 0 also if there is nothing now."""
+        try:
+            count = self._socket.recv_into(room)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._lose(error)
+            return 0
+        self.has_ended = not count
+        return count
+
     def _decrypted(self, tls: TLSLayer, received: list[Buffer]) -> list[Buffer]:
         blocks: list[Buffer] = []
         try:

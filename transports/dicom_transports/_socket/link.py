@@ -7,7 +7,9 @@ from weakref import proxy
 
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
+from dicom_proto.upper_layer.foresight import Foresight
 from dicom_transports._socket.channel import Channel
+from dicom_transports._socket.gathering import Gathered
 from dicom_transports._socket.sockets import SEND_AHEAD
 
 __all__ = ["Link"]
@@ -47,6 +49,8 @@ class Link:
         self._has_ended_output = False
         self._has_received = False
         self._is_encrypted = channel.is_encrypted
+        self._foresight: Foresight | None = None  # in the midst of a data set
+        self._gathered: Gathered | None = None
         self._engine.secure = channel.secure
         association.suspect = partial(getattr, channel, "suspicion")
         association.get_tls = channel.tls_state
@@ -58,22 +62,55 @@ class Link:
         self._engine.connection_made(now=clock())
 
     def receive(self) -> None:
-        """Take what has arrived; a turn has to follow."""
+        """Take what has arrived; a turn has to follow, unless it :attr:`is_gathering`."""
         channel, engine = self._channel, self._engine
-        self._has_received = True
         self.received_at = now = self._clock()
+        if self._foresight is not None:
+            self._gather(self._foresight, now)
+            return
+        self._has_received = True
         for block in channel.receive():
             engine.receive_data(block, now=now)
         if channel.has_ended:
-            if isinstance(channel.error, ssl.SSLError):
-                self._association.cause = channel.error
-            engine.receive_eof(now=now)
+            self._receive_end(now)
+
+    def _gather(self, foresight: Foresight, now: float) -> None:
+        """Take the middle of a data set, and let it wait for what comes in the next moment."""
+        gathered = self._gathered
+        if gathered is None:
+            gathered = self._gathered = Gathered(foresight, now)
+        if gathered.receive(self._channel):
+            self._channel.acknowledge()
+            self.deadline = gathered.until if self.deadline is None else min(self.deadline, gathered.until)
+        else:
+            self._hand_on(gathered, now)
+
+    def _hand_on(self, gathered: Gathered, now: float) -> None:
+        """Hand on what has been gathered."""
+        self._gathered = self._foresight = None
+        self._has_received = True
+        self._engine.receive_data(gathered.take(), now=now)
+        if self._channel.has_ended:
+            self._receive_end(now)
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether what has arrived waits for more, until :attr:`deadline` at most: there is nothing to do before."""
+        return self._gathered is not None
+
+    def _receive_end(self, now: float) -> None:
+        if isinstance(self._channel.error, ssl.SSLError):
+            self._association.cause = self._channel.error
+        self._engine.receive_eof(now=now)
 
     def turn(self) -> Turn:
         """Take a turn, and send what is to be sent until nothing is left or the kernel takes no more."""
         channel = self._channel
         room = SEND_AHEAD - channel.backlog if self.wants_write else SEND_AHEAD
-        turn = self._engine.turn(now=self._clock(), room=room)
+        now = self._clock()
+        if self._gathered is not None and now >= self._gathered.until:
+            self._hand_on(self._gathered, now)
+        turn = self._engine.turn(now=now, room=room)
         if turn.buffers or self.wants_write or (self._is_encrypted and channel.wants_write):
             self.wants_write = channel.transmit(turn.buffers)
             if turn.is_cut_short and not channel.backlog:
@@ -85,7 +122,11 @@ class Link:
             self._has_received = False
             if self._engine.connection.expects_more:
                 channel.acknowledge()
+                if not self._is_encrypted:
+                    self._foresight = self._engine.connection.foresee()
         self.deadline = turn.deadline
+        if self._gathered is not None:
+            self.deadline = min(self._gathered.until, turn.deadline or self._gathered.until)
         self.wants_read = turn.wants_read and not channel.has_ended
         if turn.wants_close and self.wants_write and not channel.has_ended and turn.deadline is not None:
             turn.wants_close = False

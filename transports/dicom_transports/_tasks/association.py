@@ -290,7 +290,10 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         """Take what has arrived, and see to it."""
         if self._link is not None and self._link.descriptor >= 0:
             self._link.receive()
-            self._turn()
+            if self._link.is_gathering:
+                self._rearrange()
+            else:
+                self._turn()
 
     async def live(self, sock: socket.socket, tls: TLSLayer | None) -> None:
         """Live by a connected socket, until all is over: for a task of its own."""

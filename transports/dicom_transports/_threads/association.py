@@ -365,6 +365,11 @@ class Association(CalledVerbs, EntityAssociation):
         link = self._link
         if link is None or self.engine.has_ready:
             return
+        while self._has_received(vigil, link) and link.is_gathering and not self.engine.has_ready:
+            pass
+
+    def _has_received(self, vigil: Vigil, link: Link) -> bool:
+        """Wait for something to do; return whether something has been received."""
         deadline = link.deadline
         self._watched = deadline, link.wants_write
         mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
@@ -376,8 +381,10 @@ class Association(CalledVerbs, EntityAssociation):
             is_readable = vigil.wait(descriptor, mask, seconds)
         finally:
             self._lock.acquire()
-        if is_readable and (self._reading is vigil.waker or not self._callers) and link.descriptor >= 0:
-            link.receive()
+        if not is_readable or (self._reading is not vigil.waker and self._callers) or link.descriptor < 0:
+            return False
+        link.receive()
+        return True
 
     def _sleep(self) -> None:
         """Wait until the thread that reads has taken a turn, or leaves."""

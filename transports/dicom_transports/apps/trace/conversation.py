@@ -128,7 +128,7 @@ class Conversation:
         self._last = time
         if lane.head is None:
             lane.inbound.feed(data)
-        elif not self._begin(lane, data, time):
+        elif not self._begin(lane, lane.head, data, time):
             return
         self._read(lane, time)
 
@@ -181,10 +181,8 @@ class Conversation:
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, lane: _Lane, data: bytes, time: int) -> bool:
+    def _begin(self, lane: _Lane, head: bytearray, data: bytes, time: int) -> bool:
         """Look at the first bytes of a direction; return whether a PDU begins with them."""
-        head = lane.head
-        assert head is not None  # noqa: S101  # for the type checker: see receive()
         start = len(head)
         head += data[: LONGEST_HEAD - start]
         is_first = self.has_start and self.content is Content.UNKNOWN and not lane.tries

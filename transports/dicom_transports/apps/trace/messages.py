@@ -23,7 +23,7 @@ from dicom_transports.apps.trace.entries import Kind
 
 __all__ = ["Dialogue", "Say", "uid_name"]
 
-_MOST_OUTSTANDING: Final = 4096
+_MOST_OUTSTANDING: Final = 256
 _LONGEST_VALUE: Final = 256  # characters
 _MESSAGE_TABLES: Final = "PS3.7 9.3, 10.3"
 _NO_CONTEXTS: Final[dict[int, AcceptedContext]] = {}

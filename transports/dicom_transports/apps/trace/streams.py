@@ -14,9 +14,11 @@ from dicom_transports.apps.trace.segments import ACK, FIN, RST, SYN, Segment, sh
 
 __all__ = ["Listener", "Reassembly"]
 
-_MOST_STREAMS: Final = 4096
+_MOST_STREAMS: Final = 1024
+_MOST_OVER: Final = 8192  # directions of connections that are over, and remembered
 _MOST_WAITING: Final = 512  # segments of one direction that came early
 _MOST_WAITING_BYTES: Final = 1 << 22
+_MOST_WAITING_IN_ALL: Final = 1 << 26
 _PATIENCE: Final = 200_000_000  # nanoseconds that are waited for bytes which the other end has acknowledged
 _HALF: Final = 1 << 31
 _WHOLE: Final = 0xFFFFFFFF
@@ -40,12 +42,20 @@ class Listener(Protocol):
         """Take note that all is over, and of what there is to say of how it was captured."""
 
 
+@define
+class _Store:
+    """How much all directions together keep of what has come early."""
+
+    length: int = 0
+
+
 @define(eq=False)
 class _Direction:
     """What one end sends. Sequence numbers are counted from the first byte, so that they do not begin again at 0."""
 
     stream: "_Stream"
     back: bool
+    store: _Store
     base: int | None = None  # sequence number of the first byte, if it is known
     at: int = 0  # bytes that have been passed on
     acknowledged: int = 0
@@ -83,10 +93,21 @@ class _Direction:
         known = self.waiting.get(begin)
         if segment.payload and (known is None or len(known[0]) < len(segment.payload)):
             self.late += known is None
-            self.waiting_bytes += len(segment.payload) - (len(known[0]) if known else 0)
+            self._count(len(segment.payload) - (len(known[0]) if known else 0))
             self.waiting[begin] = (segment.payload, segment.missing)
-            while len(self.waiting) > _MOST_WAITING or self.waiting_bytes > _MOST_WAITING_BYTES:
+            while self.waiting and self._keeps_too_much():
                 self.give_up(segment.time)
+
+    def _count(self, length: int) -> None:
+        self.waiting_bytes += length
+        self.store.length += length
+
+    def _keeps_too_much(self) -> bool:
+        return (
+            len(self.waiting) > _MOST_WAITING
+            or self.waiting_bytes > _MOST_WAITING_BYTES
+            or self.store.length > _MOST_WAITING_IN_ALL
+        )
 
     def _pass_on(self, begin: int, payload: bytes, missing: int, time: int) -> None:
         """Pass on what is new in a segment that begins no later than what is awaited."""
@@ -110,7 +131,7 @@ class _Direction:
             if begin > self.at:
                 break
             payload, missing = self.waiting.pop(begin)
-            self.waiting_bytes -= len(payload)
+            self._count(-len(payload))
             if begin + len(payload) + missing > self.at:
                 self._pass_on(begin, payload, missing, time)
 
@@ -160,12 +181,17 @@ class _Direction:
 class _Stream:
     listener: Listener
     keys: tuple[bytes, bytes]
-    has_start: bool
+    store: _Store
     directions: tuple[_Direction, _Direction] = field(init=False)
     time: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.directions = (_Direction(self, False), _Direction(self, True))
+        self.directions = (_Direction(self, False, self.store), _Direction(self, True, self.store))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more of it matters."""
+        return self.listener.is_deaf or all(direction.has_ended for direction in self.directions)
 
     def close(self) -> None:
         for direction in self.directions:
@@ -189,12 +215,14 @@ class Reassembly:
         self._numbers = count(1)
         self._directions: dict[bytes, _Direction] = {}
         self._streams: OrderedDict[int, _Stream] = OrderedDict()  # by id, the one that has been silent longest first
+        self._over: dict[bytes, int | None] = {}  # where those began that are over, of which segments may still come
+        self._store = _Store()
         self._last: _Stream | None = None
 
     @property
     def waiting_bytes(self) -> int:
         """How much is kept of what has come early."""
-        return sum(direction.waiting_bytes for direction in self._directions.values())
+        return self._store.length
 
     def take(self, segment: Segment) -> None:
         """Take the next segment of the capture."""
@@ -203,11 +231,11 @@ class Reassembly:
         flags = segment.flags
         if flags & SYN:
             direction = self._open(key, segment, direction)
-            if len(segment.payload):  # TCP Fast Open
-                direction.take(segment._replace(sequence=(segment.sequence + 1) & _WHOLE))
-            return
-        if direction is None:
-            if not segment.payload:
+            if direction is None or not segment.payload:  # but for TCP Fast Open
+                return
+            segment = segment._replace(sequence=(segment.sequence + 1) & _WHOLE)
+        elif direction is None:
+            if not segment.payload or key in self._over:
                 return
             direction = self._begin(key, segment, has_start=False).directions[0]
         stream = direction.stream
@@ -215,26 +243,29 @@ class Reassembly:
         if stream is not self._last:
             self._streams.move_to_end(id(stream))
             self._last = stream
-        if stream.listener.is_deaf:
-            return
         if flags & ACK:
             stream.directions[not direction.back].note_acknowledged(segment.acknowledged, segment.time)
         if segment.payload or segment.missing or flags & FIN:
             direction.take(segment)
         if flags & RST and not direction.has_ended:
-            direction.has_ended = True
+            for either in stream.directions:
+                either.has_ended = True
             stream.listener.end(direction.back, segment.time, reset=True)
+        if (direction.has_ended or stream.listener.is_deaf) and stream.is_over:
+            self._retire(stream)
 
-    def _open(self, key: bytes, segment: Segment, known: _Direction | None) -> _Direction:
+    def _open(self, key: bytes, segment: Segment, known: _Direction | None) -> _Direction | None:
         """Take the segment that opens a direction: of a new connection, if it is not that of one that is known."""
         first = (segment.sequence + 1) & _WHOLE
-        if known is not None and (known.base is None or known.base == first) and not known.has_ended:
-            known.base = first
-            return known
-        if known is not None and segment.flags & ACK and not known.at:
-            known.base = first
-            return known
-        if known is not None:
+        is_answer = bool(segment.flags & ACK)
+        if known is None:
+            if key in self._over and (is_answer or self._over[key] == first):
+                return None
+        else:
+            is_same = known.base in (None, first) and not known.has_ended
+            if is_same or (is_answer and not known.at):
+                known.base = first
+                return known
             self._close(known.stream)
         self._begin(key, segment, has_start=True)
         direction = self._directions[key]
@@ -253,12 +284,21 @@ class Reassembly:
         is_back = bool(has_start and segment.flags & ACK)  # the answer alone was captured
         if is_back:
             source, target, keys = target, source, (other, key)
-        stream = _Stream(self._listen(next(self._numbers), (source, target), has_start), keys, has_start)
+        stream = _Stream(self._listen(next(self._numbers), (source, target), has_start), keys, self._store)
         stream.time = segment.time
         for known, direction in zip(keys, stream.directions, strict=True):
             self._directions[known] = direction
+            self._over.pop(known, None)
         self._streams[id(stream)] = stream
         return stream
+
+    def _retire(self, stream: _Stream) -> None:
+        """Forget a connection that is over, but for where it began."""
+        self._close(stream)
+        for key, direction in zip(stream.keys, stream.directions, strict=True):
+            self._over[key] = direction.base
+        while len(self._over) > _MOST_OVER:
+            del self._over[next(iter(self._over))]
 
     def _close(self, stream: _Stream) -> None:
         stream.close()
