@@ -33,6 +33,8 @@ class Job:
         The asynchronous operations window that is offered.
     pdu_length : int or None
         The longest PDU that an adapter sends, in bytes, if not what it sends by default.
+    beside : int or None
+        How many associations share the files, if it is the entity that sends them.
     """
 
     associations: int = 1
@@ -42,6 +44,7 @@ class Job:
     matches: int = 0
     window: int = 1
     pdu_length: int | None = None
+    beside: int | None = None
 
     @property
     def operations(self) -> int:

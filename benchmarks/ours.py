@@ -147,6 +147,10 @@ def _scu_entity(make: Callable[[str], Any], job: Job) -> Any:
 
 def _talk_blocking(address: tuple[str, int], job: Job) -> None:
     ae = _scu_entity(blocking.AE, job)
+    if job.beside is not None:
+        for _, status in ae.send_c_stores(*address, job.paths, "SCP", window=job.window, associations=job.beside):
+            check(status)
+        return
     for _ in range(job.associations):
         with ae.associate(*address, ae_title="SCP") as association:
             for _ in range(job.echoes):
@@ -159,6 +163,11 @@ def _talk_blocking(address: tuple[str, int], job: Job) -> None:
 
 async def _talk_loop(make: Callable[[str], Any], address: tuple[str, int], job: Job) -> None:
     ae = _scu_entity(make, job)
+    if job.beside is not None:
+        sent = ae.send_c_stores(*address, job.paths, "SCP", window=job.window, associations=job.beside)
+        async for _, status in sent:
+            check(status)
+        return
     for _ in range(job.associations):
         async with ae.associate(*address, ae_title="SCP") as association:
             for _ in range(job.echoes):

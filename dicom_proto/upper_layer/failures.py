@@ -3,7 +3,7 @@
 Stable.
 """
 
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from dicom_proto.errors import DicomProtoError, RemoteProtocolError
 from dicom_proto.upper_layer.events import (
@@ -14,7 +14,12 @@ from dicom_proto.upper_layer.events import (
     Released,
     TimedOut,
 )
-from dicom_proto.upper_layer.reasons import describe_abort, describe_rejection
+from dicom_proto.upper_layer.reasons import (
+    RejectReasonPresentation,
+    RejectSource,
+    describe_abort,
+    describe_rejection,
+)
 from dicom_proto.upper_layer.timers import Timer
 
 __all__ = [
@@ -26,6 +31,8 @@ __all__ = [
     "Ending",
     "failure_of",
 ]
+
+_BUSY: Final = frozenset(RejectReasonPresentation)  # that is all of them
 
 Ending: TypeAlias = AssociateRejected | Aborted | TimedOut | Released | ConnectionClosed
 """The events after which there is no association."""
@@ -43,6 +50,11 @@ class AssociationRejected(AssociationFailure):
         self.result = result
         self.source = source
         self.reason = reason
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the peer has too much to do now: temporary congestion, or a local limit that is exceeded."""
+        return self.source == RejectSource.SERVICE_PROVIDER_PRESENTATION and self.reason in _BUSY
 
 
 class AssociationAborted(AssociationFailure):

@@ -9,9 +9,10 @@ import pytest
 
 from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import InvalidSettingError
+from dicom_proto.sop_class import PatientRootQueryRetrieveInformationModelMove
 from dicom_transports.blocking import AssociationServer, evt
 from tests.contract.adapters import WAIT, make_ae
-from tests.contract.entities import Happened, dial, serving
+from tests.contract.entities import Happened, dataset, dial, serving
 from tests.contract.test_sending import (
     EXPLICIT,
     LONG,
@@ -193,3 +194,47 @@ def test_the_next_is_asked_for_while_an_answer_is_awaited_and_abort_is_at_once(t
         assert not sending.is_alive()
         held.may_answer.release()
     assert [(sent.position, sent.status.was_begun) for sent in results[:2]] == [(0, True), (1, False)]
+
+
+# --- what a handler yields --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("adapter")
+def test_a_retrieval_goes_over_several_associations_and_its_handler_may_remove_files(
+    store: Store, tmp_path: Path
+) -> None:
+    together = threading.Barrier(2, timeout=WAIT)
+    first: list[int] = []
+
+    def take(event: Any) -> int:
+        if len(first) < 2:  # two objects are being stored at the same time
+            first.append(1)
+            together.wait()
+        return store(event)
+
+    def move(_: Any) -> Iterator[Any]:
+        yield (*destination.address, {"associations": 2})
+        yield 8
+        for number in range(8):
+            path = tmp_path / "same.dcm"
+            path.write_bytes(content(image(number, LONG + 2 * number)))
+            yield 0xFF00, path
+            path.unlink()
+
+    archive = make_ae("ARCHIVE")
+    archive.add_supported_context(PatientRootQueryRetrieveInformationModelMove)
+    scu = make_ae("SCU")
+    scu.add_requested_context(PatientRootQueryRetrieveInformationModelMove)
+    with (
+        serving((evt.EVT_C_STORE, take), ae=scp()) as destination,
+        serving((evt.EVT_C_MOVE, move), ae=archive) as server,
+    ):
+        association = dial(server, ae=scu)
+        said = list(
+            association.send_c_move(dataset(PatientID="1"), "STORE", PatientRootQueryRetrieveInformationModelMove)
+        )
+        association.release()
+    assert [status.Status for status, _ in said] == [0xFF00] * 8 + [SUCCESS]
+    assert said[-1][0].NumberOfCompletedSuboperations == 8
+    assert sorted(store.data) == sorted(encode(image(n, LONG + 2 * n), EXPLICIT) for n in range(8))
+    assert len(store.associations) == 2

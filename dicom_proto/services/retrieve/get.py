@@ -74,15 +74,20 @@ def get_scp(performing: Performing) -> Program[None]:
     peer, priority = performing.peer, priority_of(performing.request)
     is_bulkless = performing.context.abstract_syntax == CompositeInstanceRetrieveWithoutBulkDataGet
 
-    def store(stored: StoredObject) -> Program[Reply]:
-        contexts = tuple(_contexts(peer, stored.sop_class_uid))
+    def fit(stored: StoredObject) -> Program[StoredObject]:
         if is_bulkless:
             stored = yield Call(without_bulk_data, (stored,))
-            # No Pixel Data is left that would have to be decompressed.
-            stored = yield from fit_object(peer, stored, contexts=contexts, decompress=True)
-        return (yield from store_object_scu(peer, stored, contexts=contexts, priority=priority))
+        # Without bulk data no Pixel Data is left that would have to be decompressed.
+        contexts = _contexts(peer, stored.sop_class_uid)
+        return (yield from fit_object(peer, stored, contexts=contexts, decompress=is_bulkless))
 
-    yield from perform_sub_operations(performing, EVT_C_GET, items, store, _STATUSES)
+    def store(stored: StoredObject) -> Program[Reply]:
+        contexts = _contexts(peer, stored.sop_class_uid)
+        return store_object_scu(peer, stored, contexts=contexts, priority=priority)
+
+    yield from perform_sub_operations(
+        performing, EVT_C_GET, items, fit, [lambda handover: handover.send(store)], _STATUSES
+    )
 
 
 def without_bulk_data(stored: StoredObject) -> StoredObject:

@@ -4,9 +4,9 @@ May change.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from pydicom.dataset import Dataset
@@ -18,19 +18,26 @@ from pydicom.uid import (
 )
 
 from dicom_proto.dimse.messages import CMoveRQ, Priority
-from dicom_proto.errors import InvalidNameError, LocalProtocolError, NoContextError
+from dicom_proto.errors import DicomProtoError, InvalidNameError, LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.names import check_ae_title
 from dicom_proto.offers.contexts import PresentationContext
-from dicom_proto.programs.effects import END, Dial, HangUp, Program, Run
+from dicom_proto.programs.effects import END, Await, Dial, HangUp, Pause, Program, Run
 from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Entity, Peer
 from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.service_class import ServiceClass
-from dicom_proto.services.retrieve.suboperations import Statuses, perform_sub_operations, priority_of
-from dicom_proto.services.storage.sending import needed_contexts, store_object_scu
+from dicom_proto.services.retrieve.suboperations import (
+    Handover,
+    Sender,
+    Statuses,
+    perform_sub_operations,
+    priority_of,
+)
+from dicom_proto.services.storage.batch import check_beside
+from dicom_proto.services.storage.sending import fit_object, needed_contexts, store_object_scu
 from dicom_proto.services.storage.store import StoredObject
-from dicom_proto.upper_layer.failures import AssociationFailure
+from dicom_proto.upper_layer.failures import AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAssociateRQ
 from dicom_proto.upper_layer.state_table import State
 
@@ -43,9 +50,12 @@ _NO_DESTINATION: Final = Answer(0xC514)
 _BAD_DESTINATION: Final = Answer(0xC515)
 _UNKNOWN_DESTINATION: Final = Answer(0xA801)
 _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before a destination that is busy is asked again
 _STORED: Final = (ServiceClass.STORAGE, ServiceClass.NON_PATIENT_OBJECT_STORAGE)
 _UNLIKELY: Final = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
 _UNCOMPRESSED: Final = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+Context: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 def move_scu(
@@ -93,13 +103,12 @@ def move_scp(performing: Performing) -> Program[None]:
     if isinstance(destination, Answer):
         performing.respond(destination)
         return
-    line = _Line(performing, destination)
+    fleet = _Fleet(performing, destination)
     try:
-        yield from perform_sub_operations(performing, EVT_C_MOVE, items, line.store, _STATUSES)
+        yield from perform_sub_operations(performing, EVT_C_MOVE, items, fleet.fit, fleet.senders(), _STATUSES)
     except _UnreachableError as error:
         _log.error("move destination %s cannot be reached: %s", destination.address, error)
         performing.respond(error.answer)
-    yield from line.hang_up()
 
 
 class _UnreachableError(Exception):
@@ -121,6 +130,7 @@ class _Destination:
     contexts: list[PresentationContext] | None  # None: what the objects need
     maximum_length: int | None
     items: list[Any]
+    associations: int
     options: Mapping[str, Any]
 
     def offer(self, contexts: list[PresentationContext]) -> AAssociateRQ:
@@ -155,6 +165,7 @@ def _read_destination(performing: Performing, where: Any) -> _Destination | Answ
             contexts=options.pop("contexts", None),
             maximum_length=options.pop("max_pdu", None),
             items=list(options.pop("ext_neg", None) or ()),
+            associations=check_beside(options.pop("associations", 1)),
             options=options,
         )
         if destination.contexts is not None:
@@ -165,80 +176,150 @@ def _read_destination(performing: Performing, where: Any) -> _Destination | Answ
     return destination
 
 
-class _Line:
-    """The association with the move destination.
-
-    It is dialled when it is needed, and again if an object needs a context that has not been proposed, or if it was
-    lost; but no more once an attempt has failed.
-    """
+class _Fleet:
+    """The associations with the move destination: what is known of it by all of them."""
 
     def __init__(self, performing: Performing, destination: _Destination) -> None:
-        self._destination = destination
-        self._known = _known_contexts(destination.entity.requested_contexts)
-        self._peer: Peer | None = None
-        self._proposed: dict[tuple[str, tuple[str, ...]], None] = {}
-        self._refused: set[tuple[str, tuple[str, ...]]] = set()
-        self._was_reached = False
-        self._is_lost = False
-        self._store = partial(
+        self.destination = destination
+        self.known = _known_contexts(destination.entity.requested_contexts)
+        self.refused: set[Context] = set()
+        self.was_reached = False
+        self.is_lost = False
+        self.peer: Peer | None = None  # of the association that was established last
+        self.proposed: dict[Context, None] = {}  # for that one
+        self.store = partial(
             store_object_scu,
             priority=priority_of(performing.request),
             originator_ae_title=_valid_ae_title(performing.peer.ae_title),
             originator_message_id=performing.message_id,
         )
 
-    def store(self, stored: StoredObject) -> Program[Reply]:
+    def senders(self) -> Iterator[Sender]:
+        """Return those who send: the first requests its association when it needs one, the others after that."""
+        yield lambda handover: _Line(self).serve(handover)
+        for _ in range(1, self.destination.associations):
+            yield lambda handover: _Line(self).join(handover)
+
+    def dialling(self, proposed: dict[Context, None]) -> Dial:
+        """Return what requests an association with some contexts."""
+        destination = self.destination
+        contexts = destination.contexts
+        if contexts is None:
+            contexts = [PresentationContext(uid, transfer_syntaxes) for uid, transfer_syntaxes in proposed]
+        return Dial(destination.address, destination.offer(contexts), destination.options)
+
+    def fit(self, stored: StoredObject) -> Program[StoredObject]:
+        """Encode an object for what the destination has accepted, as far as that is known."""
+        if self.peer is None:
+            return stored
+        try:
+            return (yield from fit_object(self.peer, stored))
+        except NoContextError:  # it takes another association
+            return stored
+
+
+class _Line:
+    """One association with the move destination.
+
+    It is dialled when it is needed, and again if an object needs a context that has not been proposed, or if it was
+    lost; but no more once an attempt has failed.
+    """
+
+    def __init__(self, fleet: _Fleet) -> None:
+        self._fleet = fleet
+        self._peer: Peer | None = None
+        self._proposed: dict[Context, None] = {}
+
+    def serve(self, handover: Handover) -> Program[None]:
+        """Send what is handed over."""
+        yield from handover.send(self._store)
+        yield from self._hang_up()
+
+    def join(self, handover: Handover) -> Program[None]:
+        """Do so beside others; if the destination establishes no more associations, do nothing."""
+        handover.unestablished += 1
+        yield Await(lambda: self._fleet.peer is not None or None)
+        proposed = self._fleet.proposed
+        try:
+            peer = yield from _request(self._fleet.dialling(proposed))
+        except (DicomProtoError, OSError) as error:
+            _log.info("the move destination has no more associations: %s", error)
+            handover.unestablished -= 1
+            return
+        self._take(peer, proposed)
+        handover.unestablished -= 1
+        yield from self.serve(handover)
+
+    def _store(self, stored: StoredObject) -> Program[Reply]:
         """Store an object at the destination."""
-        needed = {} if self._destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
+        fleet = self._fleet
+        needed = {} if fleet.destination.contexts is not None else dict.fromkeys(needed_contexts(stored))
         peer = self._peer
         if peer is not None and peer.connection.state is not State.Sta6:  # it was lost between two objects
-            yield from self.hang_up()
+            yield from self._hang_up()
             peer = None
         if peer is None or not (needed.keys() <= self._proposed.keys() or _takes(peer, needed)):
             peer = yield from self._dial(needed)
         try:
-            reply: Reply = yield Run(self._store(peer, stored), peer)
+            reply: Reply = yield Run(fleet.store(peer, stored), peer)
         except AssociationFailure:
-            yield from self.hang_up()
+            yield from self._hang_up()
             raise
         return reply
 
-    def hang_up(self) -> Program[None]:
+    def _hang_up(self) -> Program[None]:
         """End the association, if there is one."""
         if self._peer is not None:
             peer, self._peer = self._peer, None
             yield HangUp(peer)
 
-    def _dial(self, needed: dict[tuple[str, tuple[str, ...]], None]) -> Program[Peer]:
-        if self._is_lost:
+    def _dial(self, needed: dict[Context, None]) -> Program[Peer]:
+        fleet = self._fleet
+        if fleet.is_lost:
             raise LocalProtocolError("the move destination cannot be reached any more")
-        if needed and needed.keys() <= self._refused:
+        if needed and needed.keys() <= fleet.refused:
             raise NoContextError("the move destination has accepted no presentation context for it")
         proposed = self._proposed | needed
         if len(proposed) > _MOST_CONTEXTS:
             proposed = needed
-        contexts = self._destination.contexts
-        if contexts is None:
-            known = [context for context in self._known if context not in proposed]
+        if fleet.destination.contexts is None:
+            known = [context for context in fleet.known if context not in proposed]
             proposed = proposed | dict.fromkeys(known[: _MOST_CONTEXTS - len(proposed)])
-            contexts = [PresentationContext(uid, transfer_syntaxes) for uid, transfer_syntaxes in proposed]
-        offer = self._destination.offer(contexts)
-        yield from self.hang_up()
+        dial = fleet.dialling(proposed)
+        yield from self._hang_up()
         try:
-            peer: Peer = yield Dial(self._destination.address, offer, self._destination.options)
+            peer = yield from _request(dial)
         except NoContextError:  # it is there, and takes nothing of the kind
-            self._was_reached = True
-            self._refused |= set(proposed)
+            fleet.was_reached = True
+            fleet.refused |= set(proposed)
             raise
         except Exception as error:  # options that the driver cannot use among them
-            if not self._was_reached:
+            if not fleet.was_reached:
                 raise _UnreachableError(error) from error
-            self._is_lost = True
+            fleet.is_lost = True
             raise LocalProtocolError(f"the move destination cannot be reached any more: {error}") from error
-        self._was_reached = True
-        self._proposed = proposed
-        self._peer = peer
+        self._take(peer, proposed)
         return peer
+
+    def _take(self, peer: Peer, proposed: dict[Context, None]) -> None:
+        self._peer = self._fleet.peer = peer
+        self._proposed = self._fleet.proposed = proposed
+        self._fleet.was_reached = True
+
+
+def _request(dial: Dial) -> Program[Peer]:
+    """Request an association; who is too busy now is asked again (PS3.8 9.3.4)."""
+    for seconds in _PAUSES:
+        try:
+            peer: Peer = yield dial
+        except AssociationRejected as error:
+            if not error.is_busy:
+                raise
+            yield Pause(seconds)
+        else:
+            return peer
+    peer = yield dial
+    return peer
 
 
 def _known_contexts(requested: Sequence[PresentationContext]) -> list[tuple[str, tuple[str, ...]]]:

@@ -5,30 +5,38 @@ May change.
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.dimse.messages import Priority, Request
+from dicom_proto.encoding.sources import Source
 from dicom_proto.encoding.uids import add_uids
 from dicom_proto.errors import DicomProtoError
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.names import is_instance_uid
-from dicom_proto.programs.effects import END, Call, Drain, Program
+from dicom_proto.programs.effects import END, Await, Call, Drain, Fork, Program
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.performing import CANCELLED, Answer, Performing, as_pair
-from dicom_proto.services.storage.pipeline import is_in_memory
+from dicom_proto.programs.tasks import Task
+from dicom_proto.services.storage.pipeline import LONGEST_AHEAD, is_in_memory
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.status import Category
 
-__all__ = ["Retrieval", "Statuses", "Store", "perform_sub_operations", "priority_of"]
+__all__ = ["Fit", "Handover", "Retrieval", "Sender", "Statuses", "Store", "perform_sub_operations", "priority_of"]
 
 _log = logging.getLogger("dicom_proto.services")
 
-Store = Callable[[StoredObject], Program[Reply]]
+Store: TypeAlias = Callable[[StoredObject], Program[Reply]]
 """Performs one sub-operation: sends an object to where it is wanted."""
+
+Fit: TypeAlias = Callable[[StoredObject], Program[StoredObject]]
+"""Returns an object in the encoding in which it will be sent, or as it is as long as nobody knows."""
+
+Sender: TypeAlias = Callable[["Handover"], Program[None]]
+"""Sends what is handed over, one object after the other, until it is over."""
 
 _SUCCESS: Final = 0x0000
 _PENDING: Final = Answer(0xFF00)
@@ -146,8 +154,95 @@ class Retrieval:
         return self._performing.encode(identifier)
 
 
+class Handover:
+    """What passes from the handler of a retrieval to those who send: one object, while others are on their way.
+
+    Parameters
+    ----------
+    performing : Performing
+        The C-GET or C-MOVE.
+    retrieval : Retrieval
+        Its sub-operations.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether nothing comes any more.
+    unestablished : int
+        How many of those who send have no association yet: nobody waits for them.
+    """
+
+    def __init__(self, performing: Performing, retrieval: Retrieval) -> None:
+        self._performing = performing
+        self._retrieval = retrieval
+        self._waiting: tuple[StoredObject, Answer] | None = None
+        self._busy = 0
+        self._senders: list[Task[None]] = []
+        self.is_over = False
+        self.unestablished = 0
+
+    # --- who sends ----------------------------------------------------------------------------------------------------
+
+    def send(self, store: Store) -> Program[None]:
+        """Store one object after the other, count each, whatever comes of it, and report it."""
+        while (job := (yield Await(self._take))) is not END:
+            stored, answer = job
+            try:
+                reply: Reply | None = yield from store(stored)
+            except (DicomProtoError, OSError) as error:
+                if not self._performing.is_outstanding:
+                    raise
+                _log.error("the sub-operation for %s failed: %s", stored.sop_instance_uid, error)
+                reply = None
+            self._busy -= 1
+            self._retrieval.count(reply, stored.sop_instance_uid)
+            self._retrieval.report(answer)
+
+    def _take(self) -> Any:
+        """Return the object that waits, and what is reported with it; ``END`` if none will, ``None`` if none does."""
+        if self._waiting is None or self._performing.is_cancelled:
+            return END if self.is_over else None
+        job, self._waiting = self._waiting, None
+        self._busy += 1
+        return job
+
+    # --- who asks the handler -----------------------------------------------------------------------------------------
+
+    def begin(self, senders: Iterable[Sender]) -> Program[None]:
+        """Let others send what is handed over."""
+        for sender in senders:
+            task: Task[None] = yield Fork(sender(self))
+            self._senders.append(task)
+
+    def hand_over(self, stored: StoredObject, answer: Answer) -> Program[None]:
+        """Wait until somebody sends an object, or the operation is cancelled; to its end if it might be changed."""
+        self._waiting = stored, answer
+        yield from self._until(lambda: self._waiting is None or self._performing.is_cancelled)
+        self._waiting = None
+        if not stored.is_constant:
+            yield from self.finish()
+        yield Drain()
+
+    def finish(self) -> Program[None]:
+        """Wait until nothing is on its way."""
+        yield from self._until(lambda: self._busy == 0)
+
+    def end(self) -> Program[None]:
+        """Let those who send end, but for those who have no association yet."""
+        self.is_over = True
+        yield from self._until(lambda: sum(not task.is_done for task in self._senders) <= self.unestablished)
+
+    def _until(self, condition: Callable[[], bool]) -> Program[None]:
+        """Wait for something; what one of those who send has raised is raised here."""
+        if not condition():
+            yield Await(lambda: condition() or any(task.error is not None for task in self._senders) or None)
+        for task in self._senders:
+            if task.error is not None:
+                task.result()
+
+
 def perform_sub_operations(
-    performing: Performing, kind: EventKind, iterator: Any, store: Store, statuses: Statuses
+    performing: Performing, kind: EventKind, iterator: Any, fit: Fit, senders: Iterable[Sender], statuses: Statuses
 ) -> Program[None]:
     """Store what a handler yields, object by object, and send the responses of the C-GET or C-MOVE.
 
@@ -157,6 +252,10 @@ def perform_sub_operations(
     do not come have failed. With Cancel, Failure and Warning may go a Dataset with the Failed SOP Instance UID List. An
     object that cannot be read or sent, or that the peer does not take, fails for itself. A
     cancelled operation ends with FE00H before the next sub-operation, or when the handler ends.
+
+    The handler is asked for one object while others are on their way. It may use a Dataset or a buffer again then, or
+    remove or rewrite a file: what it has yielded was encoded or copied, or has been stored, if it is longer than
+    :data:`~dicom_proto.services.storage.pipeline.LONGEST_AHEAD`.
     """
     announced = yield from performing.pull(kind, iterator, failed=statuses.no_count)
     entity = performing.peer.entity
@@ -165,27 +264,50 @@ def perform_sub_operations(
         performing.respond(count)
         return
     retrieval = Retrieval(performing, count)
-    while retrieval.remaining:
+    handover = Handover(performing, retrieval)
+    yield from handover.begin(senders)
+    answer, failed_uids = yield from _hand_over_all(performing, kind, iterator, fit, handover, retrieval, statuses)
+    retrieval.conclude(answer, failed_uids)
+    yield from handover.end()
+
+
+def _hand_over_all(
+    performing: Performing,
+    kind: EventKind,
+    iterator: Any,
+    fit: Fit,
+    handover: Handover,
+    retrieval: Retrieval,
+    statuses: Statuses,
+) -> Program[tuple[Answer, Iterable[str]]]:
+    """Hand over what a handler yields; return how that has ended, when nothing is on its way."""
+    for _ in range(retrieval.remaining):
         if performing.is_cancelled:
-            retrieval.conclude(CANCELLED)
-            return
+            yield from handover.finish()
+            return CANCELLED, ()
         item = yield from performing.pull(kind, iterator, failed=statuses.raised)
         if item is END:
+            yield from handover.finish()
             _log.error("the handler of %s has ended with %d objects to come", kind, retrieval.remaining)
             retrieval.give_up()
-            break
+            return Answer(_SUCCESS), ()
         status, value = as_pair(item)
         answer = performing.read_status(status)
         if answer.category != Category.PENDING:
-            retrieval.conclude(answer, _named_as_failed(value))
-            return
-        yield from _perform_one(performing, retrieval, store, value)
-        retrieval.report(Answer(_PENDING.status, answer.fields) if answer.fields else _PENDING)
-        yield Drain()
-    else:  # let the handler run to its end
-        if (yield from performing.pull(kind, iterator, failed=statuses.raised)) not in (END, CANCELLED):
-            _log.warning("what the handler of %s does after its last object makes no difference", kind)
-    retrieval.conclude(Answer(_SUCCESS))
+            yield from handover.finish()
+            return answer, _named_as_failed(value)
+        pending = Answer(_PENDING.status, answer.fields) if answer.fields else _PENDING
+        stored = yield from _make_ready(performing, retrieval, fit, value)
+        if stored is not None:
+            yield from handover.hand_over(stored, pending)
+        else:
+            retrieval.report(pending)
+            yield Drain()
+    yield from handover.finish()
+    # let the handler run to its end
+    if (yield from performing.pull(kind, iterator, failed=statuses.raised)) not in (END, CANCELLED):
+        _log.warning("what the handler of %s does after its last object makes no difference", kind)
+    return Answer(_SUCCESS), ()
 
 
 def _read_count(kind: EventKind, item: Any, statuses: Statuses, *, is_bounded: bool) -> int | Answer:
@@ -201,18 +323,23 @@ def _read_count(kind: EventKind, item: Any, statuses: Statuses, *, is_bounded: b
     return item
 
 
-def _perform_one(performing: Performing, retrieval: Retrieval, store: Store, value: object) -> Program[None]:
-    """Store one object and count it, whatever comes of it."""
-    uid, reply = "", None
+def _make_ready(performing: Performing, retrieval: Retrieval, fit: Fit, value: object) -> Program[StoredObject | None]:
+    """Read an object, and encode it; one that cannot be sent is counted as failed."""
+    uid = ""
     try:
         stored = StoredObject.of((yield Call(performing.peer.read, (value,), is_in_memory(value))))
         uid = stored.sop_instance_uid
-        reply = yield from store(stored)
+        stored = yield from fit(stored)
+        data = stored.data
+        if not (stored.is_constant or isinstance(data, Dataset | Source)) and len(data) <= LONGEST_AHEAD:
+            stored = yield Call(stored.constant, ())
     except (DicomProtoError, OSError) as error:
         if not performing.is_outstanding:
             raise
         _log.error("the sub-operation for %s failed: %s", uid or "an object", error)
-    retrieval.count(reply, uid)
+        retrieval.count(None, uid)
+        return None
+    return stored
 
 
 def _named_as_failed(value: object) -> list[str]:

@@ -29,9 +29,8 @@ from dicom_proto.services.storage.sending import needed_contexts, no_context_for
 from dicom_proto.services.storage.store import Storable, StoredObject
 from dicom_proto.upper_layer.failures import AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAssociateRQ
-from dicom_proto.upper_layer.reasons import RejectReasonPresentation, RejectSource
 
-__all__ = ["KEPT", "Batch"]
+__all__ = ["KEPT", "Batch", "check_beside"]
 
 T = TypeVar("T")
 _log = logging.getLogger("dicom_proto.services")
@@ -45,7 +44,6 @@ _LEAST_BYTES: Final = 1 << 18  # that an object counts for which is the user's, 
 _MOST_BESIDE: Final = 64  # associations
 _MOST_CONTEXTS: Final = 128  # PS3.8 9.3.2.2
 _PERMANENT: Final = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
-_BUSY: Final = frozenset(RejectReasonPresentation)  # that is all of them: temporary congestion, local limit exceeded
 _PATIENCE: Final = 6  # rejections in a row by who is busy that count for no object; before each the pause is doubled
 
 
@@ -126,8 +124,6 @@ class Batch:
         on_progress: Callable[[int, int], object] | None = None,
         associations: int = 1,
     ) -> None:
-        if not 1 <= associations <= _MOST_BESIDE:
-            raise InvalidSettingError(f"{associations} associations cannot share a batch: from 1 to {_MOST_BESIDE} can")
         self._items = iterate(items)
         self._read = read
         self._status_of = status_of
@@ -139,7 +135,7 @@ class Batch:
         self._decompress = decompress
         self._priority = priority
         self._on_progress = on_progress
-        self._associations = associations
+        self._associations = check_beside(associations)
         self._count = self._objects = self._bytes = 0
         self._is_exhausted = False
         self._waiting: deque[_Entry] = deque()
@@ -342,7 +338,7 @@ class Batch:
         if self._failure is not None:
             self._lost.extend((entry, self._failure, False) for entry in self._aboard)
         was_begun = any(was_begun for _, _, was_begun in self._lost)
-        is_busy = self._failure is not None and _is_busy(self._failure)
+        is_busy = isinstance(self._failure, AssociationRejected) and self._failure.is_busy
         self._rejections += is_busy
         is_pardoned = is_busy and self._rejections <= _PATIENCE
         again = []
@@ -362,6 +358,19 @@ class Batch:
         self._has_to_pause = bool(again)
 
 
+def check_beside(associations: int) -> int:
+    """Return a number of associations that may share a batch.
+
+    Raises
+    ------
+    InvalidSettingError
+        If there are none, or too many.
+    """
+    if not 1 <= associations <= _MOST_BESIDE:
+        raise InvalidSettingError(f"{associations} associations cannot share a batch: from 1 to {_MOST_BESIDE} can")
+    return associations
+
+
 def _explained(entry: _Entry, failure: Exception) -> Exception:
     """Return why an object is not sent again that has no answer."""
     if entry.is_spent:
@@ -371,17 +380,10 @@ def _explained(entry: _Entry, failure: Exception) -> Exception:
     return no_context_for(entry.head) if isinstance(failure, NoContextError) else failure
 
 
-def _is_busy(failure: Exception) -> bool:
-    """Tell whether an association was rejected because the peer has too much to do (PS3.8 9.3.4)."""
-    if not isinstance(failure, AssociationRejected):
-        return False
-    return failure.source == RejectSource.SERVICE_PROVIDER_PRESENTATION and failure.reason in _BUSY
-
-
 def _is_final(failure: Exception) -> bool:
     """Tell whether another attempt is of no use."""
     if isinstance(failure, AssociationRejected):
-        return failure.result == _PERMANENT and not _is_busy(failure)
+        return failure.result == _PERMANENT and not failure.is_busy
     return isinstance(failure, NoContextError)
 
 

@@ -182,13 +182,14 @@ class ScriptedPeer(Peer):
         self.is_over = False
         self.requests: deque[RequestReceived] = deque()
         self.ending: Ending | None = None
+        self.performer: Any = None  # of what has none of its own: tasks that another has started
         self.engine = Engine(connection, self.router, self, NoWitness())
 
     def turn(self) -> bool:
         """Let the engine have a turn, and perform what it wants; the bytes of messages stay where they are."""
         effects = self.engine.turn(now=0, room=0).effects
         for task, effect in effects:
-            task.performer.do(task, effect)
+            (task.performer or self.performer).do(task, effect)
         return bool(effects)
 
     def request(self) -> RequestReceived:
@@ -235,7 +236,7 @@ class Task:
         self.value: Any = None
         self.error: Exception | None = None
         task = peer.engine.start(recorded(program, self.effects), on_end=self._end)
-        task.performer = self
+        task.performer = peer.performer = self
         self.advance()
 
     def advance(self) -> bool:

@@ -68,3 +68,11 @@ def test_the_regular_end(event: Ending) -> None:
     assert isinstance(failure, AssociationClosed)
     assert isinstance(failure, AssociationFailure)
     assert isinstance(failure, DicomProtoError)
+
+
+@for_each(
+    ("source", "reason", "is_busy"),
+    [(3, 1, True), (3, 2, True), (3, 7, False), (1, 1, False), (1, 2, False), (2, 1, False)],
+)
+def test_who_has_too_much_to_do(source: int, reason: int, is_busy: bool) -> None:
+    assert AssociationRejected(2, source, reason).is_busy is is_busy

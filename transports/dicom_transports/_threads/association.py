@@ -302,6 +302,9 @@ class Association(CalledVerbs, EntityAssociation):
                 owner = performer
             else:
                 owner = performer
+        if type(effect) is Dial:  # others of this association do not wait for that
+            run_aside(partial(self._perform_aside, task, effect), "dicom-dial")
+            return
         if isinstance(owner, Worker):
             owner.submit(partial(self._perform_aside, task, effect), _note_failure)
             return

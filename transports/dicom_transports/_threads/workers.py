@@ -1,6 +1,7 @@
 """Threads in which event loops run what must not hold them up: one for each run of a handler."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -87,9 +88,16 @@ class Workers:
         while self._idle:
             self.take().stop()
 
+    def forget(self) -> None:
+        """Forget them all: a process that was forked has none of the threads of its parent."""
+        self._idle.clear()
+
 
 WORKERS: Final = Workers()
 """Those of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WORKERS.forget)
 
 
 def run_aside(function: Callable[[], None], name: str) -> None:

@@ -10,6 +10,7 @@ from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceive
 from dicom_proto.dimse.messages import CGetRQ, CStoreRQ, CStoreRSP, Priority
 from dicom_proto.handlers.kinds import EVT_C_GET
 from dicom_proto.upper_layer.items import RoleSelection
+from dicom_proto.upper_layer.state_table import State
 from tests.proto.programs.script import (
     CT,
     STUDY_GET,
@@ -44,6 +45,7 @@ class Getting(Scene):
         super().__init__(bindings=bindings, offer=offer or offer_of(STUDY_GET, CT, roles=BOTH_ROLES), **how)
         self.answers: Iterator[int] = iter(answers)
         self.stored: list[CStoreRQ] = []
+        self.data: list[bytes] = []
         self.before_store: Callable[[], None] = lambda: None
 
     def get(self, identifier: bytes = IDENTIFIER, **how: Any) -> list[Said]:
@@ -70,7 +72,10 @@ class Getting(Scene):
                     assert isinstance(event.request, CStoreRQ)
                     self.stored.append(event.request)
                 case DataChunk(invoked=False, last=True):
+                    self.data.append(bytes(event.data))
                     self.before_store()
+                    if self.requestor.state is not State.Sta6:
+                        return True
                     response = CStoreRSP(message_id_being_responded_to=event.message_id, status=next(self.answers, 0))
                     self.requestor.send_response(response)
                 case ResponseReceived():

@@ -13,12 +13,11 @@ from dicom_proto.dimse.messages import CGetRQ, CStoreRSP, Priority
 from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.handlers.registry import Handlers
-from dicom_proto.programs.effects import Call, Drain, Pull, Receive
+from dicom_proto.programs.effects import Call, Pull
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.retrieve.get import get_scu, without_bulk_data
 from dicom_proto.services.storage.store import StoredObject
-from dicom_proto.upper_layer.events import AbortOrigin
-from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.items import RoleSelection
 from tests.proto.programs.script import (
     CT,
@@ -52,7 +51,6 @@ from tests.proto.services.retrieve.getting import (
 from tests.proto.wire import sent
 
 WITHOUT_BULK_DATA = "1.2.840.10008.5.1.4.1.2.5.3"
-ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 
 
 # --- SCU --------------------------------------------------------------------------------------------------------------
@@ -78,45 +76,39 @@ def test_scu_sends_the_identifier() -> None:
 # --- SCP, step by step ------------------------------------------------------------------------------------------------
 
 
-def test_scp_effects() -> None:
-    here = Getting(lambda _: ())
-    script = here.ask(request(), IDENTIFIER)
-    script.expect(Receive)
-    call = script.expect(Call, here.peer.event((1, False)))
-    assert call.arguments[0].identifier == decoded(IDENTIFIER)
-    items = iter(())
-    assert script.expect(Pull, items).iterator is items
-    script.expect(Pull, 1)
-    read = script.expect(Call, (PENDING, image()))
-    assert (read.function(*read.arguments), read.is_quick) == (image(), True)
-    store = script.expect(Receive, image())
-    assert store.inbox.key == (1, True)
-    response = CStoreRSP(message_id_being_responded_to=1, status=0)
-    script.expect(Drain, ResponseReceived(message_id=1, context_id=3, response=response, has_data=False))
-    script.expect(Pull)
-    script.fail_at_last(ValueError())  # after the last object it makes no difference
+def test_scp_asks_for_one_object_while_another_is_on_its_way() -> None:
+    here = Getting(yields(*((PENDING, image(number)) for number in range(4))))
+    task = Task(here.peer, here.script(here.arrive(request(), IDENTIFIER)).program)
+    said: list[Said] = []
+    for number in range(3):
+        pulls = [effect for effect in task.effects if isinstance(effect, Pull)]
+        assert len(pulls) == number + 3  # how many there are, those that were sent, and the next
+        assert len(here.acceptor.invoked) == 1
+        here.carry()
+        here.answer(said)
+        here.carry()
+        task.advance()
+        here.carry()
+        here.answer(said)
+        assert statuses(said) == [PENDING] * number or len(said) == number + 1
+    reads = [effect for effect in task.effects if isinstance(effect, Call) and effect.function == here.peer.read]
+    assert all(effect.is_quick for effect in reads)
 
 
-@for_each("reached", range(1, 8))
+@for_each("reached", range(4))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
-    here = Getting(lambda _: ())
-    script = here.ask(request(), IDENTIFIER)
-    response = CStoreRSP(message_id_being_responded_to=1, status=0)
-    steps = [
-        (Receive, None),
-        (Call, here.peer.event((1, False))),
-        (Pull, iter(())),
-        (Pull, 2),
-        (Call, (PENDING, image())),
-        (Receive, image()),
-        (Drain, ResponseReceived(message_id=1, context_id=3, response=response, has_data=False)),
-    ]
-    for kind, result in steps[:reached]:
-        script.expect(kind, result)
-    here.acceptor.abort()
-    with pytest.raises((AssociationAborted, LocalProtocolError)):
-        script.fail_at_last(ABORTED)
+    def handler(_: Any) -> Iterator[Any]:
+        for number, item in enumerate((2, (PENDING, image(1)), (PENDING, image(2)))):
+            if number == reached:
+                here.peer.give_up()
+            yield item
+        here.peer.give_up()
+
+    here = Getting(handler)
+    with pytest.raises((AssociationFailure, LocalProtocolError)):
+        here.get()
     assert here.peer.router.find((1, False)) is None
+    assert len(here.stored) <= reached
 
 
 # --- SCP, the whole of it ---------------------------------------------------------------------------------------------
@@ -163,16 +155,7 @@ def test_the_context_that_takes_it_as_it_is() -> None:
     for transfer_syntax, context_id in ((JPEG, 3), (IMPLICIT, 5), (EXPLICIT, 7)):
         stored = StoredObject(sop_class_uid=CT, sop_instance_uid="1.2", transfer_syntax=transfer_syntax, data=content)
         here = Getting(yields((PENDING, stored)), offer=offer)
-        script = here.ask(request(), IDENTIFIER)
-        for kind, result in (
-            (Receive, None),
-            (Call, here.peer.event((1, False))),
-            (Pull, iter(())),
-            (Pull, 1),
-            (Call, (PENDING, stored)),
-            (Receive, stored),
-        ):
-            script.expect(kind, result)
+        Task(here.peer, here.script(here.arrive(request(), IDENTIFIER)).program)
         assert here.acceptor.invoked[1].context_id == context_id
 
 

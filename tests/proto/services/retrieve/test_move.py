@@ -15,7 +15,19 @@ from dicom_proto.errors import LocalProtocolError, NoContextError
 from dicom_proto.handlers.kinds import EVT_C_MOVE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.offers.contexts import build_context
-from dicom_proto.programs.effects import Call, Dial, Drain, DriverEffect, HangUp, Program, Pull, Receive, Run
+from dicom_proto.programs.effects import (
+    Await,
+    Call,
+    Dial,
+    Drain,
+    DriverEffect,
+    Fork,
+    HangUp,
+    Program,
+    Pull,
+    Receive,
+    Run,
+)
 from dicom_proto.programs.invoking import Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import at_once
@@ -153,6 +165,7 @@ class Destination:
         self._scene = scene
         self._far = far
         self._parting: Program[None] | None = None
+        self.is_aborted = False
         self.peer = ScriptedPeer(near, Handlers(), self)
 
     def submit(self, program: Program[Any], on_end: Callable[[Any], None]) -> None:
@@ -175,7 +188,7 @@ class Destination:
         return self._parting
 
     def abort_soon(self) -> None:
-        raise AssertionError("each is hung up")
+        self.is_aborted = True
 
 
 class Moved(Task):
@@ -224,61 +237,40 @@ def test_scu_refuses_what_cannot_be_sent() -> None:
 
 
 def test_scp_effects() -> None:
-    here = Moving(lambda _: ())
-    script = here.ask(request(), IDENTIFIER)
-    script.expect(Receive)
-    call = script.expect(Call, here.peer.event((1, False)))
-    assert call.arguments[0].move_destination == DESTINATION
-    items = iter(())
-    script.expect(Pull, items)
-    assert script.expect(Pull, THERE).iterator is items
-    script.expect(Pull, 2)
-    read = script.expect(Call, (PENDING, "1.dcm"))
+    here = Moving(moves(THERE, (PENDING, "1.dcm"), (CANCEL, None), count=2))
+    here.peer.read = lambda value: stored() if isinstance(value, str) else value
+    task = Moved(here, here.script(here.arrive(request(), IDENTIFIER)).program)
+    *_, last = here.finish(task)
+    assert (last[0].status, counters(last)) == (CANCEL, (1, 1, 0, 0))
+    kinds = [type(effect) for effect in task.effects if not isinstance(effect, Await)]
+    assert kinds.count(Pull) == 4
+    assert [kind for kind in kinds if kind is not Pull] == [Receive, Call, Fork, Call, Dial, Drain, Run, HangUp]
+    handler, read = (effect for effect in task.effects if isinstance(effect, Call))
+    assert handler.arguments[0].move_destination == DESTINATION
     assert (read.arguments, read.is_quick) == (("1.dcm",), False)
-    dial = script.expect(Dial, stored())
+    [dial] = here.dialled
     assert (dial.address, dial.options) == (THERE, {})
     assert (dial.offer.called_ae_title, dial.offer.calling_ae_title) == (DESTINATION, "MOVER")
-    peer = Peer(connected(dial.offer)[0], Handlers())
-    run = script.expect(Run, peer)
-    assert run.peer is peer
-    store: Script[Reply] = Script(run.program)
-    store.expect(Receive)
-    invoked = peer.connection.invoked[1].request
-    assert invoked.priority == Priority.HIGH  # type: ignore[attr-defined]
-    assert invoked.move_originator_application_entity_title == "CALLING"  # type: ignore[attr-defined]
-    assert invoked.move_originator_message_id == 1  # type: ignore[attr-defined]
-    script.expect(Drain, Reply(CStoreRSP(message_id_being_responded_to=1, status=0), None, peer.connection.contexts[1]))
-    script.expect(Pull)
-    script.expect(HangUp, (CANCEL, None))
-    *_, last = here.replies()
-    assert (last[0].status, counters(last)) == (CANCEL, (1, 1, 0, 0))
-    script.end()
+    [store] = here.stored
+    assert store.priority == Priority.HIGH
+    assert store.move_originator_application_entity_title == "CALLING"
+    assert store.move_originator_message_id == 1
 
 
-@for_each("reached", range(1, 9))
+@for_each("reached", range(6))
 def test_scp_at_the_end_of_the_association(reached: int) -> None:
-    here = Moving(lambda _: ())
-    script = here.ask(request(), IDENTIFIER)
-    peer = Peer(connected(offer_of(CT))[0], Handlers())
-    steps: list[tuple[type, Any]] = [
-        (Receive, None),
-        (Call, here.peer.event((1, False))),
-        (Pull, iter(())),
-        (Pull, THERE),
-        (Pull, 1),
-        (Call, (PENDING, stored())),
-        (Dial, stored()),
-        (Run, peer),
-    ]
-    for kind, result in steps[:reached]:
-        script.expect(kind, result)
-    here.acceptor.abort()
-    error: Exception = ABORTED
-    if reached == 8:
-        script.fail(ABORTED, HangUp)
-        error = ValueError("HangUp never throws, but a test may")
-    with pytest.raises((AssociationAborted, LocalProtocolError, ValueError)):
-        script.fail_at_last(error)
+    def handler(_: Any) -> Iterator[Any]:
+        for number, item in enumerate((THERE, 2, (PENDING, image(1)), (PENDING, image(2)))):
+            if number == reached:
+                here.peer.give_up()
+            yield item
+        here.peer.give_up()
+
+    here = Moving(handler)
+    if reached == 5:
+        here.before_store = here.peer.give_up
+    with pytest.raises((AssociationFailure, LocalProtocolError)):
+        here.move()
     assert here.peer.router.find((1, False)) is None
 
 

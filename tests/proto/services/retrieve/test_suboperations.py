@@ -9,10 +9,9 @@ from pydicom.dataset import Dataset
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.programs.effects import Call, Pull, Receive
+from dicom_proto.services.retrieve import suboperations
 from dicom_proto.services.storage.store import StoredObject
-from dicom_proto.upper_layer.events import AbortOrigin
-from dicom_proto.upper_layer.failures import AssociationAborted
+from dicom_proto.upper_layer.failures import AssociationFailure
 from tests.proto.programs.script import (
     CANCEL,
     CT,
@@ -289,17 +288,68 @@ def test_more_than_can_be_counted() -> None:
     assert (last[0].status, counters(last), failed_uids(last)) == (CANCEL, (None, None, None, None), ["1.2.2"])
 
 
-@for_each("steps", [3, 4])
-def test_the_end_of_the_association_is_no_failure_of_one_object(steps: int) -> None:
-    here = Getting(lambda _: ())
-    script = here.ask(request(), IDENTIFIER)
-    script.expect(Receive)
-    script.expect(Call, here.peer.event((1, False)))
-    script.expect(Pull, iter(()))
-    script.expect(Pull, 2)
-    script.expect(Call, (PENDING, image()))  # which reads the object
-    if steps > 3:
-        script.expect(Receive, image())  # which waits for the response
-    here.acceptor.abort()
-    with pytest.raises(AssociationAborted):
-        script.fail_at_last(AssociationAborted(AbortOrigin.PEER_USER, 0, None))
+@for_each("is_read", [False, True])
+def test_the_end_of_the_association_is_no_failure_of_one_object(is_read: bool) -> None:
+    def read(value: Any) -> Any:
+        if not is_read:
+            here.peer.give_up()
+            raise LocalProtocolError("it cannot be read any more")
+        return value
+
+    here = Getting(yields((PENDING, image(1)), (PENDING, image(2))))
+    here.peer.read = read
+    here.before_store = here.peer.give_up
+    with pytest.raises((AssociationFailure, LocalProtocolError)):
+        here.get()
+
+
+# --- what was yielded -------------------------------------------------------------------------------------------------
+
+
+def reusing(kind: str) -> Iterator[Any]:
+    """Objects that are all the same one, with something else in it."""
+    dataset, buffer = Dataset(), bytearray(data_set(IMPLICIT, PatientID="0 "))
+    yield 3
+    for number in range(3):
+        uid = f"1.2.{number}"
+        if kind == "Dataset":
+            dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.PatientID = CT, uid, str(number)
+            yield PENDING, dataset
+        else:
+            buffer[-2:] = f"{number} ".encode()
+            data = memoryview(buffer)
+            yield PENDING, StoredObject(sop_class_uid=CT, sop_instance_uid=uid, transfer_syntax=IMPLICIT, data=data)
+    buffer[-2:] = b"no"
+    dataset.PatientID = "no"
+
+
+@for_each("kind", ["Dataset", "buffer"])
+def test_what_was_yielded_may_be_used_again(kind: str) -> None:
+    here = Getting(lambda _: reusing(kind))
+    assert statuses(here.get()) == [PENDING, PENDING, PENDING, 0x0000]
+    assert [decoded(data).PatientID for data in here.data] == ["0", "1", "2"]
+
+
+def test_what_is_too_long_to_be_copied_is_stored_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suboperations, "LONGEST_AHEAD", 1)
+    here = Getting(lambda _: reusing("buffer"))
+    assert statuses(here.get()) == [PENDING, PENDING, PENDING, 0x0000]
+    assert [decoded(data).PatientID for data in here.data] == ["0", "1", "2"]
+
+
+def test_after_a_cancel_nothing_is_asked_for_or_sent() -> None:
+    asked = []
+
+    def handler(_: Any) -> Iterator[Any]:
+        yield 5
+        for number in range(5):
+            asked.append(number)
+            yield PENDING, image(number)
+
+    here = Getting(handler)
+    here.before_store = lambda: here.requestor.send_cancel(1)
+    said = here.get()
+    assert statuses(said) == [PENDING, CANCEL]
+    assert counters(said[-1]) == (4, 1, 0, 0)
+    assert asked == [0, 1]  # the second was ready
+    assert len(here.stored) == 1
