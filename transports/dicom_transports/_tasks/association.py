@@ -36,7 +36,7 @@ from dicom_transports._socket.sockets import local_address, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._tasks.results import Results
-from dicom_transports._threads.flushing import hand_over
+from dicom_transports._threads.flushing import hand_over, send_on
 from dicom_transports.loops import Coro, Loop
 
 __all__ = ["AsyncAssociation"]
@@ -119,6 +119,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
             return
         if self.is_over:
             return
+        send_on()
         if self._loop.is_here():
             self.give_up()
             self._turn()
@@ -266,9 +267,15 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     async def _gather(self, task: Task[Any], effect: Pull, performer: Performer) -> None:
         """Let items be gathered, and those that wait for one that takes its time be sent on before it."""
-        flush = partial(self._flush, task, effect)
-        await performer.gather(self, effect.iterator, partial(self._loop.call_soon, flush))
+        await performer.gather(self, effect.iterator, partial(self._flush_soon, task, effect))
         hand_over(self.engine, task, effect)
+
+    def _flush_soon(self, task: Task[Any], effect: Pull) -> None:
+        """Send on what has been gathered; in any thread, and at once in that of the loop."""
+        if self._loop.is_here():
+            self._flush(task, effect)
+        else:
+            self._loop.call_soon(partial(self._flush, task, effect))
 
     def _flush(self, task: Task[Any], effect: Pull) -> None:
         if effect.iterator.has_ready:

@@ -45,7 +45,7 @@ from dicom_transports._socket.memory import allocated
 from dicom_transports._socket.polling import HANGUP, READABLE, WRITABLE
 from dicom_transports._socket.sockets import Address, connect_socket, local_address, no_connection, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
-from dicom_transports._threads.flushing import gather, hand_over
+from dicom_transports._threads.flushing import gather, hand_over, send_on
 from dicom_transports._threads.starting import Starter
 from dicom_transports._threads.waker import Vigil, Waker, own_vigil
 from dicom_transports._threads.workers import WORKERS, Outcome, Worker, run_aside
@@ -156,6 +156,7 @@ class Association(CalledVerbs, EntityAssociation):
             return
         if self.is_over:
             return
+        send_on()
         performer = _Performer()
         with self._lock:
             self.give_up()
