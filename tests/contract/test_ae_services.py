@@ -385,6 +385,22 @@ def test_call_between_more_results_than_are_kept() -> None:
         assert len(statuses(results)) == 500
 
 
+def test_what_a_handler_yields_before_it_aborts_is_sent() -> None:
+    """What is yielded together leaves together, and before the end of the association."""
+
+    def find(event: Any) -> Any:
+        yield 0xFF00, dataset(PatientID="P1")
+        yield 0xFF00, dataset(PatientID="P2")
+        yield 0xFF00, dataset(PatientID="P3")
+        event.assoc.abort()
+
+    with serving((evt.EVT_C_FIND, find)) as server:
+        association = dial(server)
+        found = [match for _, match in association.send_c_find(QUERY, FIND) if match]
+        assert association.is_aborted
+    assert [match.PatientID for match in found] == ["P1", "P2", "P3"]
+
+
 def test_find_whose_association_is_aborted() -> None:
     def find(event: Any) -> Any:
         yield 0xFF00, QUERY

@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModelInstance
-from dicom_proto.upper_layer.failures import AssociationClosed
+from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed
 from dicom_transports.asyncio import evt
 from tests.contract.adapters import WAIT
 from tests.contract.entities import COMMITMENT, CT_ROLES, FIND, GET, MOVE, Happened, ct, dataset
@@ -47,6 +47,25 @@ async def test_async_functions(stack: Stack) -> None:
         assert (await association.send_c_echo()).Status == 0x0122
     assert threads == {threading.get_ident()}
     assert happened == ["EVT_ESTABLISHED"]
+
+
+async def test_what_an_async_generator_yields_before_it_aborts_is_sent(stack: Stack) -> None:
+    async def find(event: Any) -> AsyncIterator[Any]:
+        for _ in range(3):
+            yield 0xFF00, QUERY
+        event.assoc.abort()
+
+    found = []
+
+    async def ask(server: Any) -> None:
+        async with stack.dial(server) as association:
+            async for _, match in association.send_c_find(QUERY, FIND):
+                found.append(match)
+
+    async with stack.serving((evt.EVT_C_FIND, find)) as server:
+        with pytest.raises(AssociationAborted):
+            await ask(server)
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize("kind", ["find", "get", "move"])

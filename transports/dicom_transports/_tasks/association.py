@@ -31,11 +31,12 @@ from dicom_transports._entity import AEBase
 from dicom_transports._files.reading import as_storable
 from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.link import Link
+from dicom_transports._socket.memory import allocated
 from dicom_transports._socket.sockets import local_address, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._tasks.performing import Performer
 from dicom_transports._tasks.results import Results
-from dicom_transports._threads.flushing import hand_over
+from dicom_transports._threads.flushing import hand_over, send_on
 from dicom_transports.loops import Coro, Loop
 
 __all__ = ["AsyncAssociation"]
@@ -53,6 +54,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     ) -> None:
         super().__init__(ae, handlers, reception, **options)
         self.peer.read = as_storable
+        self.peer.allocate = allocated
         self._loop = loop
         self._link: Link | None = None
         self._done = loop.signal()  # set when all is over
@@ -117,6 +119,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
             return
         if self.is_over:
             return
+        send_on()
         if self._loop.is_here():
             self.give_up()
             self._turn()
@@ -264,9 +267,15 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
 
     async def _gather(self, task: Task[Any], effect: Pull, performer: Performer) -> None:
         """Let items be gathered, and those that wait for one that takes its time be sent on before it."""
-        flush = partial(self._flush, task, effect)
-        await performer.gather(self, effect.iterator, partial(self._loop.call_soon, flush))
+        await performer.gather(self, effect.iterator, partial(self._flush_soon, task, effect))
         hand_over(self.engine, task, effect)
+
+    def _flush_soon(self, task: Task[Any], effect: Pull) -> None:
+        """Send on what has been gathered; in any thread, and at once in that of the loop."""
+        if self._loop.is_here():
+            self._flush(task, effect)
+        else:
+            self._loop.call_soon(partial(self._flush, task, effect))
 
     def _flush(self, task: Task[Any], effect: Pull) -> None:
         if effect.iterator.has_ready:

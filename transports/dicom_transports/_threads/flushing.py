@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from dicom_proto.programs.gathering import AsyncGathering, Gathering
 from dicom_proto.programs.tasks import Task, Tasks
 
 _log = logging.getLogger("dicom_transports")
-__all__ = ["gather", "gather_async", "hand_over"]
+__all__ = ["gather", "gather_async", "hand_over", "send_on"]
 
 _LONGEST: Final = 0.001  # seconds that items are gathered before they are sent
 _IDLE: Final = 50  # rounds without work after which the thread rests
@@ -75,6 +76,9 @@ def _flush(flush: Callable[[], object]) -> None:
 _FLUSHER: Final = _Flusher()
 
 
+_FLUSH: Final[ContextVar[Callable[[], object] | None]] = ContextVar("_FLUSH", default=None)
+
+
 class _Moment:
     """A short time in which items are gathered; who takes longer is watched."""
 
@@ -85,6 +89,7 @@ class _Moment:
         self._is_watched = False
 
     def __enter__(self) -> Callable[[], bool]:
+        self._token = _FLUSH.set(self._flush)
         return self._lasts
 
     def _lasts(self) -> bool:
@@ -97,8 +102,16 @@ class _Moment:
         return True
 
     def __exit__(self, *_: object) -> None:
+        _FLUSH.reset(self._token)
         if self._is_watched:
             _FLUSHER.forget(self._items)
+
+
+def send_on() -> None:
+    """Send on what the handler that asks has yielded so far: it is about to end an association."""
+    flush = _FLUSH.get()
+    if flush is not None:
+        flush()
 
 
 def gather(items: Gathering, flush: Callable[[], object]) -> None:
