@@ -56,8 +56,10 @@ test-python-%:
 		echo "Python $*: $$python"; \
 		$(MAKE) --no-print-directory unit VENV=.venv-$* PYTHON="$$python" COVERAGE= PROFILE=thorough; fi
 
-long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdicom's own tests of behaviour through dicom_transports.compat
+long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdicom's own tests, the programs of its documentation, and packages built on it
 	$(RUN) -m tests.compat.measure
+	$(RUN) -m tests.compat.programs
+	$(RUN) -m tests.compat.packages $(shell $(call first_python,python3.13 $(wildcard $(PYENV_ROOT)/versions/3.13.*/bin/python)))
 
 check: $(VENV)/.installed-check ## lint, format, types and the floors of the architecture
 	$(RUN) -m ruff check $(SOURCES)

@@ -121,8 +121,8 @@ def test_calls_take_the_same_arguments() -> None:
 
 
 def test_example() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    (expected,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (expected,) = re.findall(r"^```text\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     with redirect_stdout(StringIO()) as printed:
         exec(program, {})
     assert printed.getvalue() == expected

@@ -5,7 +5,8 @@ Stable.
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from copy import copy
+from typing import Any, Self, TypeAlias
 
 from attrs import field, frozen
 
@@ -112,10 +113,10 @@ class Handlers:
             return bound
         return bound[0] if bound else (None, None)
 
-    def copy(self) -> "Handlers":
+    def copy(self) -> Self:
         """Return a registry of its own with the same bindings."""
-        other = Handlers(allow_async=self._allow_async)
-        other._bound = dict(self._bound)
+        other = copy(self)
+        other._bound = dict(self._bound)  # noqa: SLF001 - of the same class
         return other
 
     def _check(self, kind: EventKind, binding: Binding) -> None:

@@ -70,6 +70,13 @@ _RESULTS: Final = (
     "Transfer Syntax(es) Not Supported",
 )
 
+_ROLES: Final = {
+    (True, True): "SCU and SCP",
+    (True, False): "SCU only",
+    (False, True): "SCP only",
+    (False, False): "(none)",
+}
+
 
 class PresentationContextTuple(NamedTuple):
     """A presentation context in short."""
@@ -153,6 +160,19 @@ class PresentationContext:
     def __hash__(self) -> int:
         """Make it a member of sets and a key: by its abstract syntax, which two that are equal have in common."""
         return hash(self.abstract_syntax)
+
+    def __str__(self) -> str:
+        """Say what is known of it, in lines."""
+        lines = [] if self.context_id is None else [f"ID: {self.context_id}"]
+        if self.abstract_syntax:
+            lines.append(f"Abstract Syntax: {self.abstract_syntax.name}")
+        lines.append("Transfer Syntax(es):")
+        lines += [f"    ={uid.name}" for uid in self.transfer_syntax] or ["    (none)"]
+        if self.result is not None:
+            lines.append(f"Result: {self.status}")
+        if self.as_scu is not None and self.as_scp is not None:
+            lines.append(f"Role: {_ROLES[self.as_scu, self.as_scp]}")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         number = "" if self.context_id is None else f" {self.context_id}"

@@ -128,6 +128,11 @@ class AAssociateAC:
     echo: bytes = field(default=bytes(64), eq=False, repr=False)  # reserved bytes 10 to 73: those of the request
     tolerated: tuple[tuple[str, str], ...] = field(default=(), eq=False, repr=False)  # in it, or by it
 
+    @property
+    def result(self) -> int:
+        """What is said by a rejection's result, as users of pynetdicom know it: 0, accepted (PS3.8 7.1.1.7)."""
+        return 0
+
 
 @frozen
 class AAssociateRJ:

@@ -1,5 +1,6 @@
 """Associations and servers of loops: contexts, cancellation, and that nothing is left of them."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -342,3 +343,16 @@ async def test_abort_in_another_thread(stack: Stack) -> None:
             with pytest.raises(AssociationClosed):
                 await association.send_c_echo()
         assert flags(association) == ABORTED
+
+
+async def test_what_is_not_entered_says_that_it_does_nothing(stack: Stack) -> None:
+    ae = stack.entity("SCP", MRImageStorage)
+
+    def forget(function: Callable[..., Any], *arguments: Any) -> None:
+        function(*arguments)
+        gc.collect()
+
+    with pytest.warns(RuntimeWarning, match="serves nothing without 'async with'"):
+        forget(ae.start_server, ("127.0.0.1", 0))
+    with pytest.warns(RuntimeWarning, match="an association is not requested without 'async with'"):
+        forget(ae.associate, "127.0.0.1", 104)

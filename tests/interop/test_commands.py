@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
+from dicom_proto.sop_class import ModalityPerformedProcedureStep
 from dicom_transports.apps.exits import Exit
 from dicom_transports.apps.main import main
 from tests.interop import peers
@@ -23,6 +25,13 @@ EACH_IO = pytest.mark.parametrize("io", ["blocking", "asyncio", "trio"])
 EACH_SCP = pytest.mark.parametrize("scp", SCPS.values(), ids=SCPS)
 
 
+@frozen
+class Address:
+    """A peer in this process."""
+
+    address: tuple[str, int]
+
+
 class Command:
     """Runs commands in this process."""
 
@@ -31,7 +40,7 @@ class Command:
         self.code = int(Exit.ALL)
         self.output = self.errors = ""
 
-    def __call__(self, name: str, peer: peers.Peer, *arguments: Any) -> str:
+    def __call__(self, name: str, peer: peers.Peer | Address, *arguments: Any) -> str:
         """Run one; return what it has printed."""
         self._capsys.readouterr()
         self.code = main([name, *map(str, peer.address), *map(str, arguments)])
@@ -64,6 +73,8 @@ def test_echoscu(scp: Any, command: Command, tmp_path: Path) -> None:
         assert "0x0000 Success" in command.output
         command("echoscu", peer, "--repeat", 3, "--json", "--abort")
         assert [record["status"] for record in command.records] == [0, 0, 0]
+        for io in ("blocking", "asyncio", "trio"):
+            assert "0x0000 Success" in command("echoscu", peer, "--io", io)
     assert command.code == Exit.ALL
 
 
@@ -72,7 +83,7 @@ def test_echoscu(scp: Any, command: Command, tmp_path: Path) -> None:
 )
 def test_storescu(scp: Any, io: str, command: Command, tmp_path: Path) -> None:
     with scp(tmp_path, *(["+B"] if scp is peers.storescp else [])) as peer:
-        printed = command("storescu", peer, *PATHS, "--io", io)
+        printed = command("storescu", peer, *PATHS, "--io", io, "--associations", 2)
         assert printed.startswith("3 of 3 files stored, 331.9 KB in ")
         assert (command.code, command.errors) == (Exit.ALL, "")
         assert stored_in(tmp_path).keys() == ORIGINAL.keys()
@@ -185,3 +196,66 @@ def test_all_of_it_with_orthanc(command: Command, tmp_path: Path) -> None:
         assert command.code == Exit.ALL
     (uid,) = stored_in(tmp_path / "got").keys()
     assert stored_in(tmp_path / "moved").keys() == {uid}
+
+
+def test_a_worklist_of_dcmtk(command: Command, tmp_path: Path) -> None:
+    dump = tmp_path / "one.dump"
+    dump.write_text(
+        "(0008,0050) SH [A1]\n(0010,0010) PN [Worklist^Patient]\n(0010,0020) LO [4711]\n(0020,000d) UI [1.2.3]\n"
+        "(0032,1060) LO [head]\n(0040,1001) SH [R1]\n(0040,0100) SQ\n(fffe,e000) -\n(0008,0060) CS [CT]\n"
+        "(0040,0001) AE [SCANNER]\n(0040,0002) DA [20260304]\n(0040,0003) TM [0900]\n(0040,0009) SH [S1]\n"
+        "(fffe,e00d) -\n(fffe,e0dd) -\n"
+    )
+    with peers.wlmscpfs(tmp_path, "-dfr") as peer:
+        peers.run("dump2dcm", "-g", dump, tmp_path / "WLMSCP" / "one.wl").check()
+        table = command("worklist", peer, "-aec", "WLMSCP", "--date", "20260301-20260331", "-q")
+        assert "20260304  0900  CT        SCANNER  Worklist^Patient  4711" in table
+        assert command.code == Exit.ALL
+        command("worklist", peer, "-aec", "WLMSCP", "--date", "20270101", "--json")
+        assert (command.code, command.records[-1]["matches"]) == (Exit.ALL, 0)
+
+
+def test_orthanc_commits_on_an_association_of_its_own(command: Command, tmp_path: Path) -> None:
+    own = peers.free_port()
+    with peers.orthanc(tmp_path, modalities={"here": ("HERE", own)}) as peer:
+        here = ["-aec", "ORTHANC", "-aet", "HERE"]
+        command("storescu", peer, *here, *PATHS[:2])
+        printed = command("commit", peer, *here, *PATHS, "+P", own)
+        assert printed.endswith(f"\n{PATHS[2]}: referenced instance not available\n2 of 3 objects are kept\n")
+    assert command.code == Exit.SOME
+
+
+def test_a_step_at_pynetdicom(command: Command, theirs: Any) -> None:
+    created: dict[str, Any] = {}
+
+    def create(event: Any) -> Any:
+        created[str(event.request.AffectedSOPInstanceUID)] = event.attribute_list
+        return 0x0000, event.attribute_list
+
+    def change(event: Any) -> Any:
+        created[str(event.request.RequestedSOPInstanceUID)].update(event.modification_list)
+        return 0x0000, event.modification_list
+
+    scp = theirs.AE("RIS")
+    scp.add_supported_context(ModalityPerformedProcedureStep)
+    handlers = [(theirs.evt.EVT_N_CREATE, create), (theirs.evt.EVT_N_SET, change)]
+    server = scp.start_server((peers.HOST, 0), block=False, evt_handlers=handlers)
+    peer = Address(server.server_address)
+    uid = command("mpps", peer, "create", "-k", "Modality=CT", "-k", "PatientID=7", "-q").strip()
+    assert (created[uid].Modality, created[uid].PerformedProcedureStepStatus) == ("CT", "IN PROGRESS")
+    command("mpps", peer, "discontinue", "--uid", uid, "--images", PATHS[0])
+    server.shutdown()
+    assert created[uid].PerformedProcedureStepStatus == "DISCONTINUED"
+    assert command.code == Exit.ALL
+
+
+@pytest.mark.parametrize("option", ["-xe", "-xi", "-xb", "-xd"])
+def test_storescu_proposes_what_it_is_told(option: str, command: Command, tmp_path: Path) -> None:
+    syntaxes = {"-xe": ".1", "-xi": "", "-xb": ".2", "-xd": ".1.99"}
+    compressed = path_of(next(iter(COMPRESSED)))
+    with peers.storescp(tmp_path, "+xa", "+B") as peer:
+        command("storescu", peer, *PATHS, compressed, option)
+    assert command.code == Exit.ALL
+    stored = {syntax for _, syntax, _ in stored_in(tmp_path).values()}
+    assert len(stored_in(tmp_path)) == 4
+    assert stored == {f"1.2.840.10008.1.2{syntaxes[option]}", "1.2.840.10008.1.2.4.50"}

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.encoding.datasets import encode, file_preamble_and_meta
 from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
 from dicom_proto.sop_class import CTImageStorage
+from dicom_transports.blocking import AE
 from dicom_transports.storage import sweep
 from tests.interop import peers
 
@@ -96,4 +97,32 @@ def test_what_was_answered_survives_a_kill(
     assert all(dcmread(path) == originals[uid] for uid, path in found.items())
     assert len(found) <= len(answered) + senders  # the last of each may have been stored and not answered
     assert len(sweep(tmp_path)) <= senders
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".dcm"] == []
+
+
+@pytest.mark.parametrize(("associations", "durability", "seed"), [(1, "each", 14), (4, "each", 15), (4, "group", 16)])
+def test_what_we_were_answered_survives_a_kill(
+    tmp_path: Path, objects: dict[Path, Dataset], associations: int, durability: str, seed: int
+) -> None:
+    """The same where this side sends: the next object has left before an answer is told, on each association."""
+    after = random.Random(seed).randrange(COUNT // 2)
+    port = peers.free_port()
+    script = str(Path(__file__).with_name("storing_scp.py"))
+    answered = []
+    with peers.serve([sys.executable, script, "blocking", str(port), str(tmp_path), durability], port) as scp:
+        sending = AE("SCU").send_c_stores(peers.HOST, port, objects, associations=associations, retries=0)
+        for path, status in sending:
+            if status:
+                assert status.Status == 0x0000
+                answered.append(path)
+            if len(answered) > after and scp.process.popen.poll() is None:
+                scp.process.popen.send_signal(signal.SIGKILL)
+                scp.process.popen.wait(peers.RUN_SECONDS)
+    found = stored_in(tmp_path)
+    assert after < len(answered) < COUNT
+    assert {objects[path].SOPInstanceUID for path in answered} <= found.keys()
+    originals = {str(image.SOPInstanceUID): image for image in objects.values()}
+    assert all(dcmread(path) == originals[uid] for uid, path in found.items())
+    assert len(found) <= len(answered) + associations
+    assert len(sweep(tmp_path)) <= associations
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".dcm"] == []

@@ -343,7 +343,7 @@ def test_the_elements_of_a_data_set() -> None:
     [
         (image()[:-50], "damaged: the last element ends 50 bytes behind the data set"),
         (image(200_000), "6 elements"),
-        (b"".join(element(0x00090000 + n, b"x ") for n in range(0x1000, 0x1200)), "more than 200 elements"),
+        (b"".join(element(0x00090000 + n, b"x ") for n in range(0x1000, 0x1200)), "more than 500 elements"),
         (element(0x00091001, bytes(70_000)) + element(0x00091002, b""), "only the first 65536 bytes are looked at"),
         (b"\xfe\xff\x00\xe0\xff\xff\xff\xff", "damaged: "),
     ],

@@ -188,6 +188,20 @@ def test_how_contexts_compare_and_show() -> None:
     assert repr(context) == "<PresentationContext 5 CT Image Storage: Implicit VR Little Endian, 1.2.3 (Accepted)>"
 
 
+def test_printed_it_has_a_line_for_all_that_is_known_of_it() -> None:
+    assert str(PresentationContext()) == "Transfer Syntax(es):\n    (none)"
+    context = PresentationContext(CT, [IMPLICIT, "1.2.3"])
+    lines = [
+        "Abstract Syntax: CT Image Storage",
+        "Transfer Syntax(es):",
+        "    =Implicit VR Little Endian",
+        "    =1.2.3",
+    ]
+    assert str(context).splitlines() == lines
+    context.context_id, context.result, context.as_scu, context.as_scp = 5, 0, True, False
+    assert str(context).splitlines() == ["ID: 5", *lines, "Result: Accepted", "Role: SCU only"]
+
+
 def test_roles() -> None:
     assert build_role(CT) == SCP_SCU_RoleSelectionNegotiation(CT, False, False)
     assert build_role(CT, scp_role=True).to_item() == RoleSelection(CT, scu=False, scp=True)

@@ -524,6 +524,15 @@ def test_codes_of_a_rejection_that_the_standard_does_not_list_are_kept(codes):
     assert decode_pdu(PDUType.A_ASSOCIATE_RJ, bytes((255, *codes)), tolerance=STRICT) == AAssociateRJ(*codes)
 
 
+def test_an_acceptance_has_a_result_as_a_rejection_has():
+    assert (
+        AAssociateAC(
+            context_results=(), user_information=UserInformation(maximum_length=0, implementation_class_uid="1.2")
+        ).result
+        == 0
+    )
+
+
 def test_a_rejection_says_what_it_means():
     rejection = AAssociateRJ(1, 2, 1)
     assert (rejection.result_source, rejection.diagnostic) == (2, 1)

@@ -4,7 +4,7 @@ import logging
 import socket
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Generic, TypeVar
 
 from dicom_proto.application.association import Reception
@@ -18,6 +18,7 @@ from dicom_transports._entity import AEBase, Requested, ServerBase, Serving, ass
 from dicom_transports._socket.sockets import Address, TLSArguments, accept, check_address, client_tls, no_connection
 from dicom_transports._socket.tls_contexts import ServerTLS
 from dicom_transports._tasks.association import AsyncAssociation
+from dicom_transports._tasks.entering import to_be_entered
 from dicom_transports._tasks.results import Deliveries
 from dicom_transports.loops import Group, Loop
 
@@ -129,7 +130,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
     ) -> AsyncAssociationT:
         """Make an association, that has no connection yet."""
 
-    @asynccontextmanager
+    @to_be_entered("an association is not requested")
     async def dial(
         self,
         address: Address,
@@ -222,7 +223,7 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
     associate = entity_method(associate, _request)
     send_c_stores = entity_method(send_c_stores, _deliver)
 
-    @asynccontextmanager
+    @to_be_entered("start_server() serves nothing")
     async def start_server(
         self,
         address: Address,

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.dimse.messages import Priority
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.programs.effects import Program
 from dicom_proto.services.retrieve import suboperations
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.upper_layer.failures import AssociationFailure
@@ -301,6 +302,17 @@ def test_the_end_of_the_association_is_no_failure_of_one_object(is_read: bool) -
     here.before_store = here.peer.give_up
     with pytest.raises((AssociationFailure, LocalProtocolError)):
         here.get()
+
+
+def test_nor_is_it_one_of_who_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(peer: Any, *_: Any, **__: Any) -> Program[None]:
+        peer.give_up()
+        yield from ()
+        raise LocalProtocolError("it cannot be sent any more")
+
+    monkeypatch.setattr("dicom_proto.services.retrieve.get.store_object_scu", fail)
+    with pytest.raises(LocalProtocolError, match="it cannot be sent any more"):
+        Getting(yields((PENDING, image(1)), (PENDING, image(2)))).get()
 
 
 # --- what was yielded -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from dicom_transports.apps.exits import Exit, rate
-from dicom_transports.apps.options import network, parsing, saying
+from dicom_transports.apps.options import carrying, network, parsing, saying
 from dicom_transports.apps.stopping import stoppable
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -27,25 +27,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("C-ECHO")
     group.add_argument("--repeat", metavar="N", type=parsing.count, default=1, help="ask so many times (default: 1)")
     group.add_argument("--abort", action="store_true", help="abort the association at the end instead of releasing it")
+    carrying.add_arguments(parser, default=None)
     saying.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> Exit:
     """Ask."""
-    from dicom_transports.apps.light import EchoAssociation  # noqa: PLC0415 - not for --help
-
     saying.set_up_logging(arguments)
-    statuses: list[int] = []
-    with stoppable(), EchoAssociation(**_requested(arguments)) as association:
-        for _ in range(arguments.repeat):
-            began = perf_counter()
-            status = association.send_c_echo()
-            _tell(arguments, status, (perf_counter() - began) * 1000)
-            statuses.append(status)
-        if arguments.abort:
-            association.abort()
+    with stoppable():
+        if arguments.io is None:
+            statuses = _ask_lightly(arguments)
+        else:
+            statuses = carrying.carry(arguments, lambda: _ask(arguments))
     failed = sum(status != 0 for status in statuses)
     return rate(len(statuses) - failed, failed)
+
+
+def _ask_lightly(arguments: argparse.Namespace) -> list[int]:
+    """Ask without an adapter, and so without pydicom."""
+    from dicom_transports.apps.light import EchoAssociation  # noqa: PLC0415 - not for --help
+
+    statuses = []
+    with EchoAssociation(**_requested(arguments)) as association:
+        for _ in range(arguments.repeat):
+            began = perf_counter()
+            statuses.append(association.send_c_echo())
+            _tell(arguments, statuses[-1], (perf_counter() - began) * 1000)
+        if arguments.abort:
+            association.abort()
+    return statuses
+
+
+async def _ask(arguments: argparse.Namespace) -> list[int]:
+    """Ask over an adapter."""
+    from dicom_proto.sop_class import Verification  # noqa: PLC0415
+
+    ae = carrying.adapter(arguments).AE(arguments.calling_aet)
+    network.apply(ae, arguments)
+    ae.add_requested_context(Verification)
+    statuses = []
+    async with carrying.entered(ae.associate(**network.associating(arguments))) as association:
+        for _ in range(arguments.repeat):
+            began = perf_counter()
+            statuses.append(int((await carrying.settled(association.send_c_echo())).Status))
+            _tell(arguments, statuses[-1], (perf_counter() - began) * 1000)
+        if arguments.abort:
+            association.abort()
+    return statuses
 
 
 def _requested(arguments: argparse.Namespace) -> dict[str, Any]:

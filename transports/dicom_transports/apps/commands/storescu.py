@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from dicom_transports.apps.exits import CommandError, Exit
-from dicom_transports.apps.options import carrying, network, parsing, paths, saying
+from dicom_transports.apps.options import carrying, contexts, network, parsing, paths, saying
 from dicom_transports.apps.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="propose that so many requests may be outstanding (default: 1; 0: any number)",
     )
     group.add_argument(
+        "--associations",
+        metavar="N",
+        type=parsing.count,
+        default=1,
+        help="send over so many associations at a time (default: 1)",
+    )
+    group.add_argument(
         "--retries",
         metavar="N",
         type=parsing.natural,
@@ -58,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--repeat", metavar="N", type=parsing.count, default=1, help="send all so many times")
     group.add_argument("--halt", action="store_true", help="stop at the first file that is not stored")
+    contexts.add_proposed(parser)
     report = parser.add_argument_group("report")
     report.add_argument(
         "--report", metavar="FILE", type=Path, help="write what becomes of each file there, a JSON object a line"
@@ -145,9 +153,10 @@ class Sending:
 
     async def _send(self, report: "Report | None", progress: "Progress") -> None:
         from dicom_transports.apps.storing.account import outcome_of  # noqa: PLC0415
+        from dicom_transports.apps.storing.proposing import proposing  # noqa: PLC0415
 
         arguments = self._arguments
-        ae = carrying.adapter(arguments).AE(arguments.calling_aet)
+        ae = proposing(carrying.adapter(arguments).AE, arguments.proposed)(arguments.calling_aet)
         network.apply(ae, arguments)
         sent = ae.send_c_stores(
             items=self._paths,
@@ -155,6 +164,7 @@ class Sending:
             retries=arguments.retries,
             decompress=arguments.decompress,
             window=arguments.max_ops,
+            associations=arguments.associations,
         )
         async for path, status in carrying.each(sent):
             outcome = outcome_of(status)

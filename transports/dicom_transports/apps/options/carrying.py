@@ -19,11 +19,14 @@ T = TypeVar("T")
 _ADAPTERS: Final = ("blocking", "asyncio", "trio")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option."""
+def add_arguments(parser: argparse.ArgumentParser, default: str | None = _ADAPTERS[0]) -> None:
+    """Add the option; a command may have something of its own, quicker than an adapter, where that is not given."""
     group = parser.add_argument_group("input and output")
     group.add_argument(
-        "--io", choices=_ADAPTERS, default=_ADAPTERS[0], help="what carries the bytes (default: %(default)s)"
+        "--io",
+        choices=_ADAPTERS,
+        default=default,
+        help=f"what carries the bytes (default: {default or 'a bare socket'})",
     )
 
 

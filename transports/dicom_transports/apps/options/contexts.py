@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from dicom_transports.apps.exits import CommandError
 
-__all__ = ["add_sop_classes", "add_syntaxes", "sop_classes_of", "syntaxes_of", "to_sop_class", "to_syntax"]
+__all__ = [
+    "add_proposed",
+    "add_sop_classes",
+    "add_syntaxes",
+    "did_you_mean",
+    "sop_classes_of",
+    "support_storage",
+    "syntaxes_of",
+    "to_sop_class",
+    "to_syntax",
+]
 
 _EXPLICIT, _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 # The options of DCMTK: a letter, the transfer syntax that it stands for, and what that is called there.
@@ -26,20 +36,11 @@ _LETTERS: Final = {
     "d": ("1.2.840.10008.1.2.1.99", "deflated explicit VR little endian"),
 }
 _ALL: Final = "all"
+_UNCOMPRESSED: Final = "ebid"
 
 
-def add_syntaxes(parser: argparse.ArgumentParser, verb: str, sign: str = "+") -> None:
-    """Add the options that choose transfer syntaxes.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Where.
-    verb : str
-        What is done with them, for the help.
-    sign : str
-        What the short options begin with: ``+xe`` of a side that accepts, ``-xe`` of one that proposes.
-    """
+def add_syntaxes(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add the options that choose transfer syntaxes; ``verb`` is what is done with them, for the help."""
     group = parser.add_argument_group(
         "transfer syntaxes", "The first is preferred, and the uncompressed ones are the last."
     )
@@ -51,8 +52,20 @@ def add_syntaxes(parser: argparse.ArgumentParser, verb: str, sign: str = "+") ->
         help=f"{verb} this one (a UID, or a keyword of PS3.6 such as JPEGBaseline8Bit), may be repeated",
     )
     for letter, (uid, name) in _LETTERS.items():
-        group.add_argument(f"{sign}x{letter}", dest="syntaxes", action="append_const", const=uid, help=f"{verb} {name}")
-    group.add_argument(f"{sign}xa", dest="syntaxes", action="append_const", const=_ALL, help=f"{verb} all there are")
+        group.add_argument(f"+x{letter}", dest="syntaxes", action="append_const", const=uid, help=f"{verb} {name}")
+    group.add_argument("+xa", dest="syntaxes", action="append_const", const=_ALL, help=f"{verb} all there are")
+
+
+def add_proposed(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the transfer syntaxes in which uncompressed objects are proposed."""
+    group = parser.add_argument_group(
+        "transfer syntaxes", "Uncompressed objects are sent in one of these alone; the first is preferred."
+    )
+    for letter in _UNCOMPRESSED:
+        uid, name = _LETTERS[letter]
+        group.add_argument(
+            f"-x{letter}", dest="proposed", action="append_const", const=uid, default=[], help=f"propose {name}"
+        )
 
 
 def syntaxes_of(arguments: argparse.Namespace) -> list[str]:

@@ -18,7 +18,7 @@ from dicom_proto.errors import DataSetError, EncodingError
 __all__ = ["KEPT", "Summary"]
 
 KEPT: Final = 1 << 16  # bytes of a data set
-_MOST_ELEMENTS: Final = 200
+_MOST_ELEMENTS: Final = 500
 _MOST_DEPTH: Final = 32
 _LONGEST_VALUE: Final = 64  # characters
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})

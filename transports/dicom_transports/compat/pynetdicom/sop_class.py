@@ -63,3 +63,12 @@ globals().update(
     if name.endswith("_CLASSES")
 )
 _SERVICE_CLASSES: Final = {uid: SERVICE_CLASSES[member] for uid, member in _OF_UIDS.items()}
+
+
+def __getattr__(name: str) -> SOPClass:
+    """Return what pynetdicom 1 called ``VerificationSOPClass``, and others like that."""
+    today = name.removesuffix("SOPClass").replace("Colour", "Color")
+    if today == name or today not in globals():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: SOPClass = globals()[today]
+    return found
