@@ -93,6 +93,9 @@ class Peer:
     read : callable
         Returns what can be stored for what a user gave, by default the same: drivers that know about files read them
         here. It raises an ``OSError`` or a ``DicomProtoError`` for one that cannot be read.
+    allocate : callable
+        Returns a writable buffer of so many bytes, for a large data set that is kept in memory; a driver can have one
+        whose memory goes back to the system.
     is_handling : callable
         Tells whether a handler of this association is asking: what it would wait for may need it to return.
     look : callable
@@ -127,6 +130,7 @@ class Peer:
         self.entity = entity
         self.data_limit = data_limit
         self.read: Callable[[Any], Any] = _as_it_is
+        self.allocate: Callable[[int], Any] = bytearray
         self.is_strict = False
         self.is_handling: Callable[[], bool] = _never
         self.look: Callable[[], object] = _nothing

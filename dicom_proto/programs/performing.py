@@ -139,7 +139,7 @@ class Performing:
 
     def receive_pieces(self) -> Program[Pieces]:
         """Receive the whole data set of a request that has one; raises as :meth:`receive_data`."""
-        pieces = Pieces()
+        pieces = Pieces(self.peer.allocate)
         self.join_data()
         while True:
             chunk: DataChunk | DataRun = yield self._receive

@@ -2,14 +2,20 @@
 
 import gc
 import logging
+import os
+import struct
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dicom_proto.encoding.datasets import file_preamble_and_meta
+from dicom_proto.names import IMPLICIT_VR_LITTLE_ENDIAN
+from dicom_proto.sop_class import CTImageStorage
 from dicom_transports.blocking import Association, evt
 from tests.contract.adapters import assert_no_associations
 from tests.contract.entities import FIND, ct, dataset, dial, serving, statuses
@@ -98,3 +104,33 @@ def test_what_a_handler_has_raised_holds_nothing(end: Callable[[Association], No
         assert len(raised) >= 6
         assert_gone(refs)
         assert in_cycles() == []
+
+
+def resident() -> int:
+    """How many bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="a system that does not tell")
+def test_a_large_object_leaves_nothing_with_associations_that_rest() -> None:
+    """A plain handler has had it, and its thread has a heap of its own, which would keep it."""
+    size, seen = 24 << 20, []
+    content = file_preamble_and_meta(CTImageStorage, "1.2.3", IMPLICIT_VR_LITTLE_ENDIAN)
+    content += struct.pack("<HHL", 0x7FE0, 0x10, size) + bytes(size)
+
+    def store(event: Any) -> int:
+        seen.append(event.message_id)
+        return 0
+
+    with serving((evt.EVT_C_STORE, store)) as server:
+        with dial(server) as first:  # what is needed once is there
+            assert first.send_c_store(content).Status == 0
+        gc.collect()
+        before = resident()
+        associations = [dial(server) for _ in range(3)]
+        for association in associations:
+            assert association.send_c_store(content).Status == 0
+        assert resident() - before < size // 2
+        for association in associations:
+            association.release()
+    assert seen == [1] * 4

@@ -31,6 +31,7 @@ from dicom_transports._entity import AEBase
 from dicom_transports._files.reading import as_storable
 from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.link import Link
+from dicom_transports._socket.memory import allocated
 from dicom_transports._socket.sockets import local_address, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
 from dicom_transports._tasks.performing import Performer
@@ -53,6 +54,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
     ) -> None:
         super().__init__(ae, handlers, reception, **options)
         self.peer.read = as_storable
+        self.peer.allocate = allocated
         self._loop = loop
         self._link: Link | None = None
         self._done = loop.signal()  # set when all is over

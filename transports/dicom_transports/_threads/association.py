@@ -41,6 +41,7 @@ from dicom_transports._entity import AEBase
 from dicom_transports._files.reading import as_storable
 from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.link import Link
+from dicom_transports._socket.memory import allocated
 from dicom_transports._socket.polling import HANGUP, READABLE, WRITABLE
 from dicom_transports._socket.sockets import Address, connect_socket, local_address, no_connection, peer_address
 from dicom_transports._socket.tls_layer import TLSLayer
@@ -112,6 +113,7 @@ class Association(CalledVerbs, EntityAssociation):
     def __init__(self, ae: AEBase[Any], handlers: Handlers, reception: Reception | None = None, **options: Any) -> None:
         super().__init__(ae, handlers, reception, **options)
         self.peer.read = as_storable
+        self.peer.allocate = allocated
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._link: Link | None = None
@@ -418,7 +420,8 @@ class Association(CalledVerbs, EntityAssociation):
         self, offer: AAssociateRQ, address: Address, bind_address: Address | None, tls: TLSLayer | None
     ) -> None:
         """Establish the association as the requestor; :attr:`failure` says why if that fails."""
-        self.peer.connection.request(offer)
+        with about(self.id):
+            self.peer.connection.request(offer)
         try:
             sock = connect_socket(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
