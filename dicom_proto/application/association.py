@@ -374,6 +374,8 @@ class EntityAssociation(Appearance):
     def _tell_beginning(self) -> Program[None]:
         yield from self.notify(EVT_ACCEPTED)
         yield from self.notify(EVT_ESTABLISHED)
+        if self._is_telling:  # somebody else, who has not come to it yet
+            yield Await(lambda: not self._is_telling or None)
         self._has_begun = True
 
     # --- what this side does ------------------------------------------------------------------------------------------

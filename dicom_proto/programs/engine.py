@@ -36,7 +36,7 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import CancelReceived, DataChunk, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Indication, Router, closed
 from dicom_proto.errors import LocalProtocolError
-from dicom_proto.logs import ASSOCIATION
+from dicom_proto.logs import ASSOCIATION, about
 from dicom_proto.programs.effects import Drain, DriverEffect, Effect, Program, Receive
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.upper_layer.events import (
@@ -215,7 +215,8 @@ class Engine(Tasks):
     def connection_made(self, *, now: float) -> None:
         """Tell that the transport connection is open; raises as ``Connection.connection_made``."""
         self._began_at = self._now = now
-        self.connection.connection_made(now=now)
+        with about(self.name):
+            self.connection.connection_made(now=now)
 
     def receive_data(self, data: Buffer, *, now: float) -> None:
         """Take in received bytes. The block is kept, not copied, and must not change."""

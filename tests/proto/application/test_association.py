@@ -23,7 +23,7 @@ from dicom_proto.programs.peer import Peer, RunsPrograms
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.user_programs import sop_classes
 from dicom_proto.testing.network import MemoryAssociation, Network
-from dicom_proto.upper_layer.events import AbortOrigin, ReleaseRequested, Tolerated
+from dicom_proto.upper_layer.events import AbortOrigin, AssociateAccepted, ReleaseRequested, Tolerated
 from dicom_proto.upper_layer.failures import (
     AssociationAborted,
     AssociationClosed,
@@ -35,6 +35,7 @@ from dicom_proto.upper_layer.pdu import AAssociateRJ, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timer
+from tests.proto import wire
 from tests.proto.application.lives import HERE, LIFE, THERE, Couple, Diary, arrive, entity, fate
 from tests.proto.programs.script import (
     CANCEL,
@@ -783,6 +784,22 @@ def test_every_handler_with_its_arguments() -> None:
     while life.turn():
         pass
     assert seen == [(THERE, "a", "b")]
+
+
+def test_it_begins_when_its_handlers_have_returned_whoever_calls_them() -> None:
+    life, diary = alone()
+    opening = Script(life.notify(evt.EVT_CONN_OPEN, address=THERE))
+    call = opening.expect(Call)  # which takes its time
+    program = life.attend(AssociateAccepted(answer=wire.answer(wire.offer(CT)), agreement=None))  # type: ignore[arg-type]
+    assert program is not None
+    beginning = Script(program)
+    waiting = beginning.expect(Await)
+    assert waiting.condition() is None
+    assert called(call) == "CONN_OPEN"
+    assert [called(opening.expect(Call)) for _ in range(2)] == ["ACCEPTED", "ESTABLISHED"]
+    opening.end()
+    beginning.end(waiting.condition())
+    assert diary.names == ["CONN_OPEN", "ACCEPTED", "ESTABLISHED"]
 
 
 def test_what_a_handler_makes_happen_is_told_after_it() -> None:

@@ -274,3 +274,13 @@ def test_titles_of_a_peer_cannot_forge_lines(caplog: Log) -> None:
 )
 def test_fates(ending: Any, fate: str) -> None:
     assert fate_of(ending) == fate
+
+
+def test_the_id_stands_in_every_line_from_the_open_connection_on(caplog: Log) -> None:
+    caplog.set_level(logging.DEBUG, "dicom_proto")
+    couple = established()
+    couple.scu.release()
+    couple.wait()
+    assert any("Evt5" in line for line in caplog.messages)
+    nameless = [line for line in caplog.messages if not line.startswith("[")]
+    assert nameless == ["= Sta1 Evt1 AE-1 Sta4"]  # the request, which this test makes by itself

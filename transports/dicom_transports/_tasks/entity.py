@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from dicom_proto.application.association import Reception
 from dicom_proto.handlers.registry import Bindable, Handlers
+from dicom_proto.logs import about
 from dicom_proto.offers.contexts import PresentationContext
 from dicom_proto.programs.effects import Dial
 from dicom_proto.services.storage.batch import Batch
@@ -191,7 +192,8 @@ class AsyncAE(AEBase[AsyncServer[AsyncAssociationT]], Generic[AsyncAssociationT]
         """Establish an association as the requestor; its ``failure`` says why if that fails."""
         check_address(address)
         tls = client_tls(tls_args)
-        association.peer.connection.request(offer)
+        with about(association.id):
+            association.peer.connection.request(offer)
         loop = self.loop()
         try:
             sock = await loop.limited(self.connection_timeout, loop.connect(address, bind_address))

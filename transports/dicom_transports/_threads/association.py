@@ -420,7 +420,8 @@ class Association(CalledVerbs, EntityAssociation):
         self, offer: AAssociateRQ, address: Address, bind_address: Address | None, tls: TLSLayer | None
     ) -> None:
         """Establish the association as the requestor; :attr:`failure` says why if that fails."""
-        self.peer.connection.request(offer)
+        with about(self.id):
+            self.peer.connection.request(offer)
         try:
             sock = connect_socket(address, self.entity.connection_timeout, bind_address)
         except OSError as error:
