@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-import dicom_proto
 from dicom_proto.errors import CommandSetError, DicomProtoError, NoContextError, PDUError, RemoteProtocolError
 from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, Verification
@@ -27,6 +25,7 @@ from dicom_proto.upper_layer.failures import (
 )
 from dicom_proto.upper_layer.pdu import decode_pdu
 from dicom_proto.upper_layer.timers import Timer
+from dicom_transports.apps.main import main
 from dicom_transports.blocking import AE, evt
 from dicom_transports.storage import store_in_file, store_to
 from tests.contract import certificates
@@ -170,10 +169,10 @@ def file_of(image: Dataset, path: Path) -> Path:
 
 
 @table.row("pynetdicom2 on the command line")
-def test_command_line() -> None:
-    assert find_spec("dicom_proto.__main__") is None
-    assert find_spec("dicom_transports.__main__") is None
-    assert dicom_proto.__version__
+def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    commands = capsys.readouterr().out
+    assert all(f"  {name} " in commands for name in ("echoscu", "findscu", "movescu", "storescu", "storescp"))
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------

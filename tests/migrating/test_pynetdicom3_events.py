@@ -190,7 +190,7 @@ def test_kinds() -> None:
     with serving(*bound) as server:
         assert server.get_events() == [evt.EVT_ABORTED, evt.EVT_C_ECHO]
     kinds = [kind for kind in vars(evt).values() if isinstance(kind, EventKind)]
-    assert sum(kind.is_intervention for kind in kinds) == 15
+    assert sum(kind.is_intervention for kind in kinds) == 16  # theirs, and EVT_ACCESS
     assert sum(kind.is_notification for kind in kinds) == 17
     assert str(evt.EVT_C_ECHO) == "EVT_C_ECHO"
 
