@@ -369,26 +369,23 @@ class Association(CalledVerbs, EntityAssociation):
         link = self._link
         if link is None or self.engine.has_ready:
             return
-        while self._has_received(vigil, link) and link.is_gathering and not self.engine.has_ready:
-            pass
-
-    def _has_received(self, vigil: Vigil, link: Link) -> bool:
-        """Wait for something to do; return whether something has been received."""
-        deadline = link.deadline
-        self._watched = deadline, link.wants_write
-        mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
-        seconds = None if deadline is None else max(0.0, deadline - monotonic())
-        descriptor = link.descriptor
-        is_readable = False
-        self._lock.release()
-        try:
-            is_readable = vigil.wait(descriptor, mask, seconds)
-        finally:
-            self._lock.acquire()
-        if not is_readable or (self._reading is not vigil.waker and self._callers) or link.descriptor < 0:
-            return False
-        link.receive()
-        return True
+        is_to_wait = True
+        while is_to_wait:
+            deadline = link.deadline
+            self._watched = deadline, link.wants_write
+            mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
+            seconds = None if deadline is None else max(0.0, deadline - monotonic())
+            descriptor = link.descriptor
+            is_readable = False
+            self._lock.release()
+            try:
+                is_readable = vigil.wait(descriptor, mask, seconds)
+            finally:
+                self._lock.acquire()
+            if not is_readable or (self._reading is not vigil.waker and self._callers) or link.descriptor < 0:
+                return
+            link.receive()
+            is_to_wait = link.gathered is not None and not self.engine.has_ready
 
     def _sleep(self) -> None:
         """Wait until the thread that reads has taken a turn, or leaves."""
