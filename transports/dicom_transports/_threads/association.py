@@ -10,7 +10,7 @@ Who does what, and which lock guards it:
   the peer does while nobody calls, and keeps away while calls follow each other.
 * What the user wrote is called by whoever has taken the turn that asked for it; the items of one iterator are all
   pulled by the thread that has pulled the first. Where the peer may have several operations performed at a time, each
-  has a worker.
+  has a worker; so has a C-GET or C-MOVE, whose handler is asked for the next object while the last is on its way.
 * A thread that polls lends its waker (``_reading``, ``_resting``) to the association, so that its wait can be ended:
   another engine has posted something, or there is more to wait for than it knows.
 """
@@ -295,7 +295,7 @@ class Association(CalledVerbs, EntityAssociation):
         """Say which thread does what a task asks for."""
         owner = task.performer
         if owner is None:
-            if task.is_operation and self.peer.connection.performed_window > 1:
+            if task.is_operation and (self.peer.connection.performed_window > 1 or _looks_ahead(effect)):
                 owner = task.performer = WORKERS.take()
                 task.on_end = partial(_give_back, task.on_end)
             elif type(effect) is Pull or task.opened:
@@ -508,6 +508,11 @@ def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Except
         return function(*arguments), None
     except Exception as error:  # noqa: BLE001 - it belongs to the program
         return None, error
+
+
+def _looks_ahead(effect: DriverEffect) -> bool:
+    """Tell whether a handler is asked for an object while others are on their way: it must not hold those up."""
+    return type(effect) is Pull and type(effect.iterator) is not Gathering
 
 
 def _give_back(on_end: Callable[[Task[Any]], None] | None, task: Task[Any]) -> None:
