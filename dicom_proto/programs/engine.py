@@ -541,7 +541,7 @@ class Engine(Tasks):
         self._closing_at = self._now + FAREWELL
         effects, self._effects = self._effects, []
         for task, effect in effects:
-            if task.is_operation:  # nobody has been asked for anything yet: it is not begun
+            if task.is_operation and not task.is_closing:  # nobody has been asked for anything yet: it is not begun
                 self.cancel(task)
             else:
                 self._effects.append((task, effect))

@@ -11,7 +11,7 @@ from attrs import evolve
 from dicom_proto.buffers import Buffer
 from dicom_proto.dimse.events import DataChunk, ResponseReceived
 from dicom_proto.dimse.messages import Request, Response, RetrieveResponse
-from dicom_proto.dimse.outgoing import STREAMED
+from dicom_proto.dimse.outgoing import STREAMED, Streamed
 from dicom_proto.encoding.sources import Source
 from dicom_proto.encoding.structure import DEFLATED
 from dicom_proto.programs.effects import END, Await, Call, Program, Receive
@@ -68,8 +68,12 @@ class Invoking:
     ) -> None:
         self.peer = peer
         self.context = context
-        self._source = data if isinstance(data, Source) else None
-        sent = STREAMED if isinstance(data, Source) else data
+        self._source: Source | None = None
+        sent: Buffer | Streamed | None
+        if data is None or not isinstance(data, Source):
+            sent = data
+        else:
+            self._source, sent = data, STREAMED
         self.inbox = peer.send(request, context_id=context.context_id, data=sent)
         self.message_id = self.inbox.key[0]
         self.is_over = False

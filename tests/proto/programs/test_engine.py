@@ -839,3 +839,17 @@ def test_an_end_of_which_there_is_nothing_to_tell() -> None:
     bench.engine.connection_closed(now=0)
     bench.turn()
     assert bench.engine.is_finished
+
+
+def test_what_an_operation_left_open_is_closed_also_if_it_ends_with_the_association() -> None:
+    """It waits for something else than an event, and is told in the very turn in which the association ends."""
+    bench, items = Ending(), (number for number in range(9))
+    task = bench.start(calling(Pull(items), Await(lambda: None)))
+    task.is_operation = True
+    bench.engine.resume(bench.effects.pop()[0], next(items))
+    bench.turn()
+    bench.other.release()
+    bench.hear()
+    bench.turn()
+    ((closing, effect),) = bench.effects
+    assert (closing, effect.function) == (task, items.close)

@@ -37,6 +37,8 @@ class Link:
         Whether bytes are welcome.
     wants_write : bool
         Whether bytes wait that the kernel has not taken.
+    gathered : Gathered or None
+        The middle of a data set that waits for more, until :attr:`deadline` at most: there is nothing to do before.
     descriptor : int
         That of the socket, -1 once it is closed.
     """
@@ -50,7 +52,7 @@ class Link:
         self._has_received = False
         self._is_encrypted = channel.is_encrypted
         self._foresight: Foresight | None = None  # in the midst of a data set
-        self._gathered: Gathered | None = None
+        self.gathered: Gathered | None = None
         self._engine.secure = channel.secure
         association.suspect = partial(getattr, channel, "suspicion")
         association.get_tls = channel.tls_state
@@ -62,7 +64,7 @@ class Link:
         self._engine.connection_made(now=clock())
 
     def receive(self) -> None:
-        """Take what has arrived; a turn has to follow, unless it :attr:`is_gathering`."""
+        """Take what has arrived; a turn has to follow, unless there is something :attr:`gathered`."""
         channel, engine = self._channel, self._engine
         self.received_at = now = self._clock()
         if self._foresight is not None:
@@ -76,9 +78,9 @@ class Link:
 
     def _gather(self, foresight: Foresight, now: float) -> None:
         """Take the middle of a data set, and let it wait for what comes in the next moment."""
-        gathered = self._gathered
+        gathered = self.gathered
         if gathered is None:
-            gathered = self._gathered = Gathered(foresight, now)
+            gathered = self.gathered = Gathered(foresight, now)
         if gathered.receive(self._channel):
             self._channel.acknowledge()
             self.deadline = gathered.until if self.deadline is None else min(self.deadline, gathered.until)
@@ -87,16 +89,11 @@ class Link:
 
     def _hand_on(self, gathered: Gathered, now: float) -> None:
         """Hand on what has been gathered."""
-        self._gathered = self._foresight = None
+        self.gathered = self._foresight = None
         self._has_received = True
         self._engine.receive_data(gathered.take(), now=now)
         if self._channel.has_ended:
             self._receive_end(now)
-
-    @property
-    def is_gathering(self) -> bool:
-        """Whether what has arrived waits for more, until :attr:`deadline` at most: there is nothing to do before."""
-        return self._gathered is not None
 
     def _receive_end(self, now: float) -> None:
         if isinstance(self._channel.error, ssl.SSLError):
@@ -108,8 +105,8 @@ class Link:
         channel = self._channel
         room = SEND_AHEAD - channel.backlog if self.wants_write else SEND_AHEAD
         now = self._clock()
-        if self._gathered is not None and now >= self._gathered.until:
-            self._hand_on(self._gathered, now)
+        if self.gathered is not None and now >= self.gathered.until:
+            self._hand_on(self.gathered, now)
         turn = self._engine.turn(now=now, room=room)
         if turn.buffers or self.wants_write or (self._is_encrypted and channel.wants_write):
             self.wants_write = channel.transmit(turn.buffers)
@@ -125,8 +122,8 @@ class Link:
                 if not self._is_encrypted:
                     self._foresight = self._engine.connection.foresee()
         self.deadline = turn.deadline
-        if self._gathered is not None:
-            self.deadline = min(self._gathered.until, turn.deadline or self._gathered.until)
+        if self.gathered is not None:
+            self.deadline = min(self.gathered.until, turn.deadline or self.gathered.until)
         self.wants_read = turn.wants_read and not channel.has_ended
         if turn.wants_close and self.wants_write and not channel.has_ended and turn.deadline is not None:
             turn.wants_close = False

@@ -297,7 +297,7 @@ class AsyncAssociation(AwaitedVerbs, EntityAssociation):
         """Take what has arrived, and see to it."""
         if self._link is not None and self._link.descriptor >= 0:
             self._link.receive()
-            if self._link.is_gathering:
+            if self._link.gathered is not None:
                 self._rearrange()
             else:
                 self._turn()

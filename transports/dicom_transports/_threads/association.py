@@ -10,7 +10,7 @@ Who does what, and which lock guards it:
   the peer does while nobody calls, and keeps away while calls follow each other.
 * What the user wrote is called by whoever has taken the turn that asked for it; the items of one iterator are all
   pulled by the thread that has pulled the first. Where the peer may have several operations performed at a time, each
-  has a worker.
+  has a worker; so has a C-GET or C-MOVE, whose handler is asked for the next object while the last is on its way.
 * A thread that polls lends its waker (``_reading``, ``_resting``) to the association, so that its wait can be ended:
   another engine has posted something, or there is more to wait for than it knows.
 """
@@ -295,7 +295,7 @@ class Association(CalledVerbs, EntityAssociation):
         """Say which thread does what a task asks for."""
         owner = task.performer
         if owner is None:
-            if task.is_operation and self.peer.connection.performed_window > 1:
+            if task.is_operation and (self.peer.connection.performed_window > 1 or _looks_ahead(effect)):
                 owner = task.performer = WORKERS.take()
                 task.on_end = partial(_give_back, task.on_end)
             elif type(effect) is Pull or task.opened:
@@ -369,26 +369,23 @@ class Association(CalledVerbs, EntityAssociation):
         link = self._link
         if link is None or self.engine.has_ready:
             return
-        while self._has_received(vigil, link) and link.is_gathering and not self.engine.has_ready:
-            pass
-
-    def _has_received(self, vigil: Vigil, link: Link) -> bool:
-        """Wait for something to do; return whether something has been received."""
-        deadline = link.deadline
-        self._watched = deadline, link.wants_write
-        mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
-        seconds = None if deadline is None else max(0.0, deadline - monotonic())
-        descriptor = link.descriptor
-        is_readable = False
-        self._lock.release()
-        try:
-            is_readable = vigil.wait(descriptor, mask, seconds)
-        finally:
-            self._lock.acquire()
-        if not is_readable or (self._reading is not vigil.waker and self._callers) or link.descriptor < 0:
-            return False
-        link.receive()
-        return True
+        is_to_wait = True
+        while is_to_wait:
+            deadline = link.deadline
+            self._watched = deadline, link.wants_write
+            mask = (READABLE if link.wants_read else HANGUP) | (WRITABLE if link.wants_write else 0)
+            seconds = None if deadline is None else max(0.0, deadline - monotonic())
+            descriptor = link.descriptor
+            is_readable = False
+            self._lock.release()
+            try:
+                is_readable = vigil.wait(descriptor, mask, seconds)
+            finally:
+                self._lock.acquire()
+            if not is_readable or (self._reading is not vigil.waker and self._callers) or link.descriptor < 0:
+                return
+            link.receive()
+            is_to_wait = link.gathered is not None and not self.engine.has_ready
 
     def _sleep(self) -> None:
         """Wait until the thread that reads has taken a turn, or leaves."""
@@ -511,6 +508,11 @@ def _outcome(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Except
         return function(*arguments), None
     except Exception as error:  # noqa: BLE001 - it belongs to the program
         return None, error
+
+
+def _looks_ahead(effect: DriverEffect) -> bool:
+    """Tell whether a handler is asked for an object while others are on their way: it must not hold those up."""
+    return type(effect) is Pull and type(effect.iterator) is not Gathering
 
 
 def _give_back(on_end: Callable[[Task[Any]], None] | None, task: Task[Any]) -> None:
