@@ -45,11 +45,11 @@ from dicom_proto.upper_layer.pdu import (
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_proto.upper_layer.timers import Timeouts, Timer, Timers
 
-__all__ = ["Machine", "Transition"]
+__all__ = ["RECEIVED", "REFUSALS", "Machine", "Transition"]
 
 _log = logging.getLogger("dicom_proto.upper_layer")
 
-_EVENTS: Final[dict[int, Event]] = {
+RECEIVED: Final[dict[int, Event]] = {
     PDUType.A_ASSOCIATE_RQ: Event.Evt6,
     PDUType.A_ASSOCIATE_AC: Event.Evt3,
     PDUType.A_ASSOCIATE_RJ: Event.Evt4,
@@ -58,9 +58,11 @@ _EVENTS: Final[dict[int, Event]] = {
     PDUType.A_RELEASE_RP: Event.Evt13,
     PDUType.A_ABORT: Event.Evt16,
 }
+"""The event of Table 9-10 that a PDU is which has arrived."""
 _TYPES: Final = {int(pdu_type): pdu_type for pdu_type in PDUType}
 _ASSOCIATE: Final = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
-_REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
+REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
+"""The actions for a PDU that should not have come."""
 _EARLY: Final = frozenset({Event.Evt10, Event.Evt12})  # legal as soon as the association is accepted
 _MOST_FAULTS: Final = 8  # of an answer that are put into words
 _TAKES_DATA: Final = frozenset(s for s in State if TABLE.get((Event.Evt10, s)) in {Action.DT_2, Action.AR_6})
@@ -174,7 +176,7 @@ class Machine:
             body = inbound.body()
             if body is None:
                 return False
-            self._fire(_EVENTS[self._body_type], decode_pdu(self._body_type, body, tolerance=self._tolerance))
+            self._fire(RECEIVED[self._body_type], decode_pdu(self._body_type, body, tolerance=self._tolerance))
             return True
         header = inbound.header()
         if header is None:
@@ -218,7 +220,7 @@ class Machine:
         PDUError
             If the type is unknown, or the length cannot be right.
         """
-        event = _EVENTS.get(pdu_type)
+        event = RECEIVED.get(pdu_type)
         if event is None:
             raise PDUError(f"PDU type {pdu_type:02X}H", abort_reason=AbortReason.UNRECOGNIZED_PDU)
         if self._state is State.Sta3 and self._tolerance.early_pdus and event in _EARLY:
@@ -230,7 +232,7 @@ class Machine:
             self._check_data_length(length)
             self._inbound.skip(length)
             self.note_tolerated("late_data", f"P-DATA-TF behind an A-RELEASE-RQ, in {self._state.name}")
-        elif action in _REFUSALS:
+        elif action in REFUSALS:
             self._inbound.skip(length)
             name = _TYPES[pdu_type].name
             error = PDUError(f"{name} received in {self._state.name}", abort_reason=AbortReason.UNEXPECTED_PDU)

@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import define, field
 
+from dicom_proto.upper_layer.machine import RECEIVED, REFUSALS
 from dicom_proto.upper_layer.pdu import PDUType
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 
@@ -26,16 +27,6 @@ _SENT: Final = {
     PDUType.A_RELEASE_RP: Event.Evt14,
     PDUType.A_ABORT: Event.Evt15,
 }
-_RECEIVED: Final = {
-    PDUType.A_ASSOCIATE_RQ: Event.Evt6,
-    PDUType.A_ASSOCIATE_AC: Event.Evt3,
-    PDUType.A_ASSOCIATE_RJ: Event.Evt4,
-    PDUType.P_DATA_TF: Event.Evt10,
-    PDUType.A_RELEASE_RQ: Event.Evt12,
-    PDUType.A_RELEASE_RP: Event.Evt13,
-    PDUType.A_ABORT: Event.Evt16,
-}
-_REFUSALS: Final = frozenset({Action.AA_1, Action.AA_7, Action.AA_8})
 _OVER: Final = frozenset({State.Sta1, State.Sta13})
 _MOST_WAITING: Final = 16
 
@@ -49,7 +40,7 @@ class _End:
     def after(self, state: State, event: Event) -> State:
         """Return the state behind an arrival; one that calls for an A-ABORT waits for that."""
         action = TABLE.get((event, state))
-        if action is None or action in _REFUSALS:
+        if action is None or action in REFUSALS:
             return state
         following = ACTIONS[action].next_states
         return following[-1] if action is Action.AR_8 and not self.is_requestor else following[0]
@@ -115,7 +106,7 @@ class Ends:
             else:
                 sender.arrive(allowed)
                 sender.state = ACTIONS[TABLE[event, sender.state]].next_states[0]
-        receiver.waiting.append(_RECEIVED[pdu_type])
+        receiver.waiting.append(RECEIVED[pdu_type])
         if len(receiver.waiting) > _MOST_WAITING:
             receiver.arrive(1)
         self._forget_what_changes_nothing(receiver)
