@@ -11,6 +11,7 @@ from dicom_proto.encoding.datasets import encode
 from dicom_proto.errors import InvalidSettingError
 from dicom_proto.sop_class import PatientRootQueryRetrieveInformationModelMove
 from dicom_transports.blocking import AssociationServer, evt
+from tests.contract import test_sending
 from tests.contract.adapters import WAIT, make_ae
 from tests.contract.entities import Happened, dataset, dial, serving
 from tests.contract.test_sending import (
@@ -28,15 +29,7 @@ from tests.contract.test_sending import (
 MANY = 4
 
 
-@pytest.fixture
-def store() -> Store:
-    return Store()
-
-
-@pytest.fixture
-def server(adapter: Any, store: Store) -> Iterator[AssociationServer]:  # noqa: ARG001 - it is in use
-    with serving((evt.EVT_C_STORE, store), ae=scp()) as server:
-        yield server
+store, server = test_sending.store, test_sending.server
 
 
 # --- side by side -----------------------------------------------------------------------------------------------------
