@@ -146,8 +146,7 @@ class Asking:
         if arguments.own_port is None:
             yield
             return
-        options = {"block": False} if arguments.io == "blocking" else {}
-        async with carrying.entered(ae.start_server(("", arguments.own_port), evt_handlers=list(handlers), **options)):
+        async with carrying.served(arguments, ae, ("", arguments.own_port), evt_handlers=list(handlers)):
             yield
 
 

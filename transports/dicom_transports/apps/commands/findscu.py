@@ -6,6 +6,7 @@ PATIENT with -P and -O.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,6 @@ EXAMPLES: Final = [
     ("ris.example.org 104 -W -k 'ScheduledProcedureStepSequence[0].Modality=CT' -k PatientName", "a worklist"),
     ("archive.example.org 104 --cancel 10 --json -k PatientID query.dcm", "ten matches of a query in a file, as JSON"),
 ]
-_MESSAGE_ID: Final = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,12 +91,9 @@ class Query:
         network.apply(ae, arguments)
         ae.add_requested_context(self._model)
         async with carrying.entered(ae.associate(**network.associating(arguments))) as association:
-            for identifier in self._identifiers * arguments.repeat:
-                results = association.send_c_find(identifier, self._model, msg_id=_MESSAGE_ID)
-                async for status, match in asking.responses(arguments, association, results, _MESSAGE_ID):
-                    self._take(status, match)
-            if arguments.abort:
-                association.abort()
+            ask = partial(association.send_c_find, query_model=self._model)
+            async for status, match in asking.responses(arguments, association, self._identifiers, ask):
+                self._take(status, match)
 
     def _take(self, status: Any, match: "Dataset | None") -> None:
         from dicom_proto.service_class import ServiceClass  # noqa: PLC0415 - not for --help

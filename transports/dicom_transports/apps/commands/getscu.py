@@ -6,14 +6,12 @@ proposed at a time; --sop-class chooses.
 """
 
 import argparse
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any, Final
 
 from dicom_transports.apps.exits import CommandError, Exit
 from dicom_transports.apps.options import asking, carrying, contexts, keeping, keys, network, saying
 from dicom_transports.apps.stopping import stoppable
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -29,7 +27,6 @@ EXAMPLES: Final = [
         "the CT images of a series, JPEG 2000 preferred",
     ),
 ]
-_MESSAGE_ID: Final = 1
 _MOST_CONTEXTS: Final = 127  # beside that of the query (PS3.8 9.3.2.2)
 
 
@@ -60,18 +57,15 @@ def run(arguments: argparse.Namespace) -> Exit:
             given = network.associating(arguments)
             given["ext_neg"] += _roles(ae)
             async with carrying.entered(ae.associate(**given, evt_handlers=[kept.handler])) as association:
-                for identifier in identifiers * arguments.repeat:
-                    results = association.send_c_get(identifier, model, msg_id=_MESSAGE_ID)
-                    async for status, _ in asking.responses(arguments, association, results, _MESSAGE_ID):
-                        retrieval.take(status)
-                if arguments.abort:
-                    association.abort()
+                ask = partial(association.send_c_get, query_model=model)
+                async for status, _ in asking.responses(arguments, association, identifiers, ask):
+                    retrieval.take(status)
 
         try:
             with stoppable():
                 carrying.carry(arguments, talk)
         finally:
-            saying.say(arguments, f"{kept.count} objects have been stored in {arguments.output_directory}")
+            kept.sum_up()
     return retrieval.exit()
 
 

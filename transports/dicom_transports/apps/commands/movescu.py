@@ -7,6 +7,7 @@ or to this command itself, if it is given a port with +P. The peer has to know t
 import argparse
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 from dicom_transports.apps.exits import Exit
@@ -26,7 +27,6 @@ EXAMPLES: Final = [
         "all of a patient, to here",
     ),
 ]
-_MESSAGE_ID: Final = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,19 +72,16 @@ def run(arguments: argparse.Namespace) -> Exit:
                 _receiving(arguments, destination, kept),
                 carrying.entered(ae.associate(**network.associating(arguments))) as association,
             ):
-                for identifier in identifiers * arguments.repeat:
-                    results = association.send_c_move(identifier, destination, model, msg_id=_MESSAGE_ID)
-                    async for status, _ in asking.responses(arguments, association, results, _MESSAGE_ID):
-                        retrieval.take(status)
-                if arguments.abort:
-                    association.abort()
+                ask = partial(association.send_c_move, move_aet=destination, query_model=model)
+                async for status, _ in asking.responses(arguments, association, identifiers, ask):
+                    retrieval.take(status)
 
         try:
             with stoppable():
                 carrying.carry(arguments, talk)
         finally:
             if kept is not None:
-                saying.say(arguments, f"{kept.count} objects have been stored in {arguments.output_directory}")
+                kept.sum_up()
     return retrieval.exit()
 
 
@@ -102,6 +99,5 @@ async def _receiving(arguments: argparse.Namespace, ae_title: str, kept: Any) ->
         from dicom_proto.sop_class import Verification  # noqa: PLC0415
 
         ae.add_supported_context(Verification)
-    options = {"block": False} if arguments.io == "blocking" else {}
-    async with carrying.entered(ae.start_server(("", arguments.own_port), evt_handlers=[kept.handler], **options)):
+    async with carrying.served(arguments, ae, ("", arguments.own_port), evt_handlers=[kept.handler]):
         yield

@@ -174,7 +174,7 @@ def _print(record: dict[str, Any], probe: "Probe") -> None:
         "user identity": record["user identity"],
         **{f"AE title {title}": said for title, said in record.get("AE titles", {}).items()},
     }.items():
-        about.add_row(name, Text(_plain(value)))
+        about.add_row(name, Text(saying.printable(value)))
     console.print(about)
     table = Table("SOP class", "transfer syntaxes, the preferred first", "it is", "extended negotiation")
     for one in record["SOP classes"]:
@@ -190,10 +190,6 @@ def _print(record: dict[str, Any], probe: "Probe") -> None:
         f"{len(record['SOP classes'])} SOP classes accepted, {len(record['refused'])} refused, "
         f"{record['associations']} associations{rest}"
     )
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _syntax(uid: str) -> str:

@@ -43,5 +43,5 @@ def run(arguments: argparse.Namespace) -> Exit:
     contexts.support_storage(ae, arguments)
     with keeping.kept_in(arguments) as kept:
         code = serving.serve(arguments, ae, [kept.handler])
-        saying.say(arguments, f"{kept.count} objects have been stored in {arguments.output_directory}")
+        kept.sum_up()
     return code

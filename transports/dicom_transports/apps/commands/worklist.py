@@ -140,5 +140,4 @@ def _value(match: "Dataset", keyword: str) -> str:
     if keyword in _OF_STEP:
         steps = match.get(_STEP) or []
         holder = steps[0] if len(steps) else {}
-    shown = str(holder.get(keyword) or "")
-    return "".join(c if c.isprintable() else "?" for c in shown)
+    return saying.printable(str(holder.get(keyword) or ""))

@@ -57,7 +57,7 @@ def lines_of(dataset: "Dataset", indent: str = "") -> list[str]:
                 lines += [f"{indent}  [{number}]", *lines_of(item, f"{indent}    ")]
             continue
         shown = str(element.value) if element.VM < 2 else "\\".join(map(str, element.value))
-        text = "".join(c if c.isprintable() else "?" for c in shown)
+        text = saying.printable(shown)
         lines.append(f"{head}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}")
     return lines
 

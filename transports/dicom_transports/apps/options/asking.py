@@ -1,12 +1,14 @@
 """How a query runs: as often as it is wanted, cancelled after so many responses, ended by release or abort."""
 
 import argparse
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
 
 from dicom_transports.apps.options import carrying, parsing
 
 __all__ = ["add_arguments", "responses"]
+
+_MESSAGE_ID: Final = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def responses(
-    arguments: argparse.Namespace, association: Any, results: Any, message_id: int
+    arguments: argparse.Namespace, association: Any, identifiers: Sequence[Any], ask: Callable[..., Any]
 ) -> AsyncIterator[Any]:
-    """Yield the responses of an operation, the last one included; cancel it where the user wants that."""
-    number = 0
-    async for status, dataset in carrying.each(results):
-        yield status, dataset
-        number += 1
-        if number == arguments.cancel:
-            await carrying.settled(association.send_c_cancel(message_id))
+    """Yield the responses to queries, the last one of each included; cancel, repeat and abort as the user wants.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What the user wants.
+    association : Association
+        That of any adapter.
+    identifiers : sequence of Dataset
+        What is asked for.
+    ask : callable
+        Sends one of them: called with it and ``msg_id``, it returns the results.
+    """
+    for _ in range(arguments.repeat):
+        for identifier in identifiers:
+            number = 0
+            async for status, dataset in carrying.each(ask(identifier, msg_id=_MESSAGE_ID)):
+                yield status, dataset
+                number += 1
+                if number == arguments.cancel:
+                    await carrying.settled(association.send_c_cancel(_MESSAGE_ID))
+    if arguments.abort:
+        association.abort()

@@ -13,7 +13,7 @@ from importlib import import_module
 from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
-__all__ = ["adapter", "add_arguments", "carry", "each", "entered", "settled", "until_stopped", "wait_for"]
+__all__ = ["adapter", "add_arguments", "carry", "each", "entered", "served", "settled", "until_stopped", "wait_for"]
 
 T = TypeVar("T")
 _ADAPTERS: Final = ("blocking", "asyncio", "trio")
@@ -80,6 +80,13 @@ async def entered(context: Any) -> AsyncIterator[Any]:
     else:
         with context as value:
             yield value
+
+
+def served(arguments: argparse.Namespace, ae: Any, address: tuple[str, int], **options: Any) -> Any:
+    """Start a server, and return its context; the options are those of ``start_server`` of an AE."""
+    if arguments.io == "blocking":
+        options["block"] = False
+    return entered(ae.start_server(address, **options))
 
 
 async def until_stopped(arguments: argparse.Namespace, server: Any, finish_within: float) -> None:

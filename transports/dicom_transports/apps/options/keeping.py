@@ -112,6 +112,10 @@ class Kept:
         if self._arguments.program:
             self._waiting.put([_filled(argument, record) for argument in self._arguments.program])
 
+    def sum_up(self) -> None:
+        """Say how many objects have been stored, and where."""
+        saying.say(self._arguments, f"{self.count} objects have been stored in {self._arguments.output_directory}")
+
     def work(self) -> None:
         """Run the programs, until there is nothing more to come."""
         while (command := self._waiting.get()) is not None:

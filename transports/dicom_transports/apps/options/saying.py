@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-__all__ = ["add_arguments", "say", "say_json", "set_up_logging"]
+__all__ = ["add_arguments", "printable", "say", "say_json", "set_up_logging"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,11 @@ def set_up_logging(arguments: argparse.Namespace, level: str = "CRITICAL") -> No
 
     wanted = "DEBUG" if arguments.debug else "INFO" if arguments.verbose else "CRITICAL" if arguments.quiet else level
     logging.basicConfig(level=wanted, format="%(levelname).1s: %(message)s", force=True)
+
+
+def printable(text: str) -> str:
+    """Return what a peer sent as a terminal may show it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def say(arguments: argparse.Namespace, text: str) -> None:

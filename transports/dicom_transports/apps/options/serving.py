@@ -87,9 +87,8 @@ def serve(arguments: argparse.Namespace, ae: Any, handlers: Iterable[Any]) -> Ex
     context = tls.server_context_of(arguments)
 
     async def talk() -> None:
-        options = {"block": False} if arguments.io == "blocking" else {}
-        starting = ae.start_server(address, ssl_context=context, evt_handlers=list(handlers), **options)
-        async with carrying.entered(starting) as server:
+        bound = list(handlers)
+        async with carrying.served(arguments, ae, address, ssl_context=context, evt_handlers=bound) as server:
             host, port, *_ = server.address
             over = " over TLS" if context else ""
             saying.say(arguments, f"{arguments.own_aet} listens on {host}:{port}{over}")
