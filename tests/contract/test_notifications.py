@@ -255,10 +255,10 @@ def test_told_in_the_midst_of_results() -> None:
     seen = []
 
     def find(_event: Any) -> Any:
-        for _ in range(20):
+        for _ in range(200):  # far more than what is gathered before it leaves
             seen.append(sent.names.count("DIMSE_SENT"))
             yield 0xFF00, dataset(PatientName="*")
 
     with serving((evt.EVT_C_FIND, find), (evt.EVT_DIMSE_SENT, sent)) as server, dial(server) as association:
-        assert len(list(association.send_c_find(dataset(PatientName="*"), FIND))) == 21
+        assert len(list(association.send_c_find(dataset(PatientName="*"), FIND))) == 201
     assert seen[-1] > 0
