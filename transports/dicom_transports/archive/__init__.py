@@ -1,0 +1,1 @@
+"""A small archive: storage, query and retrieval over an index of files."""
