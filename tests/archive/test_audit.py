@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dicom_transports.archive.audit import AuditTrail, Outcome, Study, outcome_of
+from dicom_transports._archive.audit import AuditTrail, Outcome, Study, outcome_of
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 STUDY = Study("1.2.3", "P1", "DOE^JANE")
@@ -76,17 +76,25 @@ def test_a_transfer_begins_and_ends(trail: AuditTrail) -> None:
 
 
 def test_who_sent_what_to_whom(trail: AuditTrail) -> None:
-    caller = Caller()
-    trail.sent(request(caller), STUDY, CT, 0x0000)
-    trail.sent(request(caller), STUDY, CT, 0x0000, destination="VIEWER")
-    trail.close()
-    trail.close()
-    roles = [
-        [(one["UserID"], one["UserIsRequestor"]) for one in message["ActiveParticipant"]]
-        for message in messages(trail.path)
-    ]
+    trail.fetched(trail.fetching(request(), {STUDY: {CT: 3}}), 0xB000, "2 completed, 1 failed")
+    trail.fetched(trail.fetching(request(), {STUDY: {CT: 3, MR: 1}}, destination="VIEWER"), 0x0000, "4 completed")
+    written = messages(trail.path)
+    assert [identified(one) for one in written] == [("110102", 0), ("110104", 4), ("110102", 0), ("110104", 0)]
+    assert written[1]["EventIdentification"]["EventOutcomeDescription"] == "2 completed, 1 failed"
+    roles = [[(one["UserID"], one["UserIsRequestor"]) for one in message["ActiveParticipant"]] for message in written]
     got, moved = [("ARCHIVE", False), ("CT1", True)], [("ARCHIVE", False), ("VIEWER", False), ("CT1", True)]
-    assert roles == [got, moved, got, moved]
+    assert roles == [got, got, moved, moved]
+    assert written[3]["ParticipantObjectIdentification"][0]["ParticipantObjectDescription"]["SOPClass"] == [
+        {"UID": CT, "NumberOfInstances": 3},
+        {"UID": MR, "NumberOfInstances": 1},
+    ]
+
+
+def test_what_has_not_ended_is_told_at_the_end(trail: AuditTrail) -> None:
+    trail.stored(request(), STUDY, 0x0000)
+    trail.close()
+    trail.close()
+    assert [identified(one)[0] for one in messages(trail.path)] == ["110102", "110104"]
 
 
 def test_other_messages(trail: AuditTrail) -> None:
@@ -94,12 +102,13 @@ def test_other_messages(trail: AuditTrail) -> None:
     trail.queried(request(), 0x0000)
     trail.queried(request(), 0xFE00)
     trail.refused("192.0.2.66", "NOBODY")
+    trail.denied(request(), "move")
     trail.deleted(STUDY, "root")
     trail.stopped()
     written = messages(trail.path)
     assert [identified(one) for one in written] == [
         *(("110100", 0), ("110112", 0), ("110112", 4), ("110113", 8)),
-        *(("110105", 0), ("110100", 0)),
+        *(("110113", 8), ("110105", 0), ("110100", 0)),
     ]
     (query,) = written[1]["ParticipantObjectIdentification"]
     assert query["ParticipantObjectQuery"] == "AQI="

@@ -15,8 +15,8 @@ from dicom_proto.upper_layer.policy import (
     NO_REASON_GIVEN,
     USER_IDENTITY_REFUSED,
 )
-from dicom_transports.archive.access import Access, Rule, service_of
-from dicom_transports.archive.settings import Settings, SettingsError, SettingsFile, read_settings
+from dicom_transports._archive.access import Access, Rule, service_of
+from dicom_transports._archive.settings import Settings, SettingsError, SettingsFile, read_settings
 from dicom_transports.blocking import AE
 
 FULL = """
@@ -104,7 +104,7 @@ V_TLS = V + "[destinations.V.tls]\n"
         ("ae_titel = 'X'", "ae_titel: there is no such key: do you mean ae_title?"),
         ("something_else = 1", "something_else: there is no such key (there are ae_title, require_called"),
         ("ae_title = 'SEVENTEEN LETTERS'", "ae_title: 'SEVENTEEN LETTERS' is not an AE title"),
-        ("require_called = 'yes'", "require_called: require_called is True or False, not str"),
+        ("require_called = 'yes'", "require_called: require_called is True, False or None, not str"),
         ("maximum_associations = 0", "maximum_associations: maximum_associations is an integer from 1"),
         ("destinations = 3", "destinations: this has to be a table of tables, such as [destinations.NAME]"),
         ("destinations.V = 3", "destinations.V: this has to be a table, not 3"),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dicom_transports.archive import status_page
-from dicom_transports.archive.status_page import Failures, StatusPage, render
+from dicom_transports._archive import status_page
+from dicom_transports._archive.status_page import Failures, StatusPage, render
 from tests.interop.peers import require, require_module
 
 HOSTILE = "<script>alert(1)</script>"

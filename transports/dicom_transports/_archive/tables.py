@@ -15,7 +15,7 @@ from dicom_proto.errors import InvalidNameError, InvalidSettingError
 __all__ = ["PATH", "SettingsError", "Tables", "array", "named", "table"]
 
 _T = TypeVar("_T")
-_READ: Final = "dicom_transports.archive.tables"
+_READ: Final = "dicom_transports._archive.tables"
 
 
 class SettingsError(InvalidSettingError):

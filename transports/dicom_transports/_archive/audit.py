@@ -15,7 +15,7 @@ import json
 import logging
 import os
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
-__all__ = ["AuditTrail", "Outcome", "Study", "outcome_of"]
+__all__ = ["AuditTrail", "Fetch", "Outcome", "Study", "outcome_of"]
 
 _log = logging.getLogger("dicom_transports")
 
@@ -82,6 +82,7 @@ _ALERT: Final = _code("110113", "Security Alert")
 _START: Final = _code("110120", "Application Start")
 _STOP: Final = _code("110121", "Application Stop")
 _NODE_AUTHENTICATION: Final = _code("110126", "Node Authentication")
+_RESTRICTED: Final = _code("110132", "Use of Restricted Function")
 _APPLICATION: Final = _code("110150", "Application")
 _DESTINATION: Final = _code("110152", "Destination Role ID")
 _SOURCE: Final = _code("110153", "Source Role ID")
@@ -111,9 +112,17 @@ class _Party:
         return made
 
 
+@frozen
+class Fetch:
+    """Objects that are being sent for a request: who takes part, and how many of which studies and SOP classes."""
+
+    participants: list[JSON]
+    holdings: Mapping[Study, Mapping[str, int]]
+
+
 @define
 class _Transfer:
-    """Objects of one study that go one way on one association."""
+    """Objects of one study that come on one association."""
 
     study: Study
     participants: list[JSON]
@@ -182,7 +191,7 @@ class AuditTrail:
         self.failures = 0
         self._archive = _Party(ae_title)
         self._lock = Lock()  # over everything below
-        self._transfers: dict[Any, dict[tuple[str, str], _Transfer]] = {}  # by association; study and direction
+        self._transfers: dict[Any, dict[str, _Transfer]] = {}  # what comes, by association and study
         self._file = _open(self.path)
         self._is_closed = False
 
@@ -263,6 +272,17 @@ class AuditTrail:
             caller = _Party(ae_title, address).participant(_APPLICATION, is_requestor=True)
             self._write(event, Outcome.SERIOUS_FAILURE, [caller, self._archive.participant(_APPLICATION)])
 
+    def denied(self, event: Any, service: str) -> None:
+        """Tell that somebody has asked for a service that they may not use."""
+        with self._lock:
+            alert = {"EventID": _ALERT, "EventActionCode": "E", "EventTypeCode": _RESTRICTED}
+            caller = _caller(event).participant(_APPLICATION, is_requestor=True)
+            self._write(
+                alert | {"EventOutcomeDescription": f"{service}: not authorized"},
+                Outcome.SERIOUS_FAILURE,
+                [caller, self._archive.participant(_APPLICATION)],
+            )
+
     def queried(self, event: Any, status: int) -> None:
         """Tell of a C-FIND request, and how it ended.
 
@@ -303,27 +323,37 @@ class AuditTrail:
         status : int
             The answer.
         """
-        participants = [
-            _caller(event).participant(_SOURCE, is_requestor=True),
-            self._archive.participant(_DESTINATION),
-        ]
-        self._transfer(event, "in", study, participants, str(event.request.AffectedSOPClassUID), status)
+        with self._lock:
+            transfers = self._transfers.setdefault(event.assoc, {})
+            transfer = transfers.get(study.instance_uid)
+            if transfer is None:
+                if len(transfers) >= _MOST_OPEN:
+                    self._end(transfers.pop(next(iter(transfers))))
+                caller = _caller(event).participant(_SOURCE, is_requestor=True)
+                transfer = _Transfer(study, [caller, self._archive.participant(_DESTINATION)])
+                transfers[study.instance_uid] = transfer
+                begin = {"EventID": _BEGINNING, "EventActionCode": "E"}
+                self._write(begin, Outcome.SUCCESS, transfer.participants, _objects(study))
+            transfer.count(str(event.request.AffectedSOPClassUID), status)
 
-    def sent(self, event: Any, study: Study, sop_class_uid: str, status: int, destination: str | None = None) -> None:
-        """Tell that an object was sent, or was not, for a C-GET or C-MOVE request.
+    def fetching(
+        self, event: Any, holdings: Mapping[Study, Mapping[str, int]], destination: str | None = None
+    ) -> "Fetch":
+        """Tell that objects are about to be sent for a C-GET or C-MOVE request.
 
         Parameters
         ----------
         event : RequestEvent
-            The request for it.
-        study : Study
-            Of the object.
-        sop_class_uid : str
-            Of the object.
-        status : int
-            What the other side has answered, or the failure.
+            The request.
+        holdings : mapping of Study to mapping of str to int
+            How many objects of which studies and SOP classes.
         destination : str, optional
-            The AE title that it was sent to, if that is not who asked.
+            The AE title that they are sent to, if that is not who asks.
+
+        Returns
+        -------
+        Fetch
+            What :meth:`fetched` takes.
         """
         participants = [self._archive.participant(_SOURCE)]
         if destination is None:
@@ -331,7 +361,29 @@ class AuditTrail:
         else:
             participants.append(_Party(destination).participant(_DESTINATION))
             participants.append(_caller(event).participant(_APPLICATION, is_requestor=True))
-        self._transfer(event, destination or "out", study, participants, sop_class_uid, status)
+        with self._lock:
+            for study in holdings:
+                begin = {"EventID": _BEGINNING, "EventActionCode": "E"}
+                self._write(begin, Outcome.SUCCESS, participants, _objects(study))
+        return Fetch(participants, holdings)
+
+    def fetched(self, fetch: "Fetch", status: int, description: str) -> None:
+        """Tell what has come of it.
+
+        Parameters
+        ----------
+        fetch : Fetch
+            What :meth:`fetching` has returned.
+        status : int
+            The final status of the request.
+        description : str
+            How many objects were sent, and how many were not, in words.
+        """
+        event = {"EventID": _TRANSFERRED, "EventActionCode": "R", "EventOutcomeDescription": description}
+        with self._lock:
+            for study, classes in fetch.holdings.items():
+                numbers = [{"UID": uid, "NumberOfInstances": count} for uid, count in classes.items()]
+                self._write(event, outcome_of(status), fetch.participants, _objects(study, numbers))
 
     def deleted(self, study: Study, by: str) -> None:
         """Tell that a study was deleted, and by which user of the machine."""
@@ -344,21 +396,6 @@ class AuditTrail:
         with self._lock:
             for transfer in self._transfers.pop(association, {}).values():
                 self._end(transfer)
-
-    def _transfer(
-        self, event: Any, way: str, study: Study, participants: list[JSON], sop_class_uid: str, status: int
-    ) -> None:
-        key = (study.instance_uid, way)
-        with self._lock:
-            transfers = self._transfers.setdefault(event.assoc, {})
-            transfer = transfers.get(key)
-            if transfer is None:
-                if len(transfers) >= _MOST_OPEN:
-                    self._end(transfers.pop(next(iter(transfers))))
-                transfer = transfers[key] = _Transfer(study, participants)
-                begin = {"EventID": _BEGINNING, "EventActionCode": "E"}
-                self._write(begin, Outcome.SUCCESS, participants, _objects(study))
-            transfer.count(sop_class_uid, status)
 
     def _end(self, transfer: _Transfer) -> None:
         event = {"EventID": _TRANSFERRED, "EventActionCode": "C"}

@@ -17,7 +17,7 @@ from dicom_proto.names import check_ae_title, check_uid, is_valid_uid
 from dicom_proto.offers._settings import FLAG, MAXIMUM_LENGTH, check, integer
 from dicom_proto.offers.contexts import PresentationContext, build_context
 from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, DEFAULT_TRANSFER_SYNTAXES
-from dicom_transports.archive.tables import PATH, array, table
+from dicom_transports._archive.tables import PATH, array, table
 from dicom_transports.tls import TLSProfile, client_context
 
 __all__ = ["ClientTLS", "Destination", "Proposed", "as_optional_title"]
@@ -137,6 +137,8 @@ class Destination:
         The longest P-DATA-TF that is wanted from it, in bytes.
     contexts : sequence of Proposed
         What is proposed to it; by default what the objects need.
+    notify : bool
+        Whether it is sent an Instance Availability Notification (PS3.4 Annex R) of each study that was stored.
     tls : ClientTLS, optional
         Without it there is none.
     """
@@ -147,6 +149,7 @@ class Destination:
     associations: int = field(default=1, validator=integer(1, 64))
     maximum_pdu: int | None = field(default=None, validator=optional(MAXIMUM_LENGTH))
     contexts: tuple[Proposed, ...] = field(metadata=array(Proposed), default=(), converter=tuple)
+    notify: bool = field(default=False, validator=FLAG)
     tls: ClientTLS | None = field(metadata=table(ClientTLS), default=None)
 
     def answer(self) -> tuple[str, int, Mapping[str, Any]]:

@@ -38,10 +38,10 @@ from attrs.validators import optional
 from dicom_proto.application.entity import ApplicationEntity
 from dicom_proto.errors import InvalidNameError, InvalidSettingError
 from dicom_proto.names import check_ae_title
-from dicom_proto.offers._settings import FLAG, integer
-from dicom_transports.archive.access import Access, Rule
-from dicom_transports.archive.destinations import Destination, as_optional_title
-from dicom_transports.archive.tables import SettingsError, Tables, array, named, table
+from dicom_proto.offers._settings import FLAG, OPTIONAL_FLAG, integer
+from dicom_transports._archive.access import Access, Rule
+from dicom_transports._archive.destinations import Destination, as_optional_title
+from dicom_transports._archive.tables import SettingsError, Tables, array, named, table
 
 __all__ = ["IdentityCheck", "Settings", "SettingsError", "SettingsFile", "UserIdentity", "read_settings"]
 
@@ -106,11 +106,15 @@ class Settings:
     Parameters
     ----------
     ae_title : str, optional
-        The AE title of the archive, unless the command line says another one.
-    require_called : bool
-        Whether a requestor has to call that title.
+        The AE title of the archive, instead of what the command line says.
+    require_called : bool, optional
+        Whether a requestor has to call that title; without it, as it was set before.
     maximum_associations : int, optional
         How many associations are served at a time.
+    maximum_bytes : int, optional
+        How much the archive keeps: when it has so much, C-STORE is answered with A700H (out of resources).
+    minimum_free_bytes : int
+        How much of the disk is left free: when it is less, C-STORE is answered with A700H.
     user_identity : UserIdentity, optional
         Who decides about user identities; without it they are not looked at.
     destinations : mapping of str to Destination
@@ -120,8 +124,10 @@ class Settings:
     """
 
     ae_title: str | None = field(default=None, converter=as_optional_title)
-    require_called: bool = field(default=False, validator=FLAG)
+    require_called: bool | None = field(default=None, validator=OPTIONAL_FLAG)
     maximum_associations: int | None = field(default=None, validator=optional(integer(1, 1 << 31)))
+    maximum_bytes: int | None = field(default=None, validator=optional(integer(1, 1 << 60)))
+    minimum_free_bytes: int = field(default=64 << 20, validator=integer(0, 1 << 60))
     user_identity: UserIdentity | None = field(metadata=table(UserIdentity), default=None)
     destinations: Mapping[str, Destination] = field(
         metadata=named(Destination), factory=dict, converter=_as_destinations
@@ -134,7 +140,8 @@ class Settings:
 
     def apply(self, ae: ApplicationEntity) -> None:
         """Set what an application entity decides itself; servers that run follow with their next request."""
-        ae.require_called_aet = self.require_called
+        if self.require_called is not None:
+            ae.require_called_aet = self.require_called
         if self.maximum_associations is not None:
             ae.maximum_associations = self.maximum_associations
         ae.require_user_identity = self.user_identity is not None and self.user_identity.required

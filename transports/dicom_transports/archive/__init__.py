@@ -1,1 +1,0 @@
-"""A small archive: storage, query and retrieval over an index of files."""
