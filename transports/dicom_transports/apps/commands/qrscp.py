@@ -103,10 +103,14 @@ def run(arguments: argparse.Namespace) -> Exit:
 
 
 def _opened(arguments: argparse.Namespace) -> "Archive":
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - only what is used is loaded
+    import logging  # noqa: PLC0415 - only what is used is loaded
+
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     from dicom_transports.archive import Archive  # noqa: PLC0415
 
+    if not arguments.debug:
+        logging.getLogger("alembic").setLevel("WARNING")
     try:
         return Archive(
             arguments.directory,
