@@ -103,10 +103,14 @@ def open_archive(arguments: argparse.Namespace) -> "Archive":
     CommandError
         If its database cannot be opened.
     """
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - only what is used is loaded
+    import logging  # noqa: PLC0415 - only what is used is loaded
+
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     from dicom_transports.archive import Archive  # noqa: PLC0415
 
+    if not arguments.debug:
+        logging.getLogger("alembic").setLevel("WARNING")
     try:
         return Archive(
             arguments.directory,
