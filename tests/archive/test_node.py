@@ -43,6 +43,7 @@ def statuses(answers: Any) -> list[int]:
     return [status.Status for status, _ in answers]
 
 
+@pytest.mark.usefixtures("adapter")
 def test_everybody_does_what_they_may(tmp_path: Path) -> None:
     with serving(tmp_path / "a", RULES) as served:
         assert store(served, image()) == [0x0000]
@@ -101,6 +102,7 @@ def test_limits_of_the_file_are_those_of_the_server(tmp_path: Path) -> None:
         assert caught.value.reason == 7  # called AE title not recognized
 
 
+@pytest.mark.usefixtures("adapter")
 def test_what_is_written_down(tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     got: list[Dataset] = []

@@ -122,6 +122,7 @@ def performed(number: int) -> Dataset:
     return made
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize(("status", "left"), [("COMPLETED", ["P2"]), ("DISCONTINUED", ["P2"])])
 def test_a_step_that_ends_closes_its_item(tmp_path: Path, status: str, left: list[str]) -> None:
     folder = tmp_path / "worklist"
@@ -173,6 +174,7 @@ def ask(served: Served, commitments: Commitments, references: Any) -> Any:
     return association
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize(("asked", "failed"), [([HELD, MISSING], 0x0112), ([CONFLICT], 0x0119)])
 def test_commitment_is_reported_on_its_association(tmp_path: Path, commitments: Any, asked: Any, failed: int) -> None:
     provider, results = commitments
