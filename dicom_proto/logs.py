@@ -24,7 +24,7 @@ ASSOCIATION: Final[ContextVar[str]] = ContextVar("ASSOCIATION", default="")
 LOGGERS: Final = (
     *(f"dicom_proto.{name}" for name in ("association", "encoding", "programs", "services", "upper_layer")),
     "dicom_transports",
-    *(f"dicom_transports.{name}" for name in ("asyncio", "blocking", "trio")),
+    *(f"dicom_transports.{name}" for name in ("archive", "asyncio", "blocking", "trio")),
 )
 """The loggers of this project."""
 

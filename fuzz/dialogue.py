@@ -225,16 +225,17 @@ class _Dialogue:
 
     def _begin(self, end: _End, other: _End, message: Message, has_data: bool) -> None:
         sent = other.sent.popleft()
-        while sent.message != message and self._may_be_lost(other, sent.message):
+        while sent.message != message and self._may_be_lost(end, other, sent.message):
             sent = other.sent.popleft()
         assert sent.message == message, f"{sent.message} was sent, and {message} has arrived"
         assert has_data is (sent.data is not None), "a data set is announced that was not sent, or the reverse"
         end.arriving, end.arrived = sent, bytearray()
 
     @staticmethod
-    def _may_be_lost(sender: _End, message: Message) -> bool:
+    def _may_be_lost(receiver: _End, sender: _End, message: Message) -> bool:
         """Tell whether nobody is told of a message: a cancel that came too late, a request that could not begin."""
-        return isinstance(message, CCancelRQ) or (sender.hung_up and isinstance(message, Request))
+        has_ended = sender.hung_up or receiver.hung_up
+        return isinstance(message, CCancelRQ) or (has_ended and isinstance(message, Request))
 
     def _check_debts(self) -> None:
         """See that what one end waits for is known to the other, once everything has arrived."""

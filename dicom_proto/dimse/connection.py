@@ -104,6 +104,8 @@ class Connection(Exchange):
                 return indications.popleft()
             if events:
                 self._take(events.popleft())
+                if not events and self._unread and self._inbound.is_between_pdus:
+                    self._unread = self._eof  # as where it is read straight: how bytes are cut means nothing
             elif not self._unread:
                 return CLOSED if self._started and self._state is _STA1 else None
             elif not (self._reads_straight and self._read_straight()) and not self._advance():

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
-__all__ = ["NOT_KEYS", "answer", "matches"]
+__all__ = ["NOT_KEYS", "answer", "matches", "matches_instant", "wild_card"]
 
 NOT_KEYS: Final = frozenset({"SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 """Keywords of what stands in an identifier without being a key (PS3.4 C.4)."""
@@ -107,12 +107,15 @@ def _matches_value(wanted: str, value: str, vr: str) -> bool:
         first, _, last = wanted.partition("-")
         return first.strip() <= value <= (last.strip() or _LAST) + _LAST
     if vr in _WILDCARDS:
-        return re.fullmatch(_pattern(wanted), value, re.DOTALL | (re.IGNORECASE if vr == "PN" else 0)) is not None
+        return re.fullmatch(wild_card(wanted), value, re.DOTALL | (re.IGNORECASE if vr == "PN" else 0)) is not None
     return wanted == value
 
 
-def _pattern(wanted: str) -> str:
-    """Return a regular expression; what a star has matched is not tried again, or many stars would take for ever."""
+def wild_card(wanted: str) -> str:
+    """Return a regular expression for a key with wild cards (PS3.4 C.2.2.2.4).
+
+    What a star has matched is not tried again, or many stars would take for ever.
+    """
     first, *more = ("".join("." if c == "?" else re.escape(c) for c in part) for part in wanted.split("*"))
     if not more:
         return first
@@ -173,6 +176,19 @@ def _instant(found: re.Match[str], offset: str) -> _Instant:
     first = datetime(year, month, day, hour, minute, tzinfo=UTC)
     seconds = second + float(f"0{fraction}")  # may be a leap second
     return _Instant(first + timedelta(seconds=seconds) - _shift(offset), len(digits))
+
+
+def matches_instant(wanted: str, value: str, *, key_zone: str = "", value_zone: str = "") -> bool:
+    """Tell whether a DT matches a key: an instant, or a range of them (PS3.4 C.2.2.2.5.3).
+
+    Parameters
+    ----------
+    wanted, value : str
+        The key, and one value of an entity.
+    key_zone, value_zone : str
+        How far from UTC they are unless they say so themselves: Timezone Offset From UTC, such as ``"+0100"``.
+    """
+    return _matches_instant(wanted, value, _Zones(key_zone, value_zone))
 
 
 def _matches_instant(wanted: str, value: str, zones: _Zones) -> bool:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_proto.encoding.datasets import decode
 from dicom_transports._files.reading import FileObject, read_object
+from tests.contract.adapters import make_ae
 from tests.interop import peers
 from tests.interop.images import CT, contents, images, path_of, stored_in
 from tests.interop.storage import StorageSCP, echo_and_send
@@ -65,6 +67,22 @@ def test_scp_that_encodes_anew(tmp_path: Path, start: Callable[[Path], peers.Pee
     files = [read_object(tmp_path / f"{number}.dcm") for number in range(1, len(objects) + 1)]
     for stored, original in zip(files, objects, strict=True):
         assert_same(stored, original)
+
+
+def test_dcmjs_drops_empty_items(tmp_path: Path) -> None:
+    """dcmjs reads a sequence without its empty items (PS3.5 7.5.1): what follows one moves up."""
+    codes = [Dataset(), Dataset(), Dataset()]
+    codes[0].CodeValue, codes[2].CodeValue = "1", "3"
+    sent = data_set(images(CT)[0])
+    sent.ProcedureCodeSequence = codes
+    sent.file_meta = FileMetaDataset()
+    sent.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ae = make_ae("SCU")
+    ae.add_requested_context(sent.SOPClassUID, ExplicitVRLittleEndian)
+    with peers.dcmjs_storage(tmp_path) as scp, ae.associate(*scp.address, ae_title="SCP") as association:
+        assert association.send_c_store(sent).Status == 0x0000
+    stored = data_set(read_object(tmp_path / "1.dcm"))
+    assert [item.CodeValue for item in stored.ProcedureCodeSequence] == ["1", "3"]
 
 
 @exchange("CTN", "C-ECHO C-STORE", ours="SCU")

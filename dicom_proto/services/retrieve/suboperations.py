@@ -246,7 +246,8 @@ def perform_sub_operations(
 ) -> Program[None]:
     """Store what a handler yields, object by object, and send the responses of the C-GET or C-MOVE.
 
-    The handler first yields how many objects there are, then for each of them ``(status, object)`` with a Pending
+    The handler first yields how many objects there are, or ``(status, None)`` or a Dataset with a Status, which refuses
+    the operation and is its only response; then for each of them ``(status, object)`` with a Pending
     status; see :meth:`StoredObject.of` for what an object may be, and ``Peer.read`` for what else. Any other status
     ends the operation before all is done: Success says that there are no more objects, and without a status those that
     do not come have failed. With Cancel, Failure and Warning may go a Dataset with the Failed SOP Instance UID List. An
@@ -258,6 +259,8 @@ def perform_sub_operations(
     :data:`~dicom_proto.services.storage.pipeline.LONGEST_AHEAD`.
     """
     announced = yield from performing.pull(kind, iterator, failed=statuses.no_count)
+    if isinstance(announced, tuple | Dataset):
+        announced = performing.read_status(as_pair(announced)[0])
     entity = performing.peer.entity
     count = _read_count(kind, announced, statuses, is_bounded=entity is None or entity.counts_sub_operations)
     if isinstance(count, Answer):
@@ -311,8 +314,8 @@ def _hand_over_all(
 
 
 def _read_count(kind: EventKind, item: Any, statuses: Statuses, *, is_bounded: bool) -> int | Answer:
-    """Read how many sub-operations a handler has announced; if that is no number, return the final answer."""
-    if isinstance(item, Answer):
+    """Read how many sub-operations a handler has announced; if that is no number, return the only response."""
+    if isinstance(item, Answer) and item.category != Category.PENDING:
         return item
     if not isinstance(item, int) or isinstance(item, bool) or item < 0:
         _log.error("the handler of %s has to yield how many sub-operations there will be", kind)

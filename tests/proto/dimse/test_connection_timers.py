@@ -72,6 +72,19 @@ def test_events_from_before_come_before_the_time_out() -> None:
     assert names(drain(connection)) == ["TimedOut"]
 
 
+@pytest.mark.parametrize("size", [8, 10_000])
+def test_what_has_been_looked_at_is_none_either(size: int) -> None:
+    """The last event of what was received ends that, however it was cut; nobody has to ask for another one."""
+    connection = waiting()
+    block = raw(echo(7))
+    for at in range(0, len(block), size):
+        connection.receive_data(block[at : at + size], now=1)
+    assert names([connection.next_event()]) == ["RequestReceived"]
+    connection.send_response(respond(echo(7), 7))
+    sent(connection, now=1)
+    assert connection.next_deadline() == 10
+
+
 def test_what_was_received_and_not_looked_at_is_no_silence() -> None:
     connection = waiting()
     connection.receive_data(FINDING, now=3)

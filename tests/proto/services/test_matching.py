@@ -1,12 +1,13 @@
 """Matching of worklist style queries."""
 
+import re
 from typing import Any
 
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicom_proto.services.matching import answer, matches
+from dicom_proto.services.matching import answer, matches, matches_instant, wild_card
 from tests.proto.programs.script import dataset_of
 from tests.proto.rows import for_each
 
@@ -200,3 +201,21 @@ def test_an_answer_says_what_its_times_mean() -> None:
     assert answer(dataset_of(**{START: ""}), step) == step
     assert answer(dataset_of(TimezoneOffsetFromUTC="", **{START: ""}), step) == step
     assert "TimezoneOffsetFromUTC" not in answer(dataset_of(TimezoneOffsetFromUTC=""), dataset_of(PatientID="1"))
+
+
+@for_each(
+    ("wanted", "value", "zones", "expected"),
+    [
+        ("20240101120000+0000", "20240101130000", {"value_zone": "+0100"}, True),
+        ("20240101120000-20240101130000", "20240101123000", {}, True),
+        ("20240101120000", "20240101100000-0200", {"key_zone": "+0000"}, True),
+        ("20240101120000", "20240101100000", {}, False),
+    ],
+)
+def test_one_instant(wanted: str, value: str, zones: dict[str, str], expected: bool) -> None:
+    assert matches_instant(wanted, value, **zones) is expected
+
+
+def test_pattern_of_wild_cards() -> None:
+    assert re.fullmatch(wild_card("a*b?[c]"), "axxbx[c]")
+    assert not re.fullmatch(wild_card("a*b"), "ab.")

@@ -23,7 +23,7 @@ from dicom_transports.apps.stopping import Terminated
 
 __all__ = ["explain", "interruption"]
 
-_EXTRAS: Final = {"trio": "trio", "rich": "cli"}
+_EXTRAS: Final = {"trio": "trio", "rich": "cli", "sqlalchemy": "archive", "alembic": "archive"}
 _OPTION_OF: Final = {Timer.ARTIM: "-ta", Timer.REQUEST: "-ta", Timer.RELEASE: "-ta", Timer.RESPONSE: "-td"}
 
 

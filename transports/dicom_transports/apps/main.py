@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, str]] = {
         "worklist",
         "mpps",
         "commit",
+        "qrscp",
         "trace",
         "tap",
         "probe",

@@ -71,6 +71,16 @@ def test_nothing_matches() -> None:
     assert (last[0].status, counters(last), last[1]) == (0, (None, 0, 0, 0), None)
 
 
+def test_refused_before_there_is_a_count() -> None:
+    """The only response has no counters, and no data set that a peer might not expect (PS3.7 9.1.3)."""
+    status = dataset_of(Status=0xA900, ErrorComment="no level")
+    for refusal in (status, (0xA900, None), (status, None)):
+        (last,) = Getting(lambda _, given=refusal: iter([given])).get()
+        assert (last[0].status, counters(last), last[1]) == (0xA900, (None, None, None, None), None)
+    (last,) = Getting(lambda _: iter([(PENDING, None)])).get()
+    assert last[0].status == 0xC413
+
+
 NO_OBJECTS = [
     (PENDING, None),
     (PENDING, "image.dcm"),

@@ -11,9 +11,10 @@ from dicom_transports.apps.stopping import stoppable
 __all__ = ["add_arguments", "apply", "serve"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the port, and the options of a server."""
-    parser.add_argument("port", metavar="PORT", type=parsing.port, help="the port to listen on")
+def add_arguments(parser: argparse.ArgumentParser, *, needs_port: bool = True) -> None:
+    """Add the port, and the options of a server; there may be commands that do something without one."""
+    nargs = None if needs_port else "?"
+    parser.add_argument("port", metavar="PORT", nargs=nargs, type=parsing.port, help="the port to listen on")
     group = parser.add_argument_group("server")
     group.add_argument(
         "-aet",

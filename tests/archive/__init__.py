@@ -1,0 +1,1 @@
+"""The archive: its index alone, behind each adapter, and as a command."""

@@ -1,0 +1,1 @@
+"""The index of an archive: what is where, in a database."""
