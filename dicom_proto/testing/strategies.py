@@ -182,11 +182,12 @@ def data_tfs(draw: st.DrawFn) -> PDataTF:
     fragment = st.binary(min_size=1, max_size=20).map(lambda half: half + half)
     commands: list[bytes] = draw(st.lists(fragment, max_size=3))
     data: list[bytes] = draw(st.lists(fragment, min_size=not commands, max_size=3))
+    is_ended: bool = draw(st.booleans())
     pdvs = [PDV(context_id, True, False, value) for value in commands]
-    if commands and (data or draw(st.booleans())):
+    if commands and (data or is_ended):
         pdvs[-1] = PDV(context_id, True, True, commands[-1])
     pdvs += [PDV(context_id, False, False, value) for value in data]
-    if data and draw(st.booleans()):
+    if data and is_ended:
         pdvs[-1] = PDV(context_id, False, True, data[-1])
     return PDataTF(tuple(pdvs))
 
