@@ -7,8 +7,8 @@ import pytest
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.upper_layer.foresight import Foresight
-from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.blocks import Block
+from dicom_transports._socket.channel import Channel
 from tests.contract.test_channel import connected
 from tests.proto.dimse.pairs import LAST, p_data
 
