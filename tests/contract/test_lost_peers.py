@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CFindRQ, CFindRSP
+from dicom_proto.testing.pair import answer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.pdu import AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
@@ -38,7 +39,6 @@ from tests.contract.scenes import (
     wait,
     write,
 )
-from tests.proto.wire import answer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 ANSWER = encode_pdu(answer(OFFER))
@@ -107,6 +107,7 @@ def test_peer_vanishes_before_its_request(said: int, *, reset: bool) -> None:
         with Peer.dial(server.address) as peer:
             peer.send(REQUEST[:said])
             peer.vanish(reset=reset)
+        happened.wait("CONN_CLOSE")  # or it would be the shutdown that ends it
         assert_serves(server)
     assert not any(event.assoc.is_aborted for event in happened.events)
 
