@@ -10,9 +10,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
+from dicom_proto.testing.samples import dictionary
 from fuzz import CORPUS, HARNESSES, load
 from fuzz.program import Language
-from fuzz.samples import TOKENS
 
 __all__ = ["main"]
 
@@ -81,9 +81,9 @@ def _fuzz(name: str, options: Namespace) -> bool:
     log = options.corpus / f"{name}.log"
     for folder in (grown, findings):
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".dict") as dictionary, log.open("wb") as output:
-        dictionary.writelines('"' + "".join(f"\\x{byte:02x}" for byte in token) + '"\n' for token in TOKENS)
-        dictionary.flush()
+    with tempfile.NamedTemporaryFile("w", suffix=".dict") as words, log.open("wb") as output:
+        words.write(dictionary())
+        words.flush()
         command = [
             *(sys.executable, "-m", "fuzz.libfuzzer", name),
             *(
@@ -93,7 +93,7 @@ def _fuzz(name: str, options: Namespace) -> bool:
                 f"-timeout={_PATIENCE}",
             ),
             *(
-                f"-dict={dictionary.name}",
+                f"-dict={words.name}",
                 f"-artifact_prefix={findings}/",
                 "-rss_limit_mb=2048",
                 "-print_final_stats=1",

@@ -12,6 +12,7 @@ from typing import Final
 
 from dicom_proto.errors import AbortReason, PDUError
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE, Limits
+from dicom_proto.testing.samples import FULL_OFFER, PARTIAL_ANSWER, PLAIN_OFFER, STRICT
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.pdu import (
     MCH_COMMAND,
@@ -23,7 +24,6 @@ from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts
 from fuzz.negotiation import POLICIES, answer_to
 from fuzz.program import Language, Operation, Step, until
-from fuzz.samples import FULL_OFFER, PARTIAL_ANSWER, PLAIN_OFFER, STRICT
 from fuzz.twins import Ending, Twins
 from fuzz.world import ACTS, WORDS, WORLD
 

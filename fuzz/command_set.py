@@ -14,9 +14,9 @@ from random import Random
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import Message, decode_message, encode_message
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from fuzz.mutate import mutate_command_set
+from dicom_proto.testing.mutators import mutate_command_set
+from dicom_proto.testing.samples import COMMANDS
 from fuzz.pdu import check_error
-from fuzz.samples import COMMANDS
 
 __all__ = ["check", "mutate", "seeds"]
 

@@ -15,12 +15,12 @@ from dicom_proto.dimse.messages import MESSAGES, Message, Request, Response, dec
 from dicom_proto.dimse.outgoing import STREAMED, Data, Outgoing
 from dicom_proto.errors import AbortReason
 from dicom_proto.limits import DEFAULT_LIMITS, DEFAULT_TOLERANCE
+from dicom_proto.testing.samples import COMMANDS, FULL_OFFER, PLAIN_OFFER, STATUSES, STRICT
 from dicom_proto.upper_layer.pdu import MCH_COMMAND, MCH_LAST, AAssociateAC, AAssociateRJ, pack_pdv_header
 from dicom_proto.upper_layer.state_table import State
 from fuzz.association import SMALL_LIMITS, TIMEOUTS
 from fuzz.negotiation import answer_to
 from fuzz.program import Language, Operation, Step, until
-from fuzz.samples import COMMANDS, FULL_OFFER, PLAIN_OFFER, STATUSES, STRICT
 from fuzz.twins import Ending, Twins
 from fuzz.world import ACTS, WORLD, patched
 from fuzz.world import WORDS as PDU_WORDS

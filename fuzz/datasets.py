@@ -29,9 +29,9 @@ from dicom_proto.encoding.datasets import (
 )
 from dicom_proto.errors import DataSetError, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS, Limits
-from fuzz.mutate import mutate_bytes
+from dicom_proto.testing.mutators import mutate_bytes
+from dicom_proto.testing.samples import CT, EXPLICIT, IMPLICIT
 from fuzz.pdu import check_error
-from fuzz.samples import CT, EXPLICIT, IMPLICIT
 
 __all__ = ["check", "mutate", "seeds"]
 

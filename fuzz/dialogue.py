@@ -22,6 +22,7 @@ from dicom_proto.dimse.messages import MESSAGES, CCancelRQ, Message, Request
 from dicom_proto.dimse.outgoing import STREAMED, Outgoing
 from dicom_proto.errors import AbortReason, LimitExceededError, LocalProtocolError
 from dicom_proto.limits import DEFAULT_LIMITS
+from dicom_proto.testing.samples import FULL_OFFER, PLAIN_OFFER
 from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from dicom_proto.upper_layer.state_table import State
@@ -29,7 +30,6 @@ from fuzz.association import SMALL_LIMITS, TIMEOUTS
 from fuzz.connection import WORDS, a_request, a_response, piece
 from fuzz.negotiation import answer_to
 from fuzz.program import Language, Operation, Step, until
-from fuzz.samples import FULL_OFFER, PLAIN_OFFER
 from fuzz.twins import Ending
 from fuzz.witness import Story, Wire, snapshot
 from fuzz.world import SECONDS, patched

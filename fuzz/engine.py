@@ -43,6 +43,7 @@ from dicom_proto.programs.effects import (
 )
 from dicom_proto.programs.tasks import Task, Tasks
 from dicom_proto.sop_class import uid_to_sop_class
+from dicom_proto.testing.samples import FULL_OFFER, PDUS
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from fuzz.association import SMALL_LIMITS, TIMEOUTS
@@ -50,7 +51,6 @@ from fuzz.connection import WORDS, a_request, a_response, piece
 from fuzz.engine_user import Items, Stub, User, items_of
 from fuzz.negotiation import answer_to
 from fuzz.program import Language, Operation, Step, until
-from fuzz.samples import FULL_OFFER, PDUS
 from fuzz.witness import kept
 from fuzz.world import SECONDS
 

@@ -13,6 +13,20 @@ from random import Random
 from typing import Final
 
 from dicom_proto.errors import LocalProtocolError, PDUError
+from dicom_proto.testing.mutators import mutate_bytes, mutate_stream
+from dicom_proto.testing.samples import (
+    COMMITMENT,
+    CT,
+    EXPLICIT,
+    FIND,
+    GET,
+    IMPLICIT,
+    MR,
+    PDUS,
+    STORAGE_SERVICE,
+    STRICT,
+    VERIFICATION,
+)
 from dicom_proto.upper_layer.items import OperationsWindow, UserInformation
 from dicom_proto.upper_layer.negotiation import Agreement, agree, without_default_transfer_syntax
 from dicom_proto.upper_layer.pdu import (
@@ -26,20 +40,6 @@ from dicom_proto.upper_layer.pdu import (
     unpack_header,
 )
 from dicom_proto.upper_layer.policy import TEMPORARY_CONGESTION, Policy, Review, Supported, review
-from fuzz.mutate import mutate_bytes, mutate_stream
-from fuzz.samples import (
-    COMMITMENT,
-    CT,
-    EXPLICIT,
-    FIND,
-    GET,
-    IMPLICIT,
-    MR,
-    PDUS,
-    STORAGE_SERVICE,
-    STRICT,
-    VERIFICATION,
-)
 
 __all__ = ["POLICIES", "answer_to", "check", "mutate", "seeds"]
 

@@ -16,9 +16,9 @@ from attrs import evolve
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError, RemoteProtocolError
 from dicom_proto.limits import DEFAULT_TOLERANCE, Tolerance
+from dicom_proto.testing.mutators import mutate_pdu
+from dicom_proto.testing.samples import IMPLICIT, PDUS, STRICT
 from dicom_proto.upper_layer.pdu import HEADER_LENGTH, PDU, decode_pdu, encode_pdu, unpack_header
-from fuzz.mutate import mutate_pdu
-from fuzz.samples import IMPLICIT, PDUS, STRICT
 
 __all__ = ["SENT", "check", "check_error", "mutate", "seeds"]
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from fuzz.mutate import mutate_bytes, mutate_list, mutate_stream
+from dicom_proto.testing.mutators import mutate_bytes, mutate_list, mutate_stream
 
 __all__ = ["Language", "Operation", "Step", "until"]
 

@@ -23,13 +23,13 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import ConnectionEvent, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Key, Router
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.testing.samples import FULL_OFFER
 from dicom_proto.upper_layer.failures import Ending
 from dicom_proto.upper_layer.pdu import AAssociateAC
 from fuzz.association import TIMEOUTS
 from fuzz.connection import WORDS, a_request, a_response, piece
 from fuzz.negotiation import answer_to
 from fuzz.program import Language, Operation, Step, until
-from fuzz.samples import FULL_OFFER
 
 __all__ = ["LANGUAGE", "check", "mutate", "seeds"]
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
+from dicom_proto.testing.mutators import mutate_bytes, mutate_stream
+from dicom_proto.testing.samples import PDUS
 from dicom_proto.upper_layer.pdu import HEADER_LENGTH, PDUType, unpack_header
 from dicom_proto.upper_layer.tap import PDUTap, SkippedPDU
-from fuzz.mutate import mutate_bytes, mutate_stream
-from fuzz.samples import PDUS
 from fuzz.witness import kept
 
 __all__ = ["check", "mutate", "seeds"]

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from dicom_proto.testing.samples import PDUS
 from dicom_proto.upper_layer.pdu import pack_pdv_header
 from fuzz.program import Operation
-from fuzz.samples import PDUS
 from fuzz.twins import Twins
 
 __all__ = ["ACTS", "SECONDS", "WORDS", "WORLD", "patched"]

@@ -41,7 +41,7 @@ FLOORS: list[tuple[str, ...]] = [
     ("dicom_transports._socket",),
     ("dicom_transports._files",),
     ("dicom_transports",),
-    ("dicom_transports.apps", "dicom_transports.compat", "dicom_transports.__main__"),
+    ("dicom_transports.apps", "dicom_transports.compat", "dicom_transports.testing", "dicom_transports.__main__"),
 ]
 ADAPTERS = {f"dicom_transports.{name}" for name in ("blocking", "trio", "asyncio")}
 # The rooms behind them: of the blocking one, and what those for event loops share.
@@ -49,7 +49,7 @@ ROOMS_OF_ADAPTERS = {
     f"dicom_transports.{name}" for name in ("_threads.association", "_tasks.association", "_tasks.entity", "loops")
 }
 LOOPS = {"asyncio": "dicom_transports.asyncio", "trio": "dicom_transports.trio"}
-APPLICATIONS = ("dicom_transports.apps", "dicom_transports.compat")  # what uses an adapter
+APPLICATIONS = ("dicom_transports.apps", "dicom_transports.compat", "dicom_transports.testing")  # what uses an adapter
 # What all adapters share carries bytes and never waits: that is what an adapter is for.
 SHARED = {
     f"dicom_transports.{name}" for name in ("_entity", *(f"_socket.{n}" for n in ("channel", "gather", "tls_layer")))
@@ -66,6 +66,7 @@ BANNED_MODULES = {
     *("importlib", "logging.config", "logging.handlers"),
 }
 ALLOWED_NAMES = {"io": {"BytesIO"}}  # of a module that also opens files
+SEEDED = "dicom_proto.testing"  # may use a generator of random numbers that its caller has seeded
 BANNED_CALLS = {"open", "input", "print", "breakpoint", "exec", "eval", "__import__"}
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 80
 LONGEST_ADAPTER, CORE_TO_ADAPTERS = 400, 6  # in lines of code
@@ -134,6 +135,8 @@ def banned_imports(tree: ast.AST, module: str) -> Iterator[Finding]:
         allowed = ALLOWED_NAMES.get(source or imported)
         if name == "importlib.import_module" and module == "dicom_proto.__init__":
             continue  # what it has is imported when it is asked for
+        if name == "random.Random" and is_within(module, SEEDED):
+            continue
         if any(is_within(name, banned) for banned in BANNED_MODULES) or (
             allowed is not None and imported not in allowed
         ):
@@ -296,6 +299,7 @@ GOOD = [
     ("dicom_transports.apps.demo", "from dicom_transports.blocking import AE\nprint(open(AE))"),
     ("dicom_transports.compat.pynetdicom.ae", "from dicom_transports.blocking import AE"),
     ("dicom_proto.application.entity", "# a comment\n" * LONGEST_MODULE),
+    ("dicom_proto.testing.mutators", "from random import Random"),
 ]
 BAD = [
     ("dicom_proto.errors", "from dicom_proto.upper_layer.pdu import Abort", "(floor 3)"),
@@ -332,6 +336,8 @@ BAD = [
     ("dicom_proto.names", "import os.path", "imports os.path"),
     ("dicom_proto.dimse.connection", "from time import monotonic", "imports time.monotonic"),
     ("dicom_proto.dimse.connection", "from pydicom.dataset import Dataset", "imports pydicom.dataset.Dataset"),
+    ("dicom_proto.testing.mutators", "from random import choice", "imports random.choice"),
+    ("dicom_proto.upper_layer.machine", "from random import Random", "imports random.Random"),
     ("dicom_proto.encoding.datasets", "import io", "imports io"),
     ("dicom_proto.encoding.datasets", "from io import open as f", "imports io.open"),
     ("dicom_proto.application.entity", "from logging import handlers", "imports logging.handlers"),

@@ -31,6 +31,7 @@ from dicom_proto.dimse.messages import (
     decode_message,
     encode_message,
 )
+from dicom_proto.testing.pair import CT, STUDY_FIND, answer, offer
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import Aborted, AbortOrigin
 from dicom_proto.upper_layer.items import OperationsWindow
@@ -46,7 +47,6 @@ from dicom_proto.upper_layer.pdu import (
     encode_pdu,
 )
 from tests.capture_files import read_capture
-from tests.proto.wire import CT, STUDY_FIND, answer, offer
 from tests.recordings import (
     CUTS,
     Canonical,

@@ -8,6 +8,7 @@ import pytest
 from dicom_proto.errors import InvalidNameError
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.sop_class import ALL_TRANSFER_SYNTAXES, DEFAULT_TRANSFER_SYNTAXES, sop_classes
+from dicom_proto.testing.pair import CT, IMPLICIT, STUDY_FIND, VERIFICATION
 from dicom_proto.upper_layer.extended import QueryOptions, StorageLevel, StorageOptions
 from dicom_proto.upper_layer.failures import AssociationRejected
 from dicom_proto.upper_layer.items import UserIdentity
@@ -18,7 +19,6 @@ from dicom_transports.apps.exits import Exit
 from dicom_transports.apps.main import main
 from dicom_transports.apps.probing import Probe, every_sop_class
 from dicom_transports.blocking import AE
-from tests.proto.wire import CT, IMPLICIT, STUDY_FIND, VERIFICATION
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 EVERY_SYNTAX = list(map(str, ALL_TRANSFER_SYNTAXES))

@@ -18,7 +18,7 @@ FILES = {
     for package in (ROOT / "dicom_proto", ROOT / "transports" / "dicom_transports")
     for path in sorted(package.rglob("*.py"))
 }
-PUBLIC = [name for name in FILES if not re.search(r"\._|\.(apps|compat)", name)]
+PUBLIC = [name for name in FILES if not re.search(r"\._|\.(apps|compat|testing\.commands)|testing\.__main__", name)]
 
 EXPORTS = """
     END HANDLING ApplicationEntity Association AssociationFailure AwaitedAssociation AwaitedVerbs Call CalledVerbs

@@ -222,9 +222,9 @@ def admit(rules: Rules, present: Iterable[Visitor], visitor: Visitor, offer: AAs
 
 
 def _listed(rules: Rules, address: str, title: str) -> Refusal | None:
-    if rules.deny_networks and _is_within(address, rules.deny_networks):
+    if rules.deny_networks and is_within(address, rules.deny_networks):
         return Refusal(NO_REASON_GIVEN, "AE.deny_networks", f"{address} is denied")
-    if rules.allow_networks and not _is_within(address, rules.allow_networks):
+    if rules.allow_networks and not is_within(address, rules.allow_networks):
         return Refusal(NO_REASON_GIVEN, "AE.allow_networks", f"{address} is not allowed")
     if title in rules.deny_calling_aet:
         return Refusal(CALLING_AE_TITLE_NOT_RECOGNIZED, "AE.deny_calling_aet", f"{title!r} is denied")
@@ -244,7 +244,7 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_within(text: str, networks: Iterable[Network]) -> bool:
+def is_within(text: str, networks: Iterable[Network]) -> bool:
     address = _as_address(text)
     return address is not None and any(address in network for network in networks)
 

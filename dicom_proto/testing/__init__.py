@@ -1,4 +1,5 @@
-"""For tests, the project's own and those of its users: associations in memory, with simulated time.
+"""For tests and fuzzers, the project's own and those of its users: of this code and of anybody's.
 
-Stable: :class:`~dicom_proto.testing.network.Network`. Pure as the rest of the core: no I/O, no clock, no entropy.
+May change. :class:`~dicom_proto.testing.network.Network` is stable. Pure as the rest of the core: no I/O, no clock,
+no entropy. Only strategies need Hypothesis, which the extra ``testing`` brings.
 """

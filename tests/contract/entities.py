@@ -19,9 +19,9 @@ from dicom_proto.sop_class import (
     StorageCommitmentPushModel,
     Verification,
 )
+from dicom_proto.testing.pair import answer
 from dicom_transports.blocking import AE, Association, AssociationServer, build_role, evt
 from tests.contract.adapters import WAIT, Listener, Peer, Running, make_ae
-from tests.proto.wire import answer
 
 FIND = PatientRootQueryRetrieveInformationModelFind
 GET = PatientRootQueryRetrieveInformationModelGet

@@ -9,11 +9,11 @@ import pytest
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, Message, encode_message
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto.testing.pair import CT, IMPLICIT, VERIFICATION, offer
 from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, AAssociateRQ, AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
 from dicom_transports.blocking import Association
 from tests.contract.adapters import Listener, Listening, Peer
 from tests.contract.entities import FIND, answered, dataset, entity
-from tests.proto.wire import CT, IMPLICIT, VERIFICATION, offer
 
 OFFER = offer(VERIFICATION, CT, FIND)
 ECHO_CONTEXT, CT_CONTEXT, FIND_CONTEXT = 1, 3, 5

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, encode_message
+from dicom_proto.testing.pair import VERIFICATION
 from dicom_proto.upper_layer.failures import AssociationTimedOut
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.timers import Timer
@@ -35,7 +36,6 @@ from tests.contract.scenes import (
     wait,
     write,
 )
-from tests.proto.wire import VERIFICATION
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

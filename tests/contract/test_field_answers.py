@@ -23,6 +23,7 @@ from dicom_proto.dimse.messages import (
 from dicom_proto.errors import AbortReason, NotEstablishedError
 from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModelInstance, Verification
+from dicom_proto.testing.pair import VERIFICATION, offer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateAC, AReleaseRP, AReleaseRQ
@@ -43,7 +44,6 @@ from tests.contract.entities import (
     statuses,
 )
 from tests.contract.scenes import echoed, message
-from tests.proto.wire import VERIFICATION, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

@@ -19,6 +19,7 @@ from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import CEchoRQ, CEchoRSP, CFindRQ, CStoreRQ, encode_message
 from dicom_proto.errors import AbortReason
 from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto.testing.pair import CT, VERIFICATION, answer, offer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.pdu import (
@@ -35,7 +36,6 @@ from tests.contract.adapters import Listener, Listening, Peer, Running
 from tests.contract.entities import FIND, Happened, dial, entity, serving
 from tests.contract.scenes import echoed, message
 from tests.proto.dimse.pairs import COMMAND, LAST, Fragment, p_data
-from tests.proto.wire import CT, VERIFICATION, answer, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

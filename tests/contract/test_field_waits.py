@@ -22,6 +22,7 @@ import pytest
 from dicom_proto.dimse.messages import CEchoRQ, CFindRQ, CStoreRQ, CStoreRSP
 from dicom_proto.services.storage.store import StoredObject
 from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto.testing.pair import CT, IMPLICIT, VERIFICATION, answer, offer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationTimedOut
 from dicom_proto.upper_layer.pdu import (
@@ -52,7 +53,6 @@ from tests.contract.entities import (
     serving,
 )
 from tests.contract.scenes import LARGE, assert_serves, drain, echoed, message
-from tests.proto.wire import CT, IMPLICIT, VERIFICATION, answer, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

@@ -23,13 +23,13 @@ from dicom_proto.sop_class import (
     SecondaryCaptureImageStorage,
     Verification,
 )
+from dicom_proto.testing.pair import CT, IMPLICIT, offer
 from dicom_proto.upper_layer.events import Tolerated
 from dicom_proto.upper_layer.pdu import PDV, AAssociateAC, AAssociateRQ, PDataTF, encode_pdu
 from dicom_transports.blocking import build_context, build_role, evt
 from tests.contract.adapters import Listener, Peer, Running
 from tests.contract.entities import FIND, MOVE, answered, ct, dataset, dial, entity, serving
 from tests.contract.scenes import message
-from tests.proto.wire import CT, IMPLICIT, offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.dimse.messages import CFindRQ, CFindRSP
+from dicom_proto.testing.pair import answer
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.pdu import AReleaseRP, AReleaseRQ, PDataTF, encode_pdu
@@ -38,7 +39,6 @@ from tests.contract.scenes import (
     wait,
     write,
 )
-from tests.proto.wire import answer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 ANSWER = encode_pdu(answer(OFFER))

@@ -10,13 +10,13 @@ from dicom_proto.dimse.messages import CStoreRQ
 from dicom_proto.encoding.datasets import FileMeta, encode, read_file_meta
 from dicom_proto.limits import Tolerance
 from dicom_proto.sop_class import CTImageStorage
+from dicom_proto.testing.pair import offer
 from dicom_transports.blocking import evt
 from dicom_transports.storage import store_in_file, store_to
 from tests.contract.adapters import Peer
 from tests.contract.entities import dataset, dial, serving
 from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
 from tests.proto.dimse.pairs import raw
-from tests.proto.wire import offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

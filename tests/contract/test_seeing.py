@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from dicom_proto.handlers import evt
 from dicom_proto.offers.items import UserIdentityNegotiation
 from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto.testing.pair import offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ
 from dicom_proto.upper_layer.policy import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
@@ -27,7 +28,6 @@ from dicom_transports.logs import log_json
 from dicom_transports.metrics import expose, watch
 from tests.contract import certificates
 from tests.contract.adapters import WAIT, Peer, make_ae
-from tests.proto.wire import offer
 
 CT, VERIFICATION = str(CTImageStorage), str(Verification)
 LOOPBACK = ("127.0.0.1", 0)

@@ -18,6 +18,7 @@ from dicom_proto.errors import InvalidSettingError
 from dicom_proto.handlers.event import RequestEvent
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
 from dicom_proto.sop_class import CTImageStorage
+from dicom_proto.testing.pair import offer
 from dicom_transports._files import reading as _files
 from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import evt
@@ -26,7 +27,6 @@ from tests.contract.adapters import WAIT, Peer
 from tests.contract.entities import CT_ROLES, GET, MOVE, dataset, dial, entity, serving
 from tests.contract.storing import DEFLATED, EXPLICIT, IMPLICIT, ct, files, scp, scu, sending, stored
 from tests.proto.dimse.pairs import fragments, p_data, raw
-from tests.proto.wire import offer
 
 pytestmark = pytest.mark.usefixtures("adapter")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dicom_proto.testing.pair import CT, VERIFICATION
 from dicom_transports.apps.exits import Exit
 from dicom_transports.apps.main import main
 from tests.interop import peers
-from tests.proto.wire import CT, VERIFICATION
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 JPEG = "1.2.840.10008.1.2.4.50"

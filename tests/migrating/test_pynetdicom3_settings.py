@@ -15,6 +15,7 @@ from dicom_proto.dimse.messages import CMoveRQ, encode_message
 from dicom_proto.errors import InvalidNameError
 from dicom_proto.names import check_uid, decode_ae_title
 from dicom_proto.sop_class import CTImageStorage, Verification
+from dicom_proto.testing.pair import offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, encode_pdu
 from dicom_transports.apps.main import main
 from dicom_transports.blocking import AE, evt
@@ -22,7 +23,6 @@ from dicom_transports.storage import store_to
 from tests.contract.adapters import Peer
 from tests.contract.entities import FIND, MOVE, ct, dataset, dial, entity, serving, statuses
 from tests.migrating.page import Table
-from tests.proto.wire import offer
 
 table = Table("pynetdicom 3")
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")

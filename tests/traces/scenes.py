@@ -4,10 +4,10 @@ import struct
 from typing import Final
 
 from dicom_proto.dimse.messages import CFindRQ, CFindRSP, CStoreRQ
+from dicom_proto.testing.pair import CT, STUDY_FIND, answer
 from dicom_proto.upper_layer.items import UserIdentity
 from dicom_proto.upper_layer.negotiation import build_offer
 from dicom_proto.upper_layer.pdu import AAssociateRQ, encode_pdu
-from tests.proto.wire import CT, STUDY_FIND, answer
 from tests.test_captures import ECHO_RQ, ECHO_RSP, INSTANCE, RELEASE_RP, RELEASE_RQ, say, stored
 from tests.traces.packets import Steps
 

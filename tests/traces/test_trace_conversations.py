@@ -14,6 +14,7 @@ from dicom_proto.dimse.messages import (
     NEventReportRQ,
     encode_message,
 )
+from dicom_proto.testing.pair import CT, answer
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ContextResult,
@@ -26,7 +27,6 @@ from dicom_proto.upper_layer.pdu import AAssociateRJ, PDUType, encode_pdu, pack_
 from dicom_proto.upper_layer.state_table import State
 from dicom_transports.apps.trace.ends import Ends
 from dicom_transports.apps.trace.entries import Entry, Kind
-from tests.proto.wire import CT, answer
 from tests.test_captures import (
     ABORT,
     ECHO_RQ,

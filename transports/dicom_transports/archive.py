@@ -4,10 +4,10 @@ Stable.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -38,18 +38,19 @@ from dicom_transports._archive.index.checking import Checker, Difference
 from dicom_transports._archive.index.describing import NotIndexableError, describe
 from dicom_transports._archive.index.identifiers import MODELS, IdentifierError, Query, read_query, read_retrieval
 from dicom_transports._archive.index.opening import open_database
-from dicom_transports._archive.index.querying import Found, find, instances
+from dicom_transports._archive.index.querying import Found, Instance, find, instances
 from dicom_transports._archive.index.rows import Encoder, field_of
 from dicom_transports._archive.index.storing import Arrival, Writer
+from dicom_transports._archive.keys import Level
 from dicom_transports.storage import GroupCommit, store_to
 
-__all__ = ["Archive", "Destination"]
+__all__ = ["Archive", "Destination", "Watch"]
 
 _log = logging.getLogger("dicom_transports.archive")
 
 Duplicates = Literal["replace", "ignore"]
 
-Destination = tuple[str, int] | tuple[str, int, dict[str, Any]]
+Destination = tuple[str, int] | tuple[str, int, Mapping[str, Any]]
 """Where a move destination listens: host, port, and what ``AE.associate`` takes besides."""
 
 _FILES: Final = "objects"
@@ -62,6 +63,16 @@ _UNABLE: Final = 0xC000  # to process; to understand, of a C-STORE
 _OUT_OF_RESOURCES: Final = 0xA700
 _LONGEST_COMMENT: Final = 64  # characters (PS3.7 E.1)
 _QUICK: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+
+
+class Watch(Protocol):
+    """Who is told what an archive does; what it raises fails the request."""
+
+    def stored(self, event: RequestEvent, rows: Mapping[Level, Mapping[str, Any]], status: int) -> object:
+        """Take note of an object that has come, with the rows of its patient, study, series and itself."""
+
+    def asked(self, event: RequestEvent, found: Sequence[Instance]) -> object:
+        """Take note of objects that are about to be sent for a C-GET or C-MOVE request."""
 
 
 class Archive:
@@ -98,6 +109,10 @@ class Archive:
     ----------
     handlers : list
         To be given to ``start_server``, or bound one by one.
+    engine : sqlalchemy.Engine
+        The database of the index.
+    watch : Watch or None
+        Who is told of what is stored and fetched.
     supported_contexts : list of PresentationContext
         Verification, query and retrieval, and storage of all classes in all transfer syntaxes.
 
@@ -125,6 +140,7 @@ class Archive:
         self.directory = Path(directory).absolute()
         self.files = self.directory / _FILES
         self.destinations: Mapping[str, Destination] = {} if destinations is None else destinations
+        self.watch: Watch | None = None
         self.fuzzy, self.unknown_matches = fuzzy, unknown_matches
         self._replaces = duplicates == "replace"
         committed: Any = GroupCommit() if durability == "group" else durability
@@ -136,9 +152,9 @@ class Archive:
             on_stored=self._stored,
         )
         url = database or f"sqlite:///{self.directory / _DATABASE}"
-        self._engine = open_database(url, durable=durability != "none")
-        self._writer = Writer(self._engine)
-        self._checker = Checker(self._engine, self._writer, self.files)
+        self.engine = open_database(url, durable=durability != "none")
+        self._writer = Writer(self.engine)
+        self._checker = Checker(self.engine, self._writer, self.files)
         self._checker.recover()
 
     @property
@@ -166,7 +182,7 @@ class Archive:
         """Commit what is waiting, and close the database."""
         self._writer.close()
         self._checker.finish()
-        self._engine.dispose()
+        self.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -188,12 +204,34 @@ class Archive:
         """Bring every file into the index anew, and take out what has no file; return how many there are."""
         return self._checker.reindex(on_progress)
 
+    def delete(self, numbers: Sequence[int]) -> int:
+        """Delete objects by the numbers of their rows; return how many files were removed.
+
+        From the first moment on nobody finds them. What is not finished is when an archive is opened next.
+        """
+        self._checker.mark_leaving(list(numbers))
+        return self._checker.remove_leaving()
+
+    def paths(self) -> Iterator[Path]:
+        """Return the files of all objects, whether the index has them or not."""
+        return self._checker.paths()
+
+    def bring_into_step(self) -> int:
+        """Index what has come into the directory in another way, or was replaced there, and take out what is gone.
+
+        Files that are as they were indexed are not read. Returns how many objects the index has then.
+        """
+        self._checker.bring_into_step()
+        return self._checker.drop_without_file()
+
     # --- C-STORE ------------------------------------------------------------------------------------------------------
 
     def _stored(self, path: Path, event: RequestEvent) -> int:
         """Bring what is in a file now into the index (PS3.4 Annex B); Success only when that is durable."""
+        rows = None
         try:
             description = describe(path)
+            rows = description.rows
             name = path.relative_to(self.files).as_posix()
             arrival = Arrival(description, path, name, event.source_ae_title, replaces=self._replaces)
             left = self._writer.add(arrival)
@@ -203,11 +241,17 @@ class Archive:
             return _UNABLE
         except (SQLAlchemyError, OSError) as error:
             _log.error("the index cannot be written: %s", type(error).__name__)
-            return _OUT_OF_RESOURCES
+            return self._tell(event, rows, _OUT_OF_RESOURCES)
         if left is not None:
             with suppress(OSError):
                 (self.files / left).unlink()
-        return int(Status.SUCCESS)
+        return self._tell(event, rows, int(Status.SUCCESS))
+
+    def _tell(self, event: RequestEvent, rows: Mapping[Level, Mapping[str, Any]] | None, status: int) -> int:
+        """Tell who watches of an object that has come, if it is known what it is; return the status."""
+        if self.watch is not None and rows is not None:
+            self.watch.stored(event, rows, status)
+        return status
 
     # --- C-FIND -------------------------------------------------------------------------------------------------------
 
@@ -223,7 +267,7 @@ class Archive:
         status = _SOME_NOT_SUPPORTED if query.has_unknown else _PENDING
         answers = _Answers(event, identifier, query)
         try:
-            for one in find(self._engine, query, fuzzy=self.fuzzy, unknown_matches=self.unknown_matches):
+            for one in find(self.engine, query, fuzzy=self.fuzzy, unknown_matches=self.unknown_matches):
                 yield status, answers.encode(one)
         except SQLAlchemyError as error:
             _log.error("the index cannot be read: %s", type(error).__name__)
@@ -248,7 +292,7 @@ class Archive:
         """Yield how many objects an identifier asks for, and their files; or why it is refused."""
         try:
             query = read_retrieval(event.identifier, str(event.request.AffectedSOPClassUID))
-            found = instances(self._engine, query)
+            found = instances(self.engine, query)
         except (IdentifierError, DicomProtoError) as error:
             yield _refused(error)
             return
@@ -256,6 +300,8 @@ class Archive:
             _log.error("the index cannot be read: %s", type(error).__name__)
             yield _UNABLE, None
             return
+        if self.watch is not None:
+            self.watch.asked(event, found)
         yield len(found)
         for one in found:
             yield _PENDING, self.files / one.path

@@ -19,10 +19,11 @@ the log begin with the number of their process: ``[w3-12]``.
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -215,6 +216,14 @@ class Workers:
         """Whether all processes run."""
         return all(worker.process is not None and worker.process.is_alive() for worker in self._workers)
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal to each process that runs, such as SIGHUP, which they ignore unless they say otherwise."""
+        for worker in self._workers:
+            process = worker.process
+            if process is not None and process.pid is not None and process.is_alive():
+                with suppress(ProcessLookupError):  # it has just died
+                    os.kill(process.pid, number)
+
     def shutdown(self) -> None:
         """Tell the processes to stop, and wait until they have; one that takes much longer than it has is killed."""
         self._is_to_stop.set()
@@ -238,6 +247,8 @@ class Workers:
 def _run(serve: Callable[..., object], address: Address, arguments: tuple[Any, ...], prefix: str) -> None:
     """Serve in a process of its own; to be told to stop is to be interrupted, which every adapter knows to handle."""
     AEBase.id_prefix = prefix
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -22,6 +22,7 @@ from dicom_proto.programs.effects import Await, Call, Program, Receive
 from dicom_proto.programs.peer import Peer, RunsPrograms
 from dicom_proto.programs.streams import Stream
 from dicom_proto.programs.user_programs import sop_classes
+from dicom_proto.testing import pair as wire
 from dicom_proto.testing.network import MemoryAssociation, Network
 from dicom_proto.upper_layer.events import AbortOrigin, AssociateAccepted, ReleaseRequested, Tolerated
 from dicom_proto.upper_layer.failures import (
@@ -35,7 +36,6 @@ from dicom_proto.upper_layer.pdu import AAssociateRJ, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.policy import Policy
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timer
-from tests.proto import wire
 from tests.proto.application.lives import HERE, LIFE, THERE, Couple, Diary, arrive, entity, fate
 from tests.proto.programs.script import (
     CANCEL,

@@ -32,6 +32,7 @@ from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.programs.user_programs import sop_classes
 from dicom_proto.service_class import ServiceClass
 from dicom_proto.sop_class import register_uid
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
 from dicom_proto.upper_layer.items import RoleSelection
@@ -49,7 +50,6 @@ from tests.proto.programs.script import (
     statuses,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import sent
 
 FILM_BOX, PRINT_META, PRINT_JOB = (f"1.2.840.10008.5.1.1.{end}" for end in (2, 9, 14))
 UPS_PUSH, UPS_PULL = (f"1.2.840.10008.5.1.4.34.6.{end}" for end in (1, 3))

@@ -12,6 +12,7 @@ from dicom_proto.handlers import kinds as evt
 from dicom_proto.handlers.kinds import EventKind
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.peer import Peer
+from dicom_proto.testing.pair import Cut, answer, every, offer, whole
 from dicom_proto.upper_layer.pdu import (
     PDU,
     AAbort,
@@ -25,7 +26,6 @@ from dicom_proto.upper_layer.pdu import (
 )
 from tests.proto.dimse.pairs import COMMAND, LAST, fragments, p_data, pair
 from tests.proto.rows import for_each
-from tests.proto.wire import Cut, answer, every, offer, whole
 
 RECEIVED = (evt.EVT_DATA_RECV, evt.EVT_PDU_RECV, evt.EVT_ACSE_RECV, evt.EVT_DIMSE_RECV)
 SENT = (evt.EVT_DATA_SENT, evt.EVT_PDU_SENT, evt.EVT_ACSE_SENT, evt.EVT_DIMSE_SENT)

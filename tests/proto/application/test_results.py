@@ -29,6 +29,7 @@ from dicom_proto.programs.invoking import Invoking, Reply
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.query import find_scu
 from dicom_proto.testing.network import Network
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from tests.proto.dimse.pairs import raw
@@ -44,7 +45,6 @@ from tests.proto.programs.script import (
     dataset_of,
     offer_of,
 )
-from tests.proto.wire import sent
 
 ABORTED = AssociationAborted(AbortOrigin.PEER_USER, 0, None)
 QUERY = dataset_of(QueryRetrieveLevel="STUDY", PatientID="*")

@@ -4,6 +4,7 @@ from typing import Any
 
 from dicom_proto.application.service_user import NOWHERE, ServiceUser, acceptor_of, requestor_of
 from dicom_proto.dimse.connection import Connection
+from dicom_proto.testing.pair import answer, drain, exchange, offer, sent
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ContextResult,
@@ -17,7 +18,6 @@ from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, encode_pdu
 from tests.proto.programs.script import CT, EXPLICIT, IMPLICIT, MR
 from tests.proto.rows import for_each
-from tests.proto.wire import answer, drain, exchange, offer, sent
 
 HERE, THERE = ("127.0.0.1", 50000), ("::1", 104)
 LOCAL = LocalSide(maximum_length=30000, implementation_class_uid="1.2.9", implementation_version_name="LOCAL")

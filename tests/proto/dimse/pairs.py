@@ -13,11 +13,11 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk
 from dicom_proto.errors import AbortReason
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import CT, STUDY_FIND, VERIFICATION, answer, associate, drain, offer, sent
 from dicom_proto.upper_layer.events import Aborted, AbortOrigin, ConnectionClosed
 from dicom_proto.upper_layer.items import OperationsWindow
 from dicom_proto.upper_layer.pdu import PDU, AAbort, decode_pdu, encode_pdu
 from dicom_proto.upper_layer.timers import Timeouts
-from tests.proto.wire import CT, STUDY_FIND, VERIFICATION, answer, associate, drain, offer, sent
 
 ECHO_CONTEXT, STORE_CONTEXT, FIND_CONTEXT = 1, 3, 5
 COMMAND, LAST = 1, 2  # bits of the message control header

@@ -11,7 +11,8 @@ from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.codec import decode_message, encode_message
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from tests.proto.message_strategies import MESSAGE_STRATEGIES, PER_CLASS
+from dicom_proto.testing.message_strategies import MESSAGE_STRATEGIES
+from tests.proto.profiles import PER_CLASS
 from tests.proto.rows import for_each
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"

@@ -8,6 +8,7 @@ from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.codec import decode_message, decode_odd_message
 from dicom_proto.errors import CommandSetError
 from dicom_proto.limits import DEFAULT_TOLERANCE, Tolerance
+from dicom_proto.testing.pair import CT, STUDY_FIND
 from tests.proto.dimse.pairs import (
     FAILED,
     changed,
@@ -16,7 +17,6 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.wire import CT, STUDY_FIND
 
 UID = "1.2.3.4"
 ACTION = m.NActionRQ(message_id=7, requested_sop_class_uid=CT, requested_sop_instance_uid=UID, action_type_id=1)

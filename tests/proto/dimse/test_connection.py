@@ -10,6 +10,7 @@ from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived,
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.errors import AbortReason, LocalProtocolError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import associate, drain, exchange, offer, sent
 from dicom_proto.upper_layer.association import SHARE
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -49,7 +50,6 @@ from tests.proto.dimse.pairs import (
     store,
     with_id,
 )
-from tests.proto.wire import associate, drain, exchange, offer, sent
 
 RETRIEVE = {
     "number_of_remaining_suboperations": 1,

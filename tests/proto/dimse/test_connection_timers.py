@@ -4,6 +4,7 @@ import pytest
 
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import drain, sent
 from dicom_proto.upper_layer.events import (
     ConnectionClosed,
     Released,
@@ -32,7 +33,6 @@ from tests.proto.dimse.pairs import (
     store,
     waiting,
 )
-from tests.proto.wire import drain, sent
 
 
 def test_a_flood_is_no_answer() -> None:

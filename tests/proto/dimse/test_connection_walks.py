@@ -14,6 +14,7 @@ from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceive
 from dicom_proto.dimse.outgoing import STREAMED, Outgoing
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.events import Aborted, ConnectionClosed, TimedOut
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts
@@ -29,8 +30,7 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.strategies import times
-from tests.proto.wire import sent
+from tests.proto.profiles import times
 
 TIMEOUTS = Timeouts(artim=20, request=20, release=20, response=30, idle=40)
 LIMITS = Limits(send_queue=256, send_pdu_length=64, receive_buffer=1024, operations=3)

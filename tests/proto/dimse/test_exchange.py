@@ -8,6 +8,7 @@ from dicom_proto.dimse.events import DataChunk, DataRun, ResponseReceived
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import drain, sent
 from dicom_proto.upper_layer.events import (
     Aborted,
     AbortOrigin,
@@ -45,7 +46,6 @@ from tests.proto.dimse.pairs import (
     store,
 )
 from tests.proto.dimse.test_messages import MINIMAL
-from tests.proto.wire import drain, sent
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.events import CancelReceived, DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.errors import AbortReason
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import Cut, drain, every, exchange, sent, whole
 from dicom_proto.upper_layer.pdu import PDataTF
 from tests.proto.dimse.pairs import (
     COMMAND,
@@ -36,7 +37,6 @@ from tests.proto.dimse.pairs import (
     store,
 )
 from tests.proto.dimse.test_messages import MINIMAL
-from tests.proto.wire import Cut, drain, every, exchange, sent, whole
 
 # --- what the peer may not do -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dicom_proto.dimse.codec import decode_message
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, RequestReceived, ResponseReceived
 from dicom_proto.limits import Tolerance
+from dicom_proto.testing.pair import CT, STUDY_FIND, answer, associate, drain, offer, sent
 from dicom_proto.upper_layer.items import OperationsWindow
 from tests.proto.dimse.pairs import (
     FAILED,
@@ -30,7 +31,6 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.wire import CT, STUDY_FIND, answer, associate, drain, offer, sent
 
 
 def kinds(odd: Any) -> list[str]:

@@ -7,6 +7,7 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.outgoing import STREAMED
 from dicom_proto.errors import PDUError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import drain, sent
 from dicom_proto.upper_layer.events import (
     Aborted,
     AbortOrigin,
@@ -39,7 +40,6 @@ from tests.proto.dimse.pairs import (
     waiting,
     with_id,
 )
-from tests.proto.wire import drain, sent
 
 GET = m.CGetRQ(message_id=1, affected_sop_class_uid="1.2")
 COUNTERS = {f"number_of_{which}_suboperations": 1 for which in ("remaining", "completed", "failed", "warning")}

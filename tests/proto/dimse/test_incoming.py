@@ -11,7 +11,7 @@ from dicom_proto.errors import AbortReason, LimitExceededError, PDUError
 from dicom_proto.limits import Limits
 from dicom_proto.upper_layer.events import FragmentReceived
 from tests.proto.dimse.pairs import echo, store
-from tests.proto.strategies import times
+from tests.proto.profiles import times
 
 ECHO = encode_message(echo(7), has_data_set=False)
 STORE = encode_message(store(7), has_data_set=True)

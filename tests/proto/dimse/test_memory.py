@@ -9,6 +9,7 @@ import pytest
 
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.outgoing import STREAMED
+from dicom_proto.testing.pair import drain, exchange
 from dicom_proto.upper_layer.events import Aborted
 from tests.proto.dimse.pairs import (
     ECHO_CONTEXT,
@@ -24,7 +25,6 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.wire import drain, exchange
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from dicom_proto.dimse import messages as m
 from dicom_proto.dimse.command_set import decode_command_set, encode_command_set
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, DataSet, Priority, decode_message, encode_message
 from dicom_proto.errors import CommandSetError, LocalProtocolError
-from tests.proto.message_strategies import MESSAGE_STRATEGIES, PER_CLASS, messages
+from dicom_proto.testing.message_strategies import MESSAGE_STRATEGIES, messages
+from tests.proto.profiles import PER_CLASS
 from tests.proto.rows import for_each
 
 CLASSES = list(MESSAGES.values())

@@ -9,6 +9,7 @@ from dicom_proto.dimse.messages import decode_message
 from dicom_proto.dimse.outgoing import STREAMED, Outbox, Outgoing
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import drain, exchange, sent
 from dicom_proto.upper_layer.outbound import Outbound
 from dicom_proto.upper_layer.pdu import PDV, PDataTF
 from tests.proto.dimse.pairs import (
@@ -27,8 +28,7 @@ from tests.proto.dimse.pairs import (
     respond,
     store,
 )
-from tests.proto.strategies import times
-from tests.proto.wire import drain, exchange, sent
+from tests.proto.profiles import times
 
 SMALL = Limits(send_queue=8, send_pdu_length=8)  # two bytes in a PDU, eight until the peer has to read
 

@@ -9,8 +9,8 @@ from dicom_proto.dimse.connection import Connection
 from dicom_proto.dimse.events import DataChunk, DataRun, RequestReceived, ResponseReceived
 from dicom_proto.dimse.routing import Inbox, Router
 from dicom_proto.errors import LocalProtocolError
+from dicom_proto.testing.pair import sent
 from tests.proto.dimse.pairs import ECHO_CONTEXT, FIND_CONTEXT, PENDING, STORE_CONTEXT, echo, find, pair, respond, store
-from tests.proto.wire import sent
 
 
 class Desk:

@@ -32,8 +32,8 @@ from tests.proto.encoding.lay import (
     explicit,
     implicit,
 )
+from tests.proto.profiles import times
 from tests.proto.rows import for_each
-from tests.proto.strategies import times
 
 SYNTAXES = [IMPLICIT, EXPLICIT, DEFLATED, BIG]
 

@@ -23,6 +23,7 @@ from dicom_proto.programs import tasks
 from dicom_proto.programs.effects import END, Call, DriverEffect, Effect, Fork, Program, Pull
 from dicom_proto.programs.engine import Engine
 from dicom_proto.programs.peer import Peer
+from dicom_proto.testing.pair import Cut, associate, drain, sent, whole
 from dicom_proto.upper_layer.failures import AssociationClosed, Ending, failure_of
 from dicom_proto.upper_layer.items import RoleSelection
 from dicom_proto.upper_layer.negotiation import LocalSide, build_offer
@@ -30,7 +31,6 @@ from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, PDataTF
 from dicom_proto.upper_layer.policy import Policy, Review, Supported, review
 from dicom_proto.upper_layer.timers import Timeouts
 from tests.proto.dimse.pairs import pdus, raw
-from tests.proto.wire import Cut, associate, drain, sent, whole
 
 IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 JPEG = "1.2.840.10008.1.2.4.50"

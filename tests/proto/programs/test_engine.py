@@ -22,6 +22,7 @@ from dicom_proto.programs.performing import Answer, Performing
 from dicom_proto.programs.tasks import Task
 from dicom_proto.services.query import find_scu
 from dicom_proto.services.verification import echo_scu
+from dicom_proto.testing.pair import answer, associate, offer, sent
 from dicom_proto.upper_layer.events import AssociateRequested, ReleaseRequested
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.pdu import AAbort, AAssociateRJ, encode_pdu
@@ -41,7 +42,6 @@ from tests.proto.dimse.pairs import (
     store,
 )
 from tests.proto.programs.script import STUDY_FIND, NoWitness, ScriptedPeer, dataset_of
-from tests.proto.wire import answer, associate, offer, sent
 
 REJECTION = AAssociateRJ(2, 1, 7)
 GARBAGE = b"\x07" * 4096

@@ -15,6 +15,7 @@ from dicom_proto.programs.effects import END, Await, Call, Receive
 from dicom_proto.programs.invoking import Invoking, Reply, invoke
 from dicom_proto.programs.peer import Peer
 from dicom_proto.status import Category
+from dicom_proto.testing.pair import CT, answer, associate, offer, sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed
 from tests.proto.dimse.pairs import (
@@ -39,7 +40,6 @@ from tests.proto.programs.script import (
     offer_of,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import CT, answer, associate, offer, sent
 
 IDENTIFIER = data_set(PatientID="1")
 

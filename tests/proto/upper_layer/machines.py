@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from dicom_proto.testing.pair import answer, drain, offer, sent
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.pdu import PDU, PDV, PDUType, decode_pdu, encode_pdu, pack_header
 from dicom_proto.upper_layer.state_table import State
 from dicom_proto.upper_layer.timers import Timeouts
-from tests.proto.wire import answer, drain, offer, sent
 
 OFFER = offer()
 DATA = b"\x00\x01\x02\x03"

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import CT, VERIFICATION, answer, drain, offer, sent
 from dicom_proto.upper_layer.association import SHARE, Association
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -39,7 +40,6 @@ from tests.proto.upper_layer.machines import (
     state_of,
 )
 from tests.proto.upper_layer.test_table_walk import in_state
-from tests.proto.wire import CT, VERIFICATION, answer, drain, offer, sent
 
 RQ, RP = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP())
 USER_ABORT = AAbort(0)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dicom_proto.limits import Limits
+from dicom_proto.testing.pair import answer, drain, sent
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import (
     ConnectionClosed,
@@ -31,7 +32,6 @@ from tests.proto.upper_layer.machines import (
     send,
     state_of,
 )
-from tests.proto.wire import answer, drain, sent
 
 RQ, RP = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP())
 USER_ABORT = AAbort(0)

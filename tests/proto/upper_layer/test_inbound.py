@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_proto.errors import PDUError
+from dicom_proto.testing.strategies import data_tfs
 from dicom_proto.upper_layer.events import FragmentReceived
 from dicom_proto.upper_layer.inbound import Inbound
 from dicom_proto.upper_layer.pdu import PDV, AReleaseRQ, PDataTF, PDUType, decode_pdu, encode_pdu, pack_header
 from tests.proto.dimse.pairs import p_data as raw
-from tests.proto.strategies import data_tfs, times
+from tests.proto.profiles import times
 from tests.proto.upper_layer.machines import merge, p_data, pdv
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
 

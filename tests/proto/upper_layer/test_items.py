@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError, PDUError
 from dicom_proto.limits import Tolerance
+from dicom_proto.testing.strategies import context_results, proposed_contexts
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ContextResult,
@@ -30,7 +31,6 @@ from dicom_proto.upper_layer.items import (
     split_items,
 )
 from tests.proto.rows import for_each
-from tests.proto.strategies import context_results, proposed_contexts
 
 LENIENT = Tolerance()
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"

@@ -8,6 +8,19 @@ from attrs import evolve
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits, Tolerance
+from dicom_proto.testing.pair import (
+    CT,
+    VERIFICATION,
+    Cut,
+    answer,
+    associate,
+    drain,
+    every,
+    exchange,
+    offer,
+    sent,
+    whole,
+)
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -36,7 +49,6 @@ from tests.proto.upper_layer.machines import (
     pieces,
     requestor,
 )
-from tests.proto.wire import CT, VERIFICATION, Cut, answer, associate, drain, every, exchange, offer, sent, whole
 
 RQ, RP = encode_pdu(AReleaseRQ()), encode_pdu(AReleaseRP())
 HUGE = 0xFFFFFFFF

@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
+from dicom_proto.testing.pair import answer, associate, exchange
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.machine import Transition
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRQ, encode_pdu
 from dicom_proto.upper_layer.state_table import Action, Event, State
 from tests.proto.upper_layer.machines import OFFER, acceptor, fed, p_data, pdv, send
-from tests.proto.wire import answer, associate, exchange
 
 
 def test_every_transition_is_observed() -> None:

@@ -13,7 +13,7 @@ from dicom_proto.errors import LocalProtocolError
 from dicom_proto.upper_layer.outbound import Outbound
 from dicom_proto.upper_layer.pdu import PDV, AAbort, AReleaseRP, AReleaseRQ, PDataTF, decode_pdu, encode_pdu
 from dicom_proto.upper_layer.timers import Timer
-from tests.proto.strategies import times
+from tests.proto.profiles import times
 from tests.proto.upper_layer.machines import split
 
 NO_LIMIT = 1 << 40

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError, PDUError
 from dicom_proto.limits import DEFAULT_TOLERANCE, Tolerance
+from dicom_proto.testing.strategies import pdus
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ContextResult,
@@ -43,7 +44,6 @@ from dicom_proto.upper_layer.pdu import (
 )
 from dicom_proto.upper_layer.reasons import AbortSource, RejectReasonUser, RejectResult, RejectSource
 from tests.proto.rows import for_each
-from tests.proto.strategies import pdus
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
 
 VERIFICATION, CT = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"

@@ -7,11 +7,11 @@ from attrs import evolve
 
 from dicom_proto.errors import AbortReason
 from dicom_proto.limits import Tolerance
+from dicom_proto.testing.pair import answer, offer
 from dicom_proto.upper_layer.events import Aborted, AssociateAccepted, AssociateRequested, Tolerated
 from dicom_proto.upper_layer.items import ContextResult
 from dicom_proto.upper_layer.pdu import AAbort, encode_pdu, pack_header
 from tests.proto.upper_layer.machines import OFFER, asking, fed, listening, pdus
-from tests.proto.wire import answer, offer
 
 NAME = b"\x10\0\0\x151.2.840.10008.3.1.1.1"
 INFORMATION = b"\x50\0\0\x11" + b"\x51\0\0\4\0\0\x40\0" + b"\x52\0\0\x051.2.3"

@@ -8,12 +8,12 @@ from attrs import evolve
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import DEFAULT_TOLERANCE, Tolerance
+from dicom_proto.testing.pair import CT, IMPLICIT, VERIFICATION
 from dicom_proto.upper_layer.items import OperationsWindow, UserIdentity
 from dicom_proto.upper_layer.negotiation import LocalSide, agree, build_offer
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ, PDUType, decode_pdu, encode_pdu
 from dicom_proto.upper_layer.policy import Policy, Review, review
 from dicom_proto.upper_layer.remembered import LONGEST, Remembered
-from tests.proto.wire import CT, IMPLICIT, VERIFICATION
 
 CONTEXTS = [(VERIFICATION, IMPLICIT), (CT, [IMPLICIT, "1.2.840.10008.1.2.1"])]
 POLICY = Policy(supported={VERIFICATION: IMPLICIT})

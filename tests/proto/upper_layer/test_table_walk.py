@@ -7,6 +7,7 @@ import pytest
 
 from dicom_proto.errors import LocalProtocolError
 from dicom_proto.limits import Tolerance
+from dicom_proto.testing.pair import answer, drain, offer, sent
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -31,7 +32,6 @@ from dicom_proto.upper_layer.pdu import (
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_proto.upper_layer.timers import Timeouts
 from tests.proto.rows import for_each
-from tests.proto.wire import answer, drain, offer, sent
 
 ONLY_ARTIM = Timeouts(artim=10, request=None, release=None, response=None, idle=None)
 RQ, RP, OFFER = AReleaseRQ(), AReleaseRP(), offer()

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom_proto.testing.pair import every
 from dicom_proto.upper_layer.pdu import AAbort, AReleaseRP, AReleaseRQ, encode_pdu, pack_header
 from dicom_proto.upper_layer.tap import PDUTap, SkippedPDU
 from tests.proto.rows import for_each
 from tests.proto.upper_layer.machines import p_data, pdv
-from tests.proto.wire import every
 
 LIMIT = 40
 RELEASE, RELEASED, ABORT = (encode_pdu(pdu) for pdu in (AReleaseRQ(), AReleaseRP(), AAbort(0)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, InvalidNameError, LocalProtocolError
 from dicom_proto.limits import Tolerance
+from dicom_proto.testing.strategies import ac_user_information, rq_user_information
 from dicom_proto.upper_layer.items import (
     CommonExtendedNegotiation,
     ExtendedNegotiation,
@@ -22,7 +23,6 @@ from dicom_proto.upper_layer.items import (
 )
 from dicom_proto.upper_layer.user_information import decode_user_information, encode_user_information
 from tests.proto.rows import for_each
-from tests.proto.strategies import ac_user_information, rq_user_information
 
 LENIENT = Tolerance()
 PLAIN = UserInformation(maximum_length=16384, implementation_class_uid="1.2.3")

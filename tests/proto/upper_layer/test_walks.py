@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dicom_proto.errors import AbortReason, LocalProtocolError, PDUError
 from dicom_proto.limits import Limits, Tolerance
+from dicom_proto.testing.pair import CT, VERIFICATION, answer, drain, every, offer, sent
 from dicom_proto.upper_layer.association import Association
 from dicom_proto.upper_layer.events import (
     Aborted,
@@ -28,7 +29,6 @@ from dicom_proto.upper_layer.state_table import State
 from tests.proto.upper_layer.machines import OFFER, TIMEOUTS, asked, merge, p_data, pdv, requestor
 from tests.proto.upper_layer.pdu_examples import EXAMPLES
 from tests.proto.upper_layer.test_table_walk import in_state
-from tests.proto.wire import CT, VERIFICATION, answer, drain, every, offer, sent
 
 LIMITS = Limits(send_pdu_length=16, send_queue=40, receive_buffer=1024)
 REQUEST = offer(VERIFICATION, CT, maximum_length=13)

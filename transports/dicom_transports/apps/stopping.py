@@ -2,11 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Stop", "Terminated", "stoppable"]
+__all__ = ["Stop", "Terminated", "hanging_up", "stoppable"]
 
 
 class Terminated(KeyboardInterrupt):
@@ -54,3 +54,19 @@ def stoppable() -> Iterator[Stop]:
     finally:
         for number, handler in former.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def hanging_up(reload: Callable[[], object]) -> Iterator[None]:
+    """Let SIGHUP call a function, in a thread of its own: what is interrupted may hold its locks.
+
+    What was set before is put back. It works in the main thread, and where there is such a signal.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    former = signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload, name="reload").start())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL if former is None else former)

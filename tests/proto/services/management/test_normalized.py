@@ -20,6 +20,7 @@ from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Call, Receive
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.management.normalized import EVENTS, normalized_scu
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted
 from dicom_proto.upper_layer.items import RoleSelection
@@ -37,7 +38,6 @@ from tests.proto.programs.script import (
     unencodable,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import sent
 
 BOX, INSTANCE = "1.2.840.10008.5.1.1.2", "1.2.3"  # Basic Film Box
 META = "1.2.840.10008.5.1.1.9"  # Basic Grayscale Print Management Meta

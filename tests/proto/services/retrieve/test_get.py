@@ -17,6 +17,7 @@ from dicom_proto.programs.effects import Call, Pull
 from dicom_proto.programs.peer import Peer
 from dicom_proto.services.retrieve.get import get_scu, without_bulk_data
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.failures import AssociationFailure
 from dicom_proto.upper_layer.items import RoleSelection
 from tests.proto.programs.script import (
@@ -48,7 +49,6 @@ from tests.proto.services.retrieve.getting import (
     request,
     yields,
 )
-from tests.proto.wire import sent
 
 WITHOUT_BULK_DATA = "1.2.840.10008.5.1.4.1.2.5.3"
 

@@ -33,6 +33,7 @@ from dicom_proto.programs.peer import Peer
 from dicom_proto.programs.streams import at_once
 from dicom_proto.services.retrieve.move import move_scu
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure, AssociationRejected
 from dicom_proto.upper_layer.items import RoleSelection
@@ -63,7 +64,6 @@ from tests.proto.programs.script import (
 )
 from tests.proto.rows import for_each
 from tests.proto.services.retrieve.getting import counters, failed_uids, image, yields
-from tests.proto.wire import sent
 
 IDENTIFIER = data_set(PatientID="1")
 ABORTED = AssociationAborted(AbortOrigin.TRANSPORT, 0, None)

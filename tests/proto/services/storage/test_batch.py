@@ -22,6 +22,7 @@ from dicom_proto.services.storage import batch
 from dicom_proto.services.storage.batch import KEPT, Batch
 from dicom_proto.services.storage.pipeline import NotStored, Sent
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.testing.pair import drain
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected
 from dicom_proto.upper_layer.state_table import State
@@ -41,7 +42,6 @@ from tests.proto.programs.script import (
     recorded,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import drain
 
 LONG = bytes(KEPT + 2)
 REFUSED = ConnectionRefusedError(111, "refused")

@@ -17,10 +17,10 @@ from dicom_proto.programs.effects import Call, Program, Receive
 from dicom_proto.programs.performing import Performing
 from dicom_proto.programs.streams import Stream
 from dicom_proto.services.storage.chunks import chunked, is_chunked, store_chunked
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.failures import AssociationFailure
 from tests.proto.programs.script import CT, EXPLICIT, IMPLICIT, Scene, Script, Task, data_set, statuses
 from tests.proto.rows import for_each
-from tests.proto.wire import sent
 
 ENCODED = data_set(EXPLICIT, PatientID="1")
 LONG = bytes(range(256)) * 1600  # which comes in several pieces

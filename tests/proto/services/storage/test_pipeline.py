@@ -23,6 +23,7 @@ from dicom_proto.programs.effects import END, Await, Call
 from dicom_proto.services.storage import pipeline
 from dicom_proto.services.storage.pipeline import NotStored, Pipeline, Sent, fetch, is_in_memory, iterate, settling
 from dicom_proto.services.storage.store import StoredObject
+from dicom_proto.testing.pair import drain
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationFailure
 from dicom_proto.upper_layer.state_table import State
 from tests.proto.programs.script import (
@@ -42,7 +43,6 @@ from tests.proto.programs.script import (
     offer_of,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import drain
 
 
 def image(number: int, sop_class: str = CT, transfer_syntax: str = EXPLICIT) -> StoredObject:

@@ -19,6 +19,7 @@ from dicom_proto.services.storage.sending import (
     store_object_scu,
 )
 from dicom_proto.services.storage.store import Storable, StoredObject
+from dicom_proto.testing.pair import sent
 from dicom_proto.upper_layer.negotiation import AcceptedContext
 from tests.proto.programs.script import (
     BIG_ENDIAN,
@@ -35,7 +36,6 @@ from tests.proto.programs.script import (
 )
 from tests.proto.rows import for_each
 from tests.proto.services.storage.test_store import ENCODED, IMAGE, RLE, compressed, stored
-from tests.proto.wire import sent
 
 # --- on which context -------------------------------------------------------------------------------------------------
 

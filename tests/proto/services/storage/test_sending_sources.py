@@ -6,6 +6,7 @@ from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Call
 from dicom_proto.services.storage.sending import fit_object, store_object_scu
+from dicom_proto.testing.pair import drain
 from tests.proto.encoding.lay import explicit
 from tests.proto.programs.script import (
     BIG_ENDIAN,
@@ -22,7 +23,6 @@ from tests.proto.programs.script import (
 )
 from tests.proto.rows import for_each
 from tests.proto.services.storage.test_store import ENCODED, IMAGE, stored
-from tests.proto.wire import drain
 
 ENCODED_BIG = encode(IMAGE, BIG_ENDIAN)
 

@@ -17,6 +17,7 @@ from dicom_proto.handlers.registry import Handlers
 from dicom_proto.handlers.sinks import Refused, Sink, Streamed
 from dicom_proto.limits import Limits, Tolerance
 from dicom_proto.programs.effects import Call, Receive
+from dicom_proto.testing.pair import answer, associate, offer, sent
 from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationFailure
 from tests.proto.programs.script import (
@@ -32,7 +33,6 @@ from tests.proto.programs.script import (
     statuses,
 )
 from tests.proto.rows import for_each
-from tests.proto.wire import answer, associate, offer, sent
 
 ENCODED = data_set(EXPLICIT, PatientID="1")
 LONG = bytes(400_000)  # which comes in several pieces

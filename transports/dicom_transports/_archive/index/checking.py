@@ -71,7 +71,7 @@ class Checker:
         dead = self._running.dead()
         if dead:
             _log.warning("%d processes have not ended by themselves: the index is compared with the files", len(dead))
-            _log.warning("%d objects have been brought into step", self._bring_into_step())
+            _log.warning("%d objects have been brought into step", self.bring_into_step())
             for mark in dead:
                 mark.unlink(missing_ok=True)
         self._running.enter()
@@ -80,12 +80,12 @@ class Checker:
         """Say that this process has ended by itself."""
         self._running.leave()
 
-    def _bring_into_step(self) -> int:
+    def bring_into_step(self) -> int:
         """Index files that have no row, or another one than when they were indexed; finish what was being removed."""
         self.remove_leaving()
         rows = {path: Stamp(size, modified) for path, size, modified in self._rows("path", "size", "modified")}
         changed = 0
-        for path in self._paths():
+        for path in self.paths():
             stamp = Stamp.of(path)
             if rows.get(self._name(path)) != stamp:
                 changed += self._index(path)
@@ -133,26 +133,29 @@ class Checker:
                 found.append(Difference("unreadable", name))
             if on_progress is not None:
                 on_progress(number, len(rows))
-        found += [Difference("no row", name) for name in map(self._name, self._paths()) if name not in known]
+        found += [Difference("no row", name) for name in map(self._name, self.paths()) if name not in known]
         return found
 
     def reindex(self, on_progress: OnProgress = None) -> int:
         """Index every file, and take out the rows that have none; return how many files there are."""
         self.remove_leaving()
-        paths = list(self._paths())
+        paths = list(self.paths())
         for number, path in enumerate(paths, 1):
             self._index(path)
             if on_progress is not None:
                 on_progress(number, len(paths))
-        self._drop_without_file()
+        self.drop_without_file()
         return len(paths)
 
-    def _drop_without_file(self) -> None:
-        gone = [number for number, name in self._rows("id", "path") if not (self._files / name).exists()]
+    def drop_without_file(self) -> int:
+        """Take out the rows that have no file; return how many are left."""
+        rows = list(self._rows("id", "path"))
+        gone = [number for number, name in rows if not (self._files / name).exists()]
         with self._engine.connect().execution_options(**WRITES) as connection, connection.begin():
             for start in range(0, len(gone), _PAGE):
                 connection.execute(delete(_INSTANCES).where(_INSTANCES.c.id.in_(gone[start : start + _PAGE])))
         self.drop_empty()
+        return len(rows) - len(gone)
 
     # --- removing -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +207,7 @@ class Checker:
                 return
             last = rows[-1].id
 
-    def _paths(self) -> Iterator[Path]:
+    def paths(self) -> Iterator[Path]:
         """Return the files of objects; what is still being written has another suffix, or none."""
         for directory, _, names in os.walk(self._files):
             for name in names:

@@ -17,7 +17,7 @@ __all__ = ["HEAD", "WRITES", "open_database"]
 
 _log = logging.getLogger("dicom_transports.archive")
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest migration that this version knows."""
 
 WRITES: Final = {"writes": True}

@@ -7,15 +7,15 @@ answered with Success. Several of these may serve one directory, on several mach
 """
 
 import argparse
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dicom_transports.apps.exits import CommandError, Exit
-from dicom_transports.apps.options import carrying, parsing, saying, serving
+from dicom_transports.apps.options import carrying, department, parsing, saying, serving, upkeep
 
 if TYPE_CHECKING:
     from dicom_transports.archive import Archive
 
-__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "open_archive", "run"]
 
 SUMMARY: Final = "keep objects, find them and give them out (C-STORE, C-FIND, C-GET, C-MOVE)"
 EXAMPLES: Final = [
@@ -23,6 +23,9 @@ EXAMPLES: Final = [
     ("--directory archive --destination VIEWER=10.0.0.7:104 11112", "which may send to VIEWER"),
     ("--directory archive --verify", "compare the index with the files, and say where they differ"),
     ("--directory archive --reindex", "make the index anew from the files"),
+    ("--directory archive --settings archive.toml --audit audit.jsonl --status 8080 11112", "for a department"),
+    ("--directory archive --backup /backup/archive", "a backup, while it is used"),
+    ("--directory archive --retain 3650 --dry-run", "what nothing has come to for ten years"),
 ]
 
 
@@ -66,10 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what becomes of an object that is there already (default: %(default)s)",
     )
     group.add_argument("--fuzzy", action="store_true", help="find names whatever their accents, by beginnings of parts")
-    work = parser.add_argument_group("instead of serving")
-    task = work.add_mutually_exclusive_group()
-    task.add_argument("--verify", action="store_true", help="compare the index with the files, byte by byte")
-    task.add_argument("--reindex", action="store_true", help="make the index anew from the files")
+    department.add_arguments(parser)
+    upkeep.add_arguments(parser)
     carrying.add_arguments(parser)
     saying.add_arguments(parser)
 
@@ -86,23 +87,22 @@ def destination(text: str) -> tuple[str, tuple[str, int]]:
 def run(arguments: argparse.Namespace) -> Exit:
     """Serve, or look after the index."""
     saying.set_up_logging(arguments, "WARNING")
-    if arguments.port is None and not (arguments.verify or arguments.reindex):
-        raise CommandError("there is no port to listen on: name one, or give --verify or --reindex")
-    with _opened(arguments) as archive:
-        if arguments.verify:
-            return _verify(arguments, archive)
-        if arguments.reindex:
-            count = archive.reindex(_progress(arguments))
-            saying.say(arguments, f"{count} objects are in the index")
-            saying.say_json(arguments, {"indexed": count})
-            return Exit.ALL
-        ae = carrying.adapter(arguments).AE(arguments.own_aet)
-        serving.apply(ae, arguments)
-        ae.supported_contexts = archive.supported_contexts
-        return serving.serve(arguments, ae, archive.handlers)
+    if upkeep.is_wanted(arguments):
+        with open_archive(arguments) as archive:
+            return upkeep.perform(arguments, archive)
+    if arguments.port is None:
+        raise CommandError("there is no port to listen on: name one, or say what is to be done instead of serving")
+    return department.serve(arguments, open_archive)
 
 
-def _opened(arguments: argparse.Namespace) -> "Archive":
+def open_archive(arguments: argparse.Namespace) -> "Archive":
+    """Open the archive that the options name.
+
+    Raises
+    ------
+    CommandError
+        If its database cannot be opened.
+    """
     import logging  # noqa: PLC0415 - only what is used is loaded
 
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
@@ -125,25 +125,3 @@ def _opened(arguments: argparse.Namespace) -> "Archive":
         raise CommandError(
             f"the database of the index cannot be opened: {reason}".splitlines()[0], Exit.LOCAL
         ) from error
-
-
-def _verify(arguments: argparse.Namespace, archive: "Archive") -> Exit:
-    differences = archive.verify(_progress(arguments))
-    for one in differences:
-        saying.say(arguments, f"{one.kind}: {one.path}")
-        saying.say_json(arguments, {"difference": one.kind, "path": one.path})
-    saying.say(arguments, f"{len(differences)} differences" if differences else "index and files are in step")
-    return Exit.SOME if differences else Exit.ALL
-
-
-def _progress(arguments: argparse.Namespace) -> Any:
-    """Return what tells how far it is, a line for each tenth."""
-    told = 0
-
-    def progress(done: int, of: int) -> None:
-        nonlocal told
-        if done * 10 // of > told:
-            told = done * 10 // of
-            saying.say(arguments, f"{done} of {of}")
-
-    return progress

@@ -74,8 +74,8 @@ def apply(ae: Any, arguments: argparse.Namespace) -> None:
     ae.maximum_operations_performed = arguments.max_ops
 
 
-def serve(arguments: argparse.Namespace, ae: Any, handlers: Iterable[Any]) -> Exit:
-    """Serve associations until Ctrl-C or SIGTERM.
+def serve(arguments: argparse.Namespace, ae: Any, handlers: Iterable[Any], *, reuse_port: bool = False) -> Exit:
+    """Serve associations until Ctrl-C or SIGTERM; other processes may listen on the same port, if that is said.
 
     Raises
     ------
@@ -86,13 +86,13 @@ def serve(arguments: argparse.Namespace, ae: Any, handlers: Iterable[Any]) -> Ex
     """
     address = (arguments.bind_address, arguments.port)
     context = tls.server_context_of(arguments)
+    options = {"ssl_context": context, "evt_handlers": list(handlers), "reuse_port": reuse_port}
 
     async def talk() -> None:
-        bound = list(handlers)
-        async with carrying.served(arguments, ae, address, ssl_context=context, evt_handlers=bound) as server:
+        async with carrying.served(arguments, ae, address, **options) as server:
             host, port, *_ = server.address
             over = " over TLS" if context else ""
-            saying.say(arguments, f"{arguments.own_aet} listens on {host}:{port}{over}")
+            saying.say(arguments, f"{ae.ae_title} listens on {host}:{port}{over}")
             saying.say_json(arguments, {"listening": [host, port]})
             await carrying.until_stopped(arguments, server, arguments.finish_within)
 

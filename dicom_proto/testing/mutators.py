@@ -1,6 +1,7 @@
 """Mutations that know what PDUs and command sets are made of, so that most results get past the first check.
 
-Each function takes bytes, which need not be well-formed, and returns others.
+May change. Each function takes bytes, which need not be well-formed, and returns others: the same for the same seed of
+the random generator that it is given. Lengths are mended, or exactly one is wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +10,9 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from attrs import frozen
 
+from dicom_proto.testing.samples import COMMANDS, PDUS, TOKENS
 from dicom_proto.upper_layer.items import ItemType
 from dicom_proto.upper_layer.pdu import HEADER_LENGTH, PDUType
-from fuzz.samples import COMMANDS, PDUS, TOKENS
 
 __all__ = ["mutate_bytes", "mutate_command_set", "mutate_list", "mutate_pdu", "mutate_stream"]
 

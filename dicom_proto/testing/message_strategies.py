@@ -1,8 +1,9 @@
-"""Hypothesis strategies of the 23 DIMSE messages: everything that may be sent, and nothing else."""
+"""Hypothesis strategies of the 23 DIMSE messages (PS3.7): everything that may be sent, and nothing else.
 
-from typing import Any
+May change. Needs Hypothesis: ``pip install "dicom-proto[testing]"``.
+"""
 
-from hypothesis import strategies as st
+from typing import Any, Final
 
 from dicom_proto.dimse.declaration import Element
 from dicom_proto.dimse.messages import (
@@ -13,22 +14,27 @@ from dicom_proto.dimse.messages import (
     Response,
     RetrieveResponse,
 )
-from tests.proto.strategies import PRINTABLE, ae_titles, bits16, times, uids
+from dicom_proto.testing._hypothesis import st
+from dicom_proto.testing.strategies import PRINTABLE, ae_titles, bits16, uids
 
-PER_CLASS = times(0.3)
-"""For a test of each of the 23 classes: their messages have most in common."""
+__all__ = ["MESSAGE_STRATEGIES", "STATUSES", "comments", "messages", "sendable", "tag_lists", "values"]
 
-PENDING = 0xFF00
-STATUSES = [0x0000, 0x0001, 0x0105, 0x0106, 0x0107, 0x0110, 0x0112, 0x0113, 0x0115, 0x0117, 0x0120, 0x0123, 0x0124]
-STATUSES += [0x0210, 0xA700, 0xA702, 0xA900, 0xAA04, 0xB000, 0xB605, 0xC000, 0xCFFF, 0xFE00, PENDING, 0xFF01]
+PENDING: Final = 0xFF00
+STATUSES: Final = (
+    *(0x0000, 0x0001, 0x0105, 0x0106, 0x0107, 0x0110, 0x0112, 0x0113, 0x0115, 0x0117, 0x0120, 0x0123, 0x0124, 0x0210),
+    *(0xA700, 0xA702, 0xA900, 0xAA04, 0xB000, 0xB605, 0xC000, 0xCFFF, 0xFE00, PENDING, 0xFF01),
+)
+"""Statuses of each category (PS3.7 Annex C)."""
 
-comments = (
+comments: st.SearchStrategy[str] = (
     st.text(PRINTABLE.replace("\\", ""), min_size=1, max_size=64)
     .map(lambda text: text.strip(" "))
     .filter(lambda text: text != "")
 )
-tag_lists = st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=5).map(tuple)
-_VALUES: dict[str, st.SearchStrategy[Any]] = {
+"""Error Comment (PS3.7 C.4): a text of up to 64 characters."""
+tag_lists: st.SearchStrategy[tuple[int, ...]] = st.lists(st.integers(0, 0xFFFFFFFF), min_size=1, max_size=5).map(tuple)
+"""Offending Element, Attribute Identifier List: tags as numbers."""
+_VALUES: Final[dict[str, st.SearchStrategy[Any]]] = {
     "AE": ae_titles,
     "AT": tag_lists,
     "LO": comments,
@@ -42,7 +48,7 @@ _statuses = st.sampled_from(STATUSES)
 
 
 def values(element: Element) -> st.SearchStrategy[Any]:
-    """Every value that a field may have."""
+    """Return every value that a field may have."""
     return _priorities if element.attribute == "priority" else _VALUES[element.vr.name]
 
 
@@ -76,6 +82,9 @@ def sendable(draw: st.DrawFn, cls: type[Message]) -> tuple[Message, bool]:
     return cls(**known), has_data_set
 
 
-# By command field; and any of them.
-MESSAGE_STRATEGIES = {command_field: sendable(cls) for command_field, cls in MESSAGES.items()}
-messages = st.sampled_from(sorted(MESSAGE_STRATEGIES)).flatmap(MESSAGE_STRATEGIES.__getitem__)
+MESSAGE_STRATEGIES: Final = {command_field: sendable(cls) for command_field, cls in MESSAGES.items()}
+"""The messages of each class by its Command Field, each with whether a data set follows."""
+messages: st.SearchStrategy[tuple[Message, bool]] = st.sampled_from(sorted(MESSAGE_STRATEGIES)).flatmap(
+    MESSAGE_STRATEGIES.__getitem__
+)
+"""Messages of all classes, each with whether a data set follows."""

@@ -1,4 +1,7 @@
-"""Valid PDUs, command sets and names: what the harnesses begin with, and what mutations are made of."""
+"""Valid PDUs, command sets and names: what fuzzers begin with, and what mutations are made of.
+
+May change.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -35,7 +38,28 @@ from dicom_proto.upper_layer.pdu import (
     encode_pdu,
 )
 
-__all__ = ["COMMANDS", "FULL_OFFER", "PARTIAL_ANSWER", "PDUS", "PLAIN_OFFER", "STATUSES", "STRICT", "TOKENS", "UIDS"]
+__all__ = [
+    "COMMANDS",
+    "COMMITMENT",
+    "CT",
+    "EXPLICIT",
+    "FIND",
+    "FULL_OFFER",
+    "GET",
+    "IMPLICIT",
+    "MOVE",
+    "MR",
+    "PARTIAL_ANSWER",
+    "PDUS",
+    "PLAIN_OFFER",
+    "STATUSES",
+    "STORAGE_SERVICE",
+    "STRICT",
+    "TOKENS",
+    "UIDS",
+    "VERIFICATION",
+    "dictionary",
+]
 
 STRICT: Final = Tolerance(**dict.fromkeys((field.name for field in fields(Tolerance)), False))
 
@@ -175,3 +199,11 @@ TOKENS: Final[tuple[bytes, ...]] = (
     b"\1\1",
 )
 """Short strings that mean something; the fuzzer's dictionary."""
+
+
+def dictionary() -> str:
+    """Return :data:`TOKENS` as a dictionary that AFL++ and libFuzzer read: a line each, with a name."""
+    lines = [
+        f'token_{number}="' + "".join(f"\\x{byte:02x}" for byte in token) + '"\n' for number, token in enumerate(TOKENS)
+    ]
+    return "".join(lines)

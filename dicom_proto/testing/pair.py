@@ -1,7 +1,11 @@
-"""Two machines joined in memory, and short ways to say what is said often in tests."""
+"""Two machines joined in memory, and short ways to say what is said often in tests.
+
+May change. A machine is an :class:`~dicom_proto.upper_layer.association.Association` or a
+:class:`~dicom_proto.dimse.connection.Connection`; the network between them delivers at once, cut as a test wants it.
+"""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from dicom_proto.dimse.connection import Connection
 from dicom_proto.upper_layer.association import Association
@@ -9,27 +13,46 @@ from dicom_proto.upper_layer.events import ConnectionClosed
 from dicom_proto.upper_layer.items import ContextResult, OperationsWindow, ProposedContext, UserInformation
 from dicom_proto.upper_layer.pdu import AAssociateAC, AAssociateRQ
 
-VERIFICATION = "1.2.840.10008.1.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-IMPLICIT = "1.2.840.10008.1.2"
+__all__ = [
+    "CT",
+    "IMPLICIT",
+    "STUDY_FIND",
+    "VERIFICATION",
+    "Cut",
+    "Machine",
+    "answer",
+    "associate",
+    "drain",
+    "every",
+    "exchange",
+    "offer",
+    "sent",
+    "whole",
+]
 
-Machine = Association | Connection
-Cut = Callable[[bytes], Iterable[bytes]]
+VERIFICATION: Final = "1.2.840.10008.1.1"
+CT: Final = "1.2.840.10008.5.1.4.1.1.2"
+STUDY_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+IMPLICIT: Final = "1.2.840.10008.1.2"
+
+Machine: TypeAlias = Association | Connection
+Cut: TypeAlias = Callable[[bytes], Iterable[bytes]]
 
 
 def whole(data: bytes) -> Iterable[bytes]:
+    """Cut nothing."""
     return [data] if data else []
 
 
 def every(size: int) -> Cut:
+    """Cut into pieces of so many bytes."""
     return lambda data: (data[i : i + size] for i in range(0, len(data), size))
 
 
 def offer(
     *abstract_syntaxes: str, maximum_length: int = 16384, window: OperationsWindow | None = None, **more: Any
 ) -> AAssociateRQ:
-    """An offer of contexts 1, 3, 5 ... with the default transfer syntax."""
+    """Return an offer of contexts 1, 3, 5 ... with the default transfer syntax."""
     return AAssociateRQ(
         called_ae_title="CALLED",
         calling_ae_title="CALLING",
@@ -47,7 +70,7 @@ def offer(
 def answer(
     request: AAssociateRQ, *, maximum_length: int = 16384, window: OperationsWindow | None = None
 ) -> AAssociateAC:
-    """An answer that accepts everything."""
+    """Return an answer that accepts everything."""
     return AAssociateAC(
         context_results=tuple(
             ContextResult(context.context_id, 0, context.transfer_syntaxes[0])
@@ -60,7 +83,7 @@ def answer(
 
 
 def drain(machine: Machine) -> list[Any]:
-    """All events that are there; the final one once."""
+    """Return all events that are there; the final one once."""
     events: list[Any] = []
     while (event := machine.next_event()) is not None:
         events.append(event)
@@ -70,7 +93,7 @@ def drain(machine: Machine) -> list[Any]:
 
 
 def sent(machine: Machine, now: float = 0, limit: int | None = None) -> bytes:
-    """Everything that a machine has to send."""
+    """Return everything that a machine has to send."""
     return b"".join(machine.data_to_send(limit, now=now))
 
 

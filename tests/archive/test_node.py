@@ -1,0 +1,153 @@
+"""A node: who may do what, what is written down of it, and what becomes of objects that there is no room for."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_proto.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+from dicom_transports.blocking import AE, AssociationRejected
+from tests.archive.departments import HOST, client, keeping, serving, store
+from tests.archive.objects import image, query
+
+FIND, GET, MOVE = (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+RULES = """
+[[access]]
+calling = ["CT1"]
+services = ["write", "find"]
+
+[[access]]
+calling = ["VIEWER"]
+networks = ["127.0.0.0/8", "::1"]
+services = ["read"]
+
+[[access]]
+calling = ["FAR"]
+networks = ["192.0.2.0/24"]
+"""
+
+
+def statuses(answers: Any) -> list[int]:
+    return [status.Status for status, _ in answers]
+
+
+def test_everybody_does_what_they_may(tmp_path: Path) -> None:
+    with serving(tmp_path / "a", RULES) as served:
+        assert store(served, image()) == [0x0000]
+        assert store(served, image(), ae_title="VIEWER") == [0x0124]
+        wanted = query("STUDY", StudyInstanceUID="1.2.1.1")
+        got: list[Dataset] = []
+        with client(served, handlers=[keeping(got)]) as association:
+            assert association.send_c_echo().Status == 0x0000
+            assert statuses(association.send_c_find(wanted, FIND)) == [0xFF00, 0x0000]
+            assert statuses(association.send_c_get(wanted, GET)) == [0x0124]
+            assert statuses(association.send_c_move(wanted, "VIEWER", MOVE)) == [0x0124]
+        with client(served, ae_title="VIEWER", handlers=[keeping(got)]) as association:
+            assert statuses(association.send_c_find(wanted, FIND))[-1] == 0x0000
+            assert statuses(association.send_c_get(wanted, GET))[-1] == 0x0000
+        assert [one.SOPInstanceUID for one in got] == ["1.2.1.1.1.1"]
+
+
+@pytest.mark.parametrize(("title", "reason"), [("NOBODY", 3), ("FAR", 1)])
+def test_who_is_unknown_is_rejected(tmp_path: Path, title: str, reason: int) -> None:
+    audit = tmp_path / "audit.jsonl"
+    with serving(tmp_path / "a", RULES, audit=audit) as served:
+        with pytest.raises(AssociationRejected) as caught, client(served, ae_title=title):
+            pass
+        assert caught.value.reason == reason
+    written = [json.loads(line) for line in audit.read_text().splitlines()]
+    (alert,) = [one for one in written if one["EventIdentification"]["EventID"]["csd-code"] == "110113"]
+    assert alert["ActiveParticipant"][0]["UserID"] == title
+
+
+def test_rules_are_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(tmp_path / "a", RULES) as served:
+        file = tmp_path / "a" / "archive.toml"
+        file.write_text('[[access]]\ncalling = ["NEW"]\n[destinations.V]\nhost = "h"\nport = 1\n')
+        served.node.reload()
+        assert store(served, image(), ae_title="NEW") == [0x0000]
+        with pytest.raises(AssociationRejected), client(served, ae_title="CT1"):
+            pass
+        assert served.archive.destinations["V"][:2] == ("h", 1)
+        file.write_text("[[access]]\ncaling = 'X'")
+        with caplog.at_level(logging.ERROR):
+            served.node.reload()
+        assert "access[1].caling: there is no such key: do you mean calling?" in caplog.text
+        assert store(served, image(), ae_title="NEW") == [0x0000]
+
+
+def test_limits_of_the_file_are_those_of_the_server(tmp_path: Path) -> None:
+    rules = "require_called = true\n[[access]]\ncalling = ['CT1']\nmaximum_associations = 1\n"
+    with serving(tmp_path / "a", rules) as served, client(served):
+        with pytest.raises(AssociationRejected) as caught, client(served):
+            pass
+        assert caught.value.reason == 2  # local limit exceeded
+        other = AE("CT2")
+        other.add_requested_context(Verification)
+        with pytest.raises(AssociationRejected) as caught, other.associate(HOST, served.port, ae_title="OTHER"):
+            pass
+        assert caught.value.reason == 7  # called AE title not recognized
+
+
+def test_what_is_written_down(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    got: list[Dataset] = []
+    with serving(tmp_path / "a", audit=audit) as served:
+        assert store(served, image("1.1.1"), image("1.1.2"), image("2.1.1")) == [0, 0, 0]
+        with client(served, ae_title="VIEWER", handlers=[keeping(got)]) as association:
+            list(association.send_c_find(query("STUDY", PatientID="P1"), FIND))
+            list(association.send_c_get(query("STUDY", StudyInstanceUID="1.2.1.1"), GET))
+            list(association.send_c_move(query("STUDY", StudyInstanceUID="1.2.1.1"), "NOWHERE", MOVE))
+    written = [json.loads(line) for line in audit.read_text().splitlines()]
+    codes = [one["EventIdentification"]["EventID"]["csd-code"] for one in written]
+    assert codes == [
+        *("110100", "110102", "110102", "110104", "110104"),  # started; two studies stored
+        *("110112", "110102", "110104", "110100"),  # asked for, fetched; stopped
+    ]
+    stored = written[3]["ParticipantObjectIdentification"]
+    assert stored[0]["ParticipantObjectDescription"]["SOPClass"][0]["NumberOfInstances"] == 2
+    assert (stored[1]["ParticipantObjectID"], stored[1]["ParticipantObjectName"]) == ("P1", "Name1^First")
+    fetched = written[7]
+    assert fetched["EventIdentification"]["EventOutcomeDescription"] == "2 completed, 0 failed, 0 warning"
+    assert [one["UserID"] for one in fetched["ActiveParticipant"]] == ["ARCHIVE", "VIEWER"]
+    assert fetched["ParticipantObjectIdentification"][1]["ParticipantObjectID"] == "P1"
+    assert len(got) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("maximum_bytes = 1", "bytes are kept, of 1"), (f"minimum_free_bytes = {1 << 59}", "bytes of the disk are free")],
+)
+def test_without_room_objects_are_refused_and_nothing_is_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, setting: str, words: str
+) -> None:
+    with serving(tmp_path / "a") as served:
+        assert store(served, image("1.1.1")) == [0x0000]
+        file = tmp_path / "a" / "archive.toml"
+        file.write_text(setting)
+        served.node.reload()
+        with caplog.at_level(logging.WARNING):
+            assert store(served, image("1.1.2"), image("1.1.3")) == [0xA700, 0xA700]
+            file.write_text("")
+            served.node.reload()
+            assert store(served, image("1.1.4")) == [0x0000]
+        said = [record.getMessage() for record in caplog.records if "room" in record.getMessage()]
+        assert len(said) == 2
+        assert words in said[0]
+        assert served.archive.verify() == []
+        keys = query("IMAGE", StudyInstanceUID="1.2.1.1", SeriesInstanceUID="1.2.1.1.1", SOPInstanceUID=None)
+        with client(served) as association:
+            found = list(association.send_c_find(keys, FIND))
+        assert [one.SOPInstanceUID for _, one in found if one] == ["1.2.1.1.1.1", "1.2.1.1.1.4"]
