@@ -8,8 +8,8 @@ from weakref import proxy
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
 from dicom_proto.upper_layer.foresight import Foresight
-from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.blocks import Block
+from dicom_transports._socket.channel import Channel
 from dicom_transports._socket.sockets import SEND_AHEAD
 
 __all__ = ["Link"]
