@@ -53,7 +53,7 @@ def test_a_department(tmp_path: Path) -> None:
         peers.run("storescu", "-aec", "ARC", HOST, peer.port, object_).check()
         assert peers.run("storescu", "-aec", "OTHER", HOST, peer.port, object_).returncode != 0
         keys = ["-k", "PatientID", "-k", "(0040,0100)[0].Modality=CT"]
-        find = ["findscu", "-W", "-aec", "ARC", *keys, HOST, peer.port]
+        find: list[Any] = ["findscu", "-W", "-aec", "ARC", *keys, HOST, peer.port]
         assert "Calling AE Title Not Recognized" in peers.run(*find).output
         settings.write_text('ae_title = "ARC"\n[[access]]\ncalling = ["FINDSCU"]\nservices = ["worklist"]\n')
         os.kill(peer.process.popen.pid, signal.SIGHUP)
