@@ -164,7 +164,7 @@ class _Sums:
         self.seconds += association.seconds
 
     def add_all(self, other: "_Sums") -> None:
-        self._add_answers(other._answers)
+        self._add_answers(other._answers)  # noqa: SLF001 - of the same class
         self.tolerated += other.tolerated
         self.bytes_received += other.bytes_received
         self.bytes_sent += other.bytes_sent

@@ -363,7 +363,8 @@ class Performing:
     def _repeated(self, status: int) -> dict[str, Any]:
         """Return what the response repeats of the request, as far as it goes with the status and may be sent."""
         request, repeated = self.request, {}
-        for attribute, name, is_fit in _repeatable(type(request), status):
+        kind: Any = type(request)  # which has a hash, as every class: not every message has
+        for attribute, name, is_fit in _repeatable(kind, status):
             value = getattr(request, name)
             if value is not None and (is_fit is None or is_fit(value)):
                 repeated[attribute] = value
