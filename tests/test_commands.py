@@ -1,7 +1,6 @@
 """The command line as such: what it lists, how it ends, and that it starts quickly because it loads little."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,44 +59,6 @@ def test_it_is_a_module_as_well() -> None:
         [sys.executable, "-m", "dicom_transports", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ran.stdout.startswith("dicom-proto ")
-
-
-def completion_for(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
-    assert commands.main(["completion", shell]) == Exit.ALL
-    return capsys.readouterr().out
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "image.dcm").touch()
-    asked = {
-        "dicom-proto stor": "storescu storescp",
-        "dicom-proto echoscu host 104 -ae": "-aet -aec",
-        "dicom-proto echoscu host 104 +": "+tls +cf +tla",
-        "dicom-proto storescp 104 --fsync ": "each group none",
-        "dicom-proto mpps host 104 c": "create complete",
-        "dicom-proto storescu host 104 im": "image.dcm",
-        "dicom-proto echoscu -aet ": "",
-    }
-    lines = [
-        'ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _dicom_proto; echo "${COMPREPLY[@]}"; }',
-        *(f"ask {line.rpartition(' ')[0]} '{line.rpartition(' ')[2]}'" for line in asked),
-    ]
-    program = completion_for("bash", capsys) + "\n".join(lines)
-    ran = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == list(asked.values())
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_completion_has_each_command_and_option(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    written = completion_for(shell, capsys)
-    assert "dicom-proto" in written.splitlines()[0]
-    for name in commands.COMMANDS:
-        assert name in written
-    for option in ("aetitle", "finish-within", "extract", "fsync"):
-        assert option in written
-    if program := shutil.which(shell):
-        subprocess.run([program, "-n"], input=written, text=True, check=True)
 
 
 def test_the_page_has_each_command_and_exit_status() -> None:

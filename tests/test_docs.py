@@ -73,3 +73,14 @@ def test_blocks_are_found() -> None:
         "```python\nx = 2\n```\n\nTwo.\n\n```text\nnot printed\n```\n\n```{code-block} python\nnot executed\n```\n"
     )
     assert examples_of(page) == [Example("print(1)\n", 4, "1\n"), Example("x = 2\n", 12, None)]
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Each claim has its page, with the heading that is named."""
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        page = ROOT / path
+        assert page.is_file(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings}, target

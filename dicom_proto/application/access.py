@@ -255,8 +255,9 @@ def _limit_of_title(limits: Mapping[str | None, int], title: str) -> int | None:
 
 def _limit_of_address(limits: Mapping[Network | None, int], text: str) -> int | None:
     """Return the limit of the smallest network that an address is in."""
-    address = _as_address(text)
-    networks = [network for network in limits if network is not None and address is not None and address in network]
+    stated = [network for network in limits if network is not None]
+    address = _as_address(text) if stated else None
+    networks = [network for network in stated if address is not None and address in network]
     return limits[max(networks, key=lambda network: network.prefixlen)] if networks else limits.get(None)
 
 

@@ -483,9 +483,9 @@ class EntityAssociation(Appearance):
         """Tell that the connection is open, and on whose request, in the next turn."""
         self._was_opened = True
         self.entity.tally.enter(self)
-        with about(self.id):
-            offer = self.peer.connection.offer
-            if offer is not None:
+        offer = self.peer.connection.offer
+        if offer is not None:
+            with about(self.id):
                 report_pdu(offer, is_sent=True)
         self._note(EVT_CONN_OPEN, address=self.peer_address)
         if self.is_requestor:

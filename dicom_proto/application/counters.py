@@ -126,42 +126,59 @@ class Counted(Protocol):
 
 def operations_of(association: Counted) -> Counter[Operation]:
     """Return how the operations of an association have ended."""
+    return _as_operations(_answers_of(association))
+
+
+def _answers_of(association: Counted) -> dict[str, Answers]:
+    """Return how operations have ended, by the role of this side."""
     connection = association.peer.connection
+    return {"SCU": connection.answers_received.copy(), "SCP": connection.answers_sent.copy()}
+
+
+def _as_operations(answers_by_role: Mapping[str, Answers]) -> Counter[Operation]:
     counted: Counter[Operation] = Counter()
-    for role, answers in (("SCU", connection.answers_received), ("SCP", connection.answers_sent)):
-        _add(counted, role, answers)
+    for role, answers in answers_by_role.items():
+        for (kind, status), count in answers.items():
+            words = _UNANSWERED if status is None else _OTHER if status == OTHER_STATUS else f"{status:04X}"
+            counted[Operation(role, kind.name.removesuffix("-RQ"), words)] += count
     return counted
-
-
-def _add(counted: Counter[Operation], role: str, answers: Answers) -> None:
-    for (kind, status), count in answers.copy().items():
-        words = _UNANSWERED if status is None else _OTHER if status == OTHER_STATUS else f"{status:04X}"
-        counted[Operation(role, kind.name.removesuffix("-RQ"), words)] += count
 
 
 class _Sums:
     """What associations have come to, as far as they count it themselves."""
 
     def __init__(self) -> None:
-        self.operations: Counter[Operation] = Counter()
+        self._answers: dict[str, Answers] = {"SCU": {}, "SCP": {}}  # in words only where somebody asks
         self.tolerated: Counter[str] = Counter()
         self.bytes_received = self.bytes_sent = 0
         self.seconds = 0.0
 
     def add(self, association: Counted) -> None:
         engine = association.engine
-        self.operations += operations_of(association)
-        self.tolerated.update(association.peer.connection.tolerated.copy())
+        self._add_answers(_answers_of(association))
+        tolerated = association.peer.connection.tolerated
+        if tolerated:
+            self.tolerated.update(tolerated.copy())
         self.bytes_received += engine.bytes_received
         self.bytes_sent += engine.bytes_sent
         self.seconds += association.seconds
 
     def add_all(self, other: "_Sums") -> None:
-        self.operations += other.operations
+        self._add_answers(other._answers)  # noqa: SLF001 - of the same class
         self.tolerated += other.tolerated
         self.bytes_received += other.bytes_received
         self.bytes_sent += other.bytes_sent
         self.seconds += other.seconds
+
+    def _add_answers(self, answers_by_role: Mapping[str, Answers]) -> None:
+        for role, answers in answers_by_role.items():
+            sums = self._answers[role]
+            for key, count in answers.items():
+                sums[key] = sums.get(key, 0) + count
+
+    @property
+    def operations(self) -> dict[Operation, int]:
+        return dict(_as_operations(self._answers))
 
 
 class Tally:
@@ -229,7 +246,7 @@ class Tally:
                 rejected=dict(self._counts["rejected"]),
                 refused=dict(self._counts["refused"]),
                 ended=dict(self._counts["ended"]),
-                operations=dict(sums.operations),
+                operations=sums.operations,
                 tolerated=dict(sums.tolerated),
                 bytes_received=sums.bytes_received,
                 bytes_sent=sums.bytes_sent,

@@ -7,6 +7,7 @@ Adapters add what needs a network: each has a class ``AE`` of its own, built on 
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar
@@ -405,14 +406,7 @@ class ApplicationEntity:
     @property
     def timeouts(self) -> Timeouts:
         """How long an association waits for what; the standard's own timer, ARTIM, never waits for ever."""
-        artim = {} if self.acse_timeout is None else {"artim": self.acse_timeout}
-        return Timeouts(
-            request=self.acse_timeout,
-            release=self.acse_timeout,
-            response=self.dimse_timeout,
-            idle=self.network_timeout,
-            **artim,
-        )
+        return _timeouts_of(self.acse_timeout, self.dimse_timeout, self.network_timeout)
 
     def offer(
         self,
@@ -574,6 +568,12 @@ def _as_supported(context: PresentationContext, *, any_transfer_syntax: bool) ->
     others = ALL_TRANSFER_SYNTAXES if any_transfer_syntax else ()
     roles = (context.scu_role, context.scp_role)
     return Supported((*context.transfer_syntax, *others), *((None, None) if None in roles else roles))
+
+
+@lru_cache(maxsize=64, typed=True)
+def _timeouts_of(acse: float | None, dimse: float | None, network: float | None) -> Timeouts:
+    artim = {} if acse is None else {"artim": acse}
+    return Timeouts(request=acse, release=acse, response=dimse, idle=network, **artim)
 
 
 def _no_storage() -> frozenset[str]:

@@ -116,7 +116,7 @@ def report_established(association: Reported) -> None:
     """Log that an association is established, and as what."""
     connection = association.peer.connection
     agreement = connection.agreement
-    if agreement is None or not _log.isEnabledFor(logging.WARNING):
+    if agreement is None or not _log.isEnabledFor(logging.INFO if connection.contexts else logging.WARNING):
         return
     accepted, refused = accepted_contexts(connection), refused_contexts(connection)
     lengths = agreement.acceptor_maximum_length, agreement.requestor_maximum_length

@@ -299,9 +299,12 @@ class Exchange(UpperLayer):
         )
 
     def _set_received(self, message_id: int) -> None:
-        if message_id in self._performed:
-            self._performed[message_id].is_received = True
-            self._update_attention()
+        operation = self._performed.get(message_id)
+        if operation is not None:
+            operation.is_received = True
+            self.is_attentive = False  # the peer waits
+            if self._waits.running:
+                self._waits.interrupt(self._newest_performed(), self._now)
 
     def _end_operation(self, operation: Invoked) -> None:
         """Forget an operation of this side: it has been answered."""

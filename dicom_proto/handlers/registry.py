@@ -5,7 +5,6 @@ Stable.
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from typing import Any, Self, TypeAlias
 
 from attrs import field, frozen
@@ -115,7 +114,7 @@ class Handlers:
 
     def copy(self) -> Self:
         """Return a registry of its own with the same bindings."""
-        other = copy(self)
+        other = type(self)(allow_async=self._allow_async)
         other._bound = dict(self._bound)  # noqa: SLF001 - of the same class
         return other
 

@@ -4,7 +4,7 @@ Stable.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_proto.buffers import Buffer, Pieces
-from dicom_proto.dimse.command_set import INSTANCE_UI, UI
+from dicom_proto.dimse.command_set import INSTANCE_UI, UI, ValueRepresentation
 from dicom_proto.dimse.declaration import Element
 from dicom_proto.dimse.events import DataChunk, DataRun, RequestReceived
 from dicom_proto.dimse.messages import KEYWORDS, MESSAGES, Request, Response
@@ -60,6 +60,7 @@ _REPEATED: Final = {
     for request in MESSAGES.values()
     if issubclass(request, Request)
 }
+_FIT: Final[Mapping[ValueRepresentation, Callable[[Any], bool]]] = {INSTANCE_UI: is_instance_uid, UI: is_valid_uid}
 _SUCCESS: Final = 0x0000
 _HEAD: Final = 1 << 10  # bytes
 _PENDING: Final = Category.PENDING
@@ -341,9 +342,10 @@ class Performing:
         repeated = self._repetitions.get(status)
         if repeated is None:
             repeated = self._repetitions[status] = self._repeated(status)
-        own = {**repeated, **fields}
-        chosen = self._chosen(kind, answer, own, has_data=data is not None) if answer.fields else {}
-        response = kind(message_id_being_responded_to=self.message_id, status=status, **(own | chosen))
+        own = {**repeated, **fields} if fields else repeated
+        if answer.fields:
+            own = {**own, **self._chosen(kind, answer, own, has_data=data is not None)}
+        response = kind(message_id_being_responded_to=self.message_id, status=status, **own)
         try:
             response.check(has_data_set=data is not None)
         except LocalProtocolError as error:
@@ -360,11 +362,12 @@ class Performing:
 
     def _repeated(self, status: int) -> dict[str, Any]:
         """Return what the response repeats of the request, as far as it goes with the status and may be sent."""
-        repeated = {}
-        for element, name in _REPEATED[type(self.request)]:
-            value = getattr(self.request, name)
-            if value is not None and _allows(element, status) and _may_be_repeated(element, value):
-                repeated[element.attribute] = value
+        request, repeated = self.request, {}
+        kind: Any = type(request)  # which has a hash, as every class: not every message has
+        for attribute, name, is_fit in _repeatable(kind, status):
+            value = getattr(request, name)
+            if value is not None and (is_fit is None or is_fit(value)):
+                repeated[attribute] = value
         return repeated
 
     def _chosen(
@@ -412,10 +415,12 @@ def _allows(element: Element, status: int, *, has_data: bool = False) -> bool:
     return element.condition is None or element.condition.allows(True, status=status, has_data_set=has_data)
 
 
-def _may_be_repeated(element: Element, value: Any) -> bool:
-    if element.vr is INSTANCE_UI:
-        return is_instance_uid(value)
-    return element.vr is not UI or is_valid_uid(value)
+@lru_cache(maxsize=256)
+def _repeatable(kind: type[Request], status: int) -> list[tuple[str, str, Callable[[Any], bool] | None]]:
+    """Return what goes with a status of what a response repeats: its name there and here, and what it has to be."""
+    return [
+        (element.attribute, name, _FIT.get(element.vr)) for element, name in _REPEATED[kind] if _allows(element, status)
+    ]
 
 
 def _may_have_data(kind: type[Response], status: int) -> bool:

@@ -94,7 +94,7 @@ class Inbound:
     @property
     def is_between_pdus(self) -> bool:
         """Whether everything that was received has been read, and the next byte begins a PDU."""
-        return not (self.available or self.skip_left or self.data_left or self.in_body)
+        return not (self.block or self.skip_left or self.data_left or self.in_body)
 
     def foresee(self) -> Foresight | None:
         """Return what follows the headers of what comes next, if all that has arrived of a data set has been read."""

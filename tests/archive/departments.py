@@ -20,6 +20,7 @@ from dicom_proto.sop_class import (
 from dicom_transports.archive import Archive
 from dicom_transports.blocking import AE, build_role, evt
 from dicom_transports.node import Node
+from tests.contract.adapters import make_ae
 
 __all__ = ["CONTEXTS", "HOST", "Served", "client", "serving", "store"]
 
@@ -55,11 +56,12 @@ def serving(
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(directory, durability="none"))
         node = Node(archive, "ARCHIVE", AE("ARCHIVE").associate, settings=file, audit=audit, worklist=worklist)
-        ae = AE("ARCHIVE")
+        ae = make_ae("ARCHIVE")  # of the adapter that is tested
         node.apply(ae)
         ae.supported_contexts = node.supported_contexts
         stack.enter_context(node)
-        server = stack.enter_context(ae.start_server((HOST, 0), block=False, evt_handlers=node.handlers))
+        server = ae.start_server((HOST, 0), block=False, evt_handlers=node.handlers)
+        stack.callback(server.shutdown)
         yield Served(archive, node, ae, server.address[1])
 
 

@@ -94,6 +94,8 @@ def test_what_has_not_ended_is_told_at_the_end(trail: AuditTrail) -> None:
     trail.stored(request(), STUDY, 0x0000)
     trail.close()
     trail.close()
+    trail.started()  # who comes too late
+    assert trail.failures == 1
     assert [identified(one)[0] for one in messages(trail.path)] == ["110102", "110104"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def statuses(answers: Any) -> list[int]:
     return [status.Status for status, _ in answers]
 
 
+@pytest.mark.usefixtures("adapter")
 def test_everybody_does_what_they_may(tmp_path: Path) -> None:
     with serving(tmp_path / "a", RULES) as served:
         assert store(served, image()) == [0x0000]
@@ -101,6 +103,7 @@ def test_limits_of_the_file_are_those_of_the_server(tmp_path: Path) -> None:
         assert caught.value.reason == 7  # called AE title not recognized
 
 
+@pytest.mark.usefixtures("adapter")
 def test_what_is_written_down(tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     got: list[Dataset] = []
@@ -111,15 +114,20 @@ def test_what_is_written_down(tmp_path: Path) -> None:
             list(association.send_c_get(query("STUDY", StudyInstanceUID="1.2.1.1"), GET))
             list(association.send_c_move(query("STUDY", StudyInstanceUID="1.2.1.1"), "NOWHERE", MOVE))
     written = [json.loads(line) for line in audit.read_text().splitlines()]
-    codes = [one["EventIdentification"]["EventID"]["csd-code"] for one in written]
-    assert codes == [
-        *("110100", "110102", "110102", "110104", "110104"),  # started; two studies stored
-        *("110112", "110102", "110104", "110100"),  # asked for, fetched; stopped
+    told = [(one["EventIdentification"]["EventID"]["csd-code"], one) for one in written]
+    codes = [code for code, _ in told]
+    assert codes[0] == codes[-1] == "110100"  # started, and stopped
+    assert Counter(codes) == {"110100": 2, "110102": 3, "110104": 3, "110112": 1}  # two studies stored, one fetched
+    transferred = [one for code, one in told if code == "110104"]
+    (first,) = [
+        one["ParticipantObjectIdentification"]
+        for one in transferred
+        if one["EventIdentification"]["EventActionCode"] == "C"
+        and one["ParticipantObjectIdentification"][0]["ParticipantObjectID"] == "1.2.1.1"
     ]
-    stored = written[3]["ParticipantObjectIdentification"]
-    assert stored[0]["ParticipantObjectDescription"]["SOPClass"][0]["NumberOfInstances"] == 2
-    assert (stored[1]["ParticipantObjectID"], stored[1]["ParticipantObjectName"]) == ("P1", "Name1^First")
-    fetched = written[7]
+    assert first[0]["ParticipantObjectDescription"]["SOPClass"][0]["NumberOfInstances"] == 2
+    assert (first[1]["ParticipantObjectID"], first[1]["ParticipantObjectName"]) == ("P1", "Name1^First")
+    (fetched,) = [one for one in transferred if one["EventIdentification"]["EventActionCode"] == "R"]
     assert fetched["EventIdentification"]["EventOutcomeDescription"] == "2 completed, 0 failed, 0 warning"
     assert [one["UserID"] for one in fetched["ActiveParticipant"]] == ["ARCHIVE", "VIEWER"]
     assert fetched["ParticipantObjectIdentification"][1]["ParticipantObjectID"] == "P1"

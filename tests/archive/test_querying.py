@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from dicom_transports._archive.index.identifiers import read_query, read_retrieval
@@ -183,6 +184,36 @@ def test_every_key_is_returned_and_matched(tmp_path: Path, level: Level) -> None
             identifier = query(level.name, **{key.keyword: [] if key.vr == "SQ" else ""})
             (only,) = find(engine, read_query(identifier, PATIENT_ROOT, is_relational=True))
             assert only.sequences == {key.tag: []} if key.vr == "SQ" else only.values[0]
+
+
+STATED = {  # PS3.4 C.6.1.1.2 to C.6.1.1.5, C.6.2.1.2
+    Level.PATIENT: """
+        PatientName PatientID IssuerOfPatientID ReferencedPatientSequence PatientBirthDate PatientBirthTime PatientSex
+        OtherPatientIDsSequence OtherPatientNames EthnicGroup PatientComments NumberOfPatientRelatedStudies
+        NumberOfPatientRelatedSeries NumberOfPatientRelatedInstances
+        """,
+    Level.STUDY: """
+        StudyDate StudyTime AccessionNumber StudyID StudyInstanceUID ModalitiesInStudy SOPClassesInStudy
+        AnatomicRegionsInStudyCodeSequence ReferringPhysicianName StudyDescription ProcedureCodeSequence
+        NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription ReferencedStudySequence PatientAge PatientSize
+        PatientWeight Occupation AdditionalPatientHistory OtherStudyNumbers NumberOfStudyRelatedSeries
+        NumberOfStudyRelatedInstances
+        """,
+    Level.SERIES: "Modality SeriesNumber SeriesInstanceUID NumberOfSeriesRelatedInstances",
+    Level.IMAGE: """
+        InstanceNumber SOPInstanceUID SOPClassUID AvailableTransferSyntaxUID AlternateRepresentationSequence
+        RelatedGeneralSOPClassUID ConceptNameCodeSequence ContentTemplateSequence ContainerIdentifier
+        SpecimenDescriptionSequence
+        """,
+}
+
+
+@pytest.mark.parametrize(("level", "keyword"), [(level, word) for level in Level for word in STATED[level].split()])
+def test_no_key_of_the_standard_is_unknown(level: Level, keyword: str) -> None:
+    vr = dictionary_VR(keyword)
+    identifier = query(level.name, **{keyword: [] if vr == "SQ" else ""})
+    read = read_query(identifier, PATIENT_ROOT, is_relational=True)
+    assert ([one.key.keyword for one in read.wanted], read.has_unknown) == ([keyword], False)
 
 
 @pytest.mark.parametrize(

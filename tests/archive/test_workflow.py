@@ -28,6 +28,7 @@ from dicom_transports._archive.workflow import outbox
 from dicom_transports._archive.workflow.tables import OUTBOX
 from dicom_transports.blocking import AE, evt
 from tests.archive.departments import HOST, Served, client, serving, store
+from tests.archive.nodes import node
 from tests.archive.objects import image
 
 WAIT = 20.0
@@ -122,6 +123,7 @@ def performed(number: int) -> Dataset:
     return made
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize(("status", "left"), [("COMPLETED", ["P2"]), ("DISCONTINUED", ["P2"])])
 def test_a_step_that_ends_closes_its_item(tmp_path: Path, status: str, left: list[str]) -> None:
     folder = tmp_path / "worklist"
@@ -173,6 +175,7 @@ def ask(served: Served, commitments: Commitments, references: Any) -> Any:
     return association
 
 
+@pytest.mark.usefixtures("adapter")
 @pytest.mark.parametrize(("asked", "failed"), [([HELD, MISSING], 0x0112), ([CONFLICT], 0x0119)])
 def test_commitment_is_reported_on_its_association(tmp_path: Path, commitments: Any, asked: Any, failed: int) -> None:
     provider, results = commitments
@@ -248,6 +251,21 @@ def test_a_letter_is_tried_again_later_and_given_up_in_the_end(
     said = [record.getMessage() for record in caplog.records if "report for" in record.getMessage()]
     assert "is tried again in 10 s" in said[0]
     assert "is given up after 53 attempts" in said[-1]
+
+
+@pytest.mark.parametrize("io", ["trio", "asyncio"])
+def test_commitment_is_reported_from_an_event_loop(tmp_path: Path, commitments: Any, io: str) -> None:
+    """The associations of event loops are asked from the thread of the outbox."""
+    provider, results = commitments
+    options = ["--fsync", "none", "--io", io]
+    with node(tmp_path, *options) as peer:
+        ae = AE("CT1")
+        for uid in (CTImageStorage, StorageCommitmentPushModel):
+            ae.add_requested_context(uid)
+        with ae.associate(HOST, peer.port, evt_handlers=provider.handlers(Lock())) as association:
+            assert association.send_c_store(image()).Status == 0x0000
+            association.run(request_commitment(association.peer, [HELD], generate_uid(), provider))
+            assert results.get(timeout=WAIT).is_complete
 
 
 def test_a_transaction_uid_is_used_once(tmp_path: Path) -> None:

@@ -68,13 +68,18 @@ def make_ae(ae_title: str = "DICOM_PROTO") -> blocking.AE:
     return cast(blocking.AE, _used[-1].make_ae(ae_title))
 
 
-def assert_no_associations() -> None:
-    """Wait until no association of the adapter in use has anything left to do."""
-    for _ in range(2000):
-        if not _used[-1].count_associations():
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for something that nobody signals."""
+    for _ in range(4000):  # 20 s
+        if condition():
             return
         threading.Event().wait(0.005)
-    raise AssertionError("an association does not end")
+    raise AssertionError("what should happen at once does not")
+
+
+def assert_no_associations() -> None:
+    """Wait until no association of the adapter in use has anything left to do."""
+    wait_until(lambda: not _used[-1].count_associations())
 
 
 class Running(Generic[T]):

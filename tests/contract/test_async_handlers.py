@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModelInstance
-from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed
+from dicom_proto.upper_layer.failures import AssociationAborted, AssociationClosed, AssociationRejected
 from dicom_transports.asyncio import evt
 from tests.contract.adapters import WAIT
 from tests.contract.entities import COMMITMENT, CT_ROLES, FIND, GET, MOVE, Happened, ct, dataset
@@ -356,3 +356,24 @@ async def test_objects_of_an_iterator_that_waits(stack: Stack, is_of_entity: boo
         results = sending or association.send_c_stores(slowly())
         group.start(let_go_on)
         assert [status.Status async for _, status in results] == [0x0000, 0x0000]
+
+
+@pytest.mark.parametrize("decision", [True, False])
+async def test_an_async_function_decides_who_may_come(stack: Stack, decision: bool) -> None:
+    """The loop does other things meanwhile, and nothing has been accepted yet."""
+    seen: list[str] = []
+
+    async def decide(event: Any) -> bool:
+        await stack.loop.pause()
+        seen.append(event.calling_ae_title)
+        return decision
+
+    async with stack.serving((evt.EVT_ACCESS, decide)) as server:
+        if decision:
+            async with stack.dial(server) as association:
+                assert (await association.send_c_echo()).Status == 0x0000
+        else:
+            with pytest.raises(AssociationRejected):
+                async with stack.dial(server):
+                    pass
+    assert len(seen) == 1

@@ -107,6 +107,7 @@ def test_peer_vanishes_before_its_request(said: int, *, reset: bool) -> None:
         with Peer.dial(server.address) as peer:
             peer.send(REQUEST[:said])
             peer.vanish(reset=reset)
+        happened.wait("CONN_CLOSE")  # or it would be the shutdown that ends it
         assert_serves(server)
     assert not any(event.assoc.is_aborted for event in happened.events)
 

@@ -1,8 +1,6 @@
 """A verification and storage SCP and SCU made of the adapter's AE, to put before real programs."""
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +16,6 @@ from tests.contract.adapters import make_ae
 HOST = "127.0.0.1"
 WAIT = 20.0  # seconds until something that another program should have done by now counts as a hang
 SUCCESS = 0x0000
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that nobody signals."""
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 class Happened:

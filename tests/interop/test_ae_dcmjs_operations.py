@@ -16,11 +16,11 @@ from dicom_proto.offers.items import AsynchronousOperationsWindowNegotiation
 from dicom_proto.sop_class import CTImageStorage, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import Association, AssociationServer, build_context, build_role, evt
-from tests.contract.adapters import ADAPTERS, make_ae
+from tests.contract.adapters import ADAPTERS, make_ae, wait_until
 from tests.interop import peers
 from tests.interop.archive import HOST, MODELS, begin, directories, keep_in, query, requestor
 from tests.interop.images import CT, image, path_of
-from tests.interop.storage import WAIT, wait_until
+from tests.interop.storage import WAIT
 from tests.interop.test_other_peers import assert_same
 
 pytestmark = pytest.mark.usefixtures("adapter")

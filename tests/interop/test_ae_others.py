@@ -12,11 +12,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_proto.sop_class import CTImageStorage, ModalityPerformedProcedureStep
 from dicom_transports._files.reading import read_object
 from dicom_transports.blocking import Association, build_context, build_role, evt
-from tests.contract.adapters import make_ae
+from tests.contract.adapters import make_ae, wait_until
 from tests.interop import peers
 from tests.interop.archive import FILES, HOST, MODELS, ONE, Archive, directories, keep_in, query, requestor
 from tests.interop.images import CT, contents, image, images, path_of, stored_in
-from tests.interop.storage import Happened, wait_until
+from tests.interop.storage import Happened
 from tests.interop.test_other_peers import assert_same
 
 pytestmark = pytest.mark.usefixtures("adapter")

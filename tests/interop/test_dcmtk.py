@@ -13,10 +13,10 @@ from dicom_proto.upper_layer.events import AbortOrigin
 from dicom_proto.upper_layer.failures import AssociationAborted, AssociationRejected, AssociationTimedOut
 from dicom_proto.upper_layer.timers import Timer
 from dicom_transports.blocking import evt
-from tests.contract.adapters import assert_no_associations
+from tests.contract.adapters import assert_no_associations, wait_until
 from tests.interop import peers
 from tests.interop.images import COMPRESSED, CT, PLAIN, Stored, contents, image, images, large_image, path_of, stored_in
-from tests.interop.storage import WAIT, StorageSCP, echo_and_send, requestor_of, send_files, wait_until
+from tests.interop.storage import WAIT, StorageSCP, echo_and_send, requestor_of, send_files
 
 pytestmark = pytest.mark.usefixtures("adapter")
 PDU_SIZES = [4096, 16384, 131072]

@@ -1,6 +1,7 @@
 """``dicom-proto probe`` of real programs finds what they were started to accept."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,26 @@ def test_dcmtk_dcmqrscp_in_a_table(tmp_path: Path, capsys: pytest.CaptureFixture
         printed = " ".join(capsys.readouterr().out.split())
     assert "2 SOP classes accepted, 0 refused" in printed
     assert "AE title NOBODY" in printed
+
+
+@pytest.mark.parametrize(
+    ("start", "title", "name"),
+    [(peers.orthanc, "ORTHANC", "OFFIS_DCMTK"), (peers.pynetdicom_storescp, "STORESCP", "PYNETDICOM")],
+    ids=["Orthanc", "pynetdicom"],
+)
+def test_other_peers(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    start: Callable[[Path], peers.PeerContext],
+    title: str,
+    name: str,
+) -> None:
+    with start(tmp_path) as peer:
+        host, port = peer.address
+        only = [option for uid in (MOVE, CT, VERIFICATION) for option in ("--sop-class", uid)]
+        assert main(["probe", host, str(port), "-aec", title, "--json", *only]) == Exit.ALL
+        record = json.loads(capsys.readouterr().out)
+    found = {one["UID"]: one for one in record["SOP classes"]}
+    assert found.keys() == {CT, VERIFICATION} | ({MOVE} if title == "ORTHANC" else set())
+    assert set(found[CT]["transfer syntaxes"]) >= {EXPLICIT, IMPLICIT, JPEG}
+    assert record["implementation version name"].startswith(name)

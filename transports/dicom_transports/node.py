@@ -238,7 +238,11 @@ class Node:
         if self._is_denied(event):
             return _NOT_AUTHORIZED
         settings = self.settings
-        is_full = self.room.is_full(settings.maximum_bytes, settings.minimum_free_bytes)
+        try:
+            is_full = self.room.is_full(settings.maximum_bytes, settings.minimum_free_bytes)
+        except (OSError, SQLAlchemyError) as error:
+            _log.error("! it cannot be known whether there is room: %s", type(error).__name__)
+            return _OUT_OF_RESOURCES
         return _OUT_OF_RESOURCES if is_full else None
 
     def _queried(self, handler: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_proto.dimse.events import DataChunk
+from dicom_proto.dimse.events import DataChunk, DataRun
 from dicom_proto.dimse.messages import (
     CEchoRQ,
     CFindRQ,
@@ -25,6 +25,7 @@ from dicom_proto.errors import LimitExceededError, LocalProtocolError
 from dicom_proto.handlers.kinds import EVT_C_ECHO, EVT_C_FIND, EVT_C_STORE
 from dicom_proto.handlers.registry import Handlers
 from dicom_proto.programs.effects import Call, Pull, Receive
+from dicom_proto.programs.gathering import Gathering, Ready
 from dicom_proto.programs.performing import Answer, Performing, as_pair
 from dicom_proto.status import Category
 from tests.proto.programs.script import (
@@ -93,6 +94,13 @@ def test_a_long_data_set_comes_in_pieces() -> None:
     while not (chunk := scene.peer.event(what.inbox.key)).last:
         script.expect(Receive, chunk)
     assert script.end(chunk) == bytes(400_000)
+
+
+def test_pieces_that_have_arrived_together_are_received_together() -> None:
+    _, what = performing(stored(), CT, b"abcd")
+    script = Script(what.receive_data())
+    script.expect(Receive)
+    assert script.end(DataRun(1, [memoryview(b"ab"), memoryview(b"cd")], 4, True)) == b"abcd"
 
 
 @for_each("cut", [1, 7, 1024, 5000])
@@ -428,6 +436,16 @@ def test_items_are_pulled_and_what_is_raised_is_an_answer() -> None:
     script = Script(asked(None).pull(EVT_C_FIND, items, failed=0xC311))
     script.expect(Pull)
     assert script.fail_at_last(ZeroDivisionError()) == Answer(0xC311)
+
+
+def test_items_are_gathered_and_what_is_raised_is_an_answer() -> None:
+    items = Gathering(iter(()), Ready)
+    script = Script(asked(None).gather(EVT_C_FIND, items, failed=0xC311))
+    assert script.expect(Pull).iterator is items
+    assert script.end([(Answer(PENDING), b"ab")]) == [(Answer(PENDING), b"ab")]
+    script = Script(asked(None).gather(EVT_C_FIND, items, failed=0xC311))
+    script.expect(Pull)
+    assert script.fail_at_last(ZeroDivisionError()) == [(Answer(0xC311), None)]
 
 
 def test_many_responses_repeat_the_same() -> None:

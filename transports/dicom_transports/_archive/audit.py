@@ -210,15 +210,11 @@ class AuditTrail:
 
     def close(self) -> None:
         """Write what transfers have come to that have not ended, and close the file; again it does nothing."""
+        self._end_all()
         with self._lock:
-            if self._is_closed:
-                return
-            for transfers in self._transfers.values():
-                for transfer in transfers.values():
-                    self._end(transfer)
-            self._transfers.clear()
-            self._is_closed = True
-            os.close(self._file)
+            if not self._is_closed:
+                self._is_closed = True
+                os.close(self._file)
 
     def _write(self, event: JSON, outcome: int, participants: list[JSON], objects: Iterable[JSON] = ()) -> None:
         """Append one message; the lock is held."""
@@ -234,6 +230,8 @@ class AuditTrail:
         }
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
+            if self._is_closed:
+                raise OSError("it is closed")
             written = os.write(self._file, line)
             if written < len(line):
                 raise OSError(f"{written} of {len(line)} bytes were written")
@@ -249,7 +247,8 @@ class AuditTrail:
         self._activity(_START)
 
     def stopped(self) -> None:
-        """Tell that the archive stops."""
+        """Tell that the archive stops, and before that what transfers have come to that have not ended."""
+        self._end_all()
         self._activity(_STOP)
 
     def _activity(self, kind: JSON) -> None:
@@ -396,6 +395,10 @@ class AuditTrail:
         with self._lock:
             for transfer in self._transfers.pop(association, {}).values():
                 self._end(transfer)
+
+    def _end_all(self) -> None:
+        for association in tuple(self._transfers):
+            self.ended(association)
 
     def _end(self, transfer: _Transfer) -> None:
         event = {"EventID": _TRANSFERRED, "EventActionCode": "C"}

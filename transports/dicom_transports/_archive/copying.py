@@ -15,12 +15,11 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text
 from dicom_proto.errors import InvalidSettingError
 from dicom_transports._archive.index.describing import Stamp
 from dicom_transports._archive.index.opening import WRITES
-from dicom_transports._archive.index.schema import METADATA, TABLES
+from dicom_transports._archive.index.schema import TABLES
+from dicom_transports._archive.keeping import Kept
 from dicom_transports._archive.keys import Level
-from dicom_transports._archive.status import NODES
 from dicom_transports._archive.workflow.tables import OUTBOX, STEPS, WORKLIST
 from dicom_transports._files.durability import sync_directories
-from dicom_transports.archive import Archive
 
 __all__ = ["copy_archive"]
 
@@ -28,14 +27,13 @@ _AT_A_TIME: Final = 1000  # rows
 _BLOCK: Final = 1 << 20  # bytes
 _PART: Final = ".part"
 _INSTANCES: Final = TABLES[Level.IMAGE]
-_COPIED: Final = [table for table in METADATA.sorted_tables if table is not NODES]  # those that others refer to first
-_NUMBERED: Final = [*TABLES.values(), OUTBOX, WORKLIST]
-assert {*_NUMBERED, STEPS} == {*_COPIED}  # noqa: S101 - who adds a table says here whether its rows have numbers
+_COPIED: Final = [*TABLES.values(), WORKLIST, STEPS, OUTBOX]  # those that others refer to first
+_NUMBERED: Final = [table for table in _COPIED if "id" in table.c]
 
 OnProgress = Callable[[int, int], Any] | None
 
 
-def copy_archive(source: Archive, target: Archive, on_progress: OnProgress = None) -> int:
+def copy_archive(source: Kept, target: Kept, on_progress: OnProgress = None) -> int:
     """Copy an archive into another one, which becomes what this one is; return how many objects it has.
 
     Both may be in use. What is stored meanwhile is in the copy or not, but index and files of the copy are in step. A
@@ -44,9 +42,9 @@ def copy_archive(source: Archive, target: Archive, on_progress: OnProgress = Non
 
     Parameters
     ----------
-    source : Archive
+    source : Kept
         What is copied.
-    target : Archive
+    target : Kept
         Where to. If it has objects, it has to be a former copy: its files are those of objects that the source has or
         has had.
     on_progress : callable, optional

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, func, select
 from dicom_proto.errors import InvalidSettingError
 from dicom_transports._archive.audit import AuditTrail, Study
 from dicom_transports._archive.index.schema import PARENTS, TABLES
+from dicom_transports._archive.keeping import Kept
 from dicom_transports._archive.keys import Level
-from dicom_transports.archive import Archive
 
 __all__ = ["Doomed", "delete_studies", "of_patients", "older_than", "studies"]
 
@@ -44,7 +44,7 @@ class Doomed:
     size: int
 
 
-def studies(archive: Archive, uids: Sequence[str]) -> list[Doomed]:
+def studies(archive: Kept, uids: Sequence[str]) -> list[Doomed]:
     """Return studies by their Study Instance UIDs.
 
     Raises
@@ -55,18 +55,18 @@ def studies(archive: Archive, uids: Sequence[str]) -> list[Doomed]:
     return _all(archive, _STUDIES.c.StudyInstanceUID, uids, "study", lambda one: one.study.instance_uid)
 
 
-def of_patients(archive: Archive, ids: Sequence[str]) -> list[Doomed]:
+def of_patients(archive: Kept, ids: Sequence[str]) -> list[Doomed]:
     """Return the studies of patients by their Patient IDs; raises as :func:`studies`."""
     return _all(archive, _PATIENTS.c.PatientID, ids, "patient", lambda one: one.study.patient_id)
 
 
-def older_than(archive: Archive, days: float) -> list[Doomed]:
+def older_than(archive: Kept, days: float) -> list[Doomed]:
     """Return the studies to which nothing has come for so many days."""
     before = int(time.time() - days * _DAY)
     return list(_found(archive, having=func.max(_INSTANCES.c.stored) < before))
 
 
-def _all(archive: Archive, column: Any, wanted: Sequence[str], what: str, name_of: Any) -> list[Doomed]:
+def _all(archive: Kept, column: Any, wanted: Sequence[str], what: str, name_of: Any) -> list[Doomed]:
     found = list(_found(archive, column.in_(list(wanted))))
     missing = {*wanted} - {name_of(one) for one in found}
     if missing:
@@ -74,9 +74,7 @@ def _all(archive: Archive, column: Any, wanted: Sequence[str], what: str, name_o
     return found
 
 
-def _found(
-    archive: Archive, *where: ColumnElement[bool], having: ColumnElement[bool] | None = None
-) -> Iterator[Doomed]:
+def _found(archive: Kept, *where: ColumnElement[bool], having: ColumnElement[bool] | None = None) -> Iterator[Doomed]:
     patient = (_PATIENTS.c.PatientID, _PATIENTS.c.PatientName)
     asked = (
         select(
@@ -98,7 +96,7 @@ def _found(
         yield Doomed(number, Study(uid, patient_id or "", name or ""), int(count), int(size))
 
 
-def delete_studies(archive: Archive, doomed: Sequence[Doomed], audit: AuditTrail | None = None) -> int:
+def delete_studies(archive: Kept, doomed: Sequence[Doomed], audit: AuditTrail | None = None) -> int:
     """Delete studies, one after the other; return how many objects that were.
 
     From the first moment on a study is not found any more; its files go before its rows. What is killed in the midst of
@@ -106,7 +104,7 @@ def delete_studies(archive: Archive, doomed: Sequence[Doomed], audit: AuditTrail
 
     Parameters
     ----------
-    archive : Archive
+    archive : Kept
         The archive, which others may be using.
     doomed : sequence of Doomed
         The studies, as :func:`studies`, :func:`of_patients` and :func:`older_than` return them.

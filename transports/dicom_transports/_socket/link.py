@@ -8,8 +8,8 @@ from weakref import proxy
 from dicom_proto.application.association import EntityAssociation
 from dicom_proto.programs.engine import Turn
 from dicom_proto.upper_layer.foresight import Foresight
+from dicom_transports._socket.blocks import Block
 from dicom_transports._socket.channel import Channel
-from dicom_transports._socket.gathering import Gathered
 from dicom_transports._socket.sockets import SEND_AHEAD
 
 __all__ = ["Link"]
@@ -37,7 +37,7 @@ class Link:
         Whether bytes are welcome.
     wants_write : bool
         Whether bytes wait that the kernel has not taken.
-    gathered : Gathered or None
+    gathered : Block or None
         The middle of a data set that waits for more, until :attr:`deadline` at most: there is nothing to do before.
     descriptor : int
         That of the socket, -1 once it is closed.
@@ -52,7 +52,7 @@ class Link:
         self._has_received = False
         self._is_encrypted = channel.is_encrypted
         self._foresight: Foresight | None = None  # in the midst of a data set
-        self.gathered: Gathered | None = None
+        self.gathered: Block | None = None
         self._engine.secure = channel.secure
         association.suspect = partial(getattr, channel, "suspicion")
         association.get_tls = channel.tls_state
@@ -80,14 +80,14 @@ class Link:
         """Take the middle of a data set, and let it wait for what comes in the next moment."""
         gathered = self.gathered
         if gathered is None:
-            gathered = self.gathered = Gathered(foresight, now)
+            gathered = self.gathered = Block(foresight, now)
         if gathered.receive(self._channel):
             self._channel.acknowledge()
             self.deadline = gathered.until if self.deadline is None else min(self.deadline, gathered.until)
         else:
             self._hand_on(gathered, now)
 
-    def _hand_on(self, gathered: Gathered, now: float) -> None:
+    def _hand_on(self, gathered: Block, now: float) -> None:
         """Hand on what has been gathered."""
         self.gathered = self._foresight = None
         self._has_received = True

@@ -127,8 +127,7 @@ def _zsh_values(action: argparse.Action) -> str:
 
 def _zsh_option(action: argparse.Action, option: str) -> str:
     values = f":{_zsh_text(_metavar(action))}:{_zsh_values(action)}" if _takes_value(action) else ""
-    escaped = option.replace("+", "\\+") if option.startswith("+") else option
-    return shlex.quote(f"*{escaped}[{_zsh_text(_help(action))}]{values}")
+    return shlex.quote(f"*{option}[{_zsh_text(_help(action))}]{values}")
 
 
 def _zsh_positional(action: argparse.Action) -> str:

@@ -46,7 +46,7 @@ def open_database(url: str, *, durable: bool = True) -> Engine:
         If the database cannot be reached.
     """
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise InvalidSettingError(
             "the URL of the database is none, or its driver is not installed:"

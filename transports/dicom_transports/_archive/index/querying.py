@@ -6,6 +6,7 @@ page, no store waits for a query, and whoever asks may take as long as they like
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 from attrs import frozen
@@ -120,6 +121,7 @@ def instances(engine: Engine, query: Query) -> list[Instance]:
         return [Instance(*row) for row in connection.execute(asked)]
 
 
+@cache
 def _joined(top: Level, bottom: Level) -> FromClause:
     """Return the tables of some levels, joined."""
     joined: FromClause = TABLES[bottom]

@@ -168,19 +168,22 @@ class Outbox:
     def _try(self, letter: Letter) -> None:
         try:
             self._deliver[letter.kind](letter)
-        except (DicomProtoError, OSError, SQLAlchemyError) as error:
-            self._put_off(letter, error)
+        except (DicomProtoError, OSError) as error:
+            self._put_off(letter, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the letters behind this one are delivered
+            _log.debug("= a letter cannot be delivered", exc_info=True)
+            self._put_off(letter, type(error).__name__)
         else:
             self._note(letter, {"state": _DELIVERED})
 
-    def _put_off(self, letter: Letter, error: Exception) -> None:
+    def _put_off(self, letter: Letter, reason: str) -> None:
         what = f"{letter.kind} for {letter.receiver!r}"
         if letter.attempts >= _MOST_ATTEMPTS:
-            _log.error("! %s is given up after %d attempts: %s", what, letter.attempts, error)
+            _log.error("! %s is given up after %d attempts: %s", what, letter.attempts, reason)
             self._note(letter, {"state": _GIVEN_UP})
             return
         pause = _PAUSES[letter.attempts - 1] if letter.attempts <= len(_PAUSES) else _LONGEST_PAUSE
-        _log.warning("! %s has not arrived, and is tried again in %d s: %s", what, pause, error)
+        _log.warning("! %s has not arrived, and is tried again in %d s: %s", what, pause, reason)
         self._note(letter, {"due": int(self._now()) + pause})
 
     def _note(self, letter: Letter, values: dict[str, int]) -> None:

@@ -4,6 +4,7 @@ May change.
 """
 
 from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from dicom_proto.offers.contexts import build_context
@@ -34,12 +35,10 @@ def run_on(association: Any, program: Tell) -> None:
     LocalProtocolError
         If no context was accepted for that.
     """
-    wait_for = getattr(association, "wait_for", None)
-    reply = (
-        association.run(program(association.peer))
-        if wait_for is None
-        else wait_for(lambda: association.run(program(association.peer)))
-    )
+    if iscoroutinefunction(association.run):
+        reply = association.wait_for(lambda: association.run(program(association.peer)))
+    else:
+        reply = association.run(program(association.peer))
     if reply.category not in (Category.SUCCESS, Category.WARNING):
         raise NotTakenError(f"the answer was {reply.response.status:04X}H")
 

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from dicom_proto.encoding.datasets import decode, encode
 from dicom_proto.errors import DicomProtoError, LocalProtocolError
@@ -145,16 +146,15 @@ class Worklist:
         try:
             identifier = event.identifier
             self.refresh()
-        except (DicomProtoError, OSError) as error:
+            for item in self._open_items():
+                if event.is_cancelled:
+                    yield int(Status.CANCEL), None
+                    return
+                if matching.matches(identifier, item):
+                    yield _PENDING, matching.answer(identifier, item)
+        except (DicomProtoError, OSError, SQLAlchemyError) as error:
             _log.error("! a worklist query cannot be answered: %s", type(error).__name__)
             yield _UNABLE, None
-            return
-        for item in self._open_items():
-            if event.is_cancelled:
-                yield int(Status.CANCEL), None
-                return
-            if matching.matches(identifier, item):
-                yield _PENDING, matching.answer(identifier, item)
 
     def _open_items(self) -> Iterator[Dataset]:
         """Return the open items, page by page, so that any number of them costs the memory of one page."""

@@ -35,14 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-r", "+r", "--recurse", action="store_true", help="look into the directories in directories as well"
     )
-    group.add_argument(
-        "+P",
-        "--receive",
-        dest="own_port",
-        metavar="PORT",
-        type=parsing.port,
-        help="take the report on this port as well",
-    )
+    network.add_own_port(group, "take the report on this port as well")
     group.add_argument(
         "--wait",
         metavar="SECONDS",

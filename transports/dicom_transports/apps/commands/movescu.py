@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parsing.ae_title,
         help="the AE title that the objects are sent to (default: one's own, that of -aet)",
     )
-    group.add_argument(
-        "+P", "--receive", dest="own_port", metavar="PORT", type=parsing.port, help="receive them here, on this port"
-    )
+    network.add_own_port(group, "receive them here, on this port")
     keys.add_models(parser, "Move")
     keys.add_arguments(parser)
     asking.add_arguments(parser)

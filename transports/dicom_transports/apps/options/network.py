@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from dicom_transports.apps.options import identity, parsing, tls
 
-__all__ = ["add_arguments", "add_pdu", "add_timeouts", "apply", "associating", "set_timeouts"]
+__all__ = ["add_arguments", "add_own_port", "add_pdu", "add_timeouts", "apply", "associating", "set_timeouts"]
 
 _SHORTEST_PDU: Final = 4096
 
@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-ba", "--bind-address", metavar="HOST", help="the local address to connect from")
     tls.add_client_arguments(parser)
     identity.add_arguments(parser)
+
+
+def add_own_port(group: Any, what: str) -> None:
+    """Add the port that a client listens on; ``what`` says for what."""
+    group.add_argument("+P", "--receive", dest="own_port", metavar="PORT", type=parsing.port, help=what)
 
 
 def add_timeouts(group: Any) -> None:

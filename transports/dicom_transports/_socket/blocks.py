@@ -6,7 +6,7 @@ from dicom_proto.buffers import Buffer
 from dicom_proto.upper_layer.foresight import Foresight
 from dicom_transports._socket.channel import Channel
 
-__all__ = ["Gathered"]
+__all__ = ["Block"]
 
 _ROOM: Final = 1 << 20  # bytes of one block
 _MOMENT: Final = 0.01  # seconds that what has arrived may be kept back: a slow peer notices nothing
@@ -14,7 +14,7 @@ _MOST_SPARE: Final = 4  # blocks of the whole process that are kept to be used a
 _SPARE: list[bytearray] = []
 
 
-class Gathered:
+class Block:
     """A block that is being filled.
 
     Parameters

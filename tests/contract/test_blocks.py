@@ -7,8 +7,8 @@ import pytest
 
 from dicom_proto.buffers import Buffer
 from dicom_proto.upper_layer.foresight import Foresight
+from dicom_transports._socket.blocks import Block
 from dicom_transports._socket.channel import Channel
-from dicom_transports._socket.gathering import Gathered
 from tests.contract.test_channel import connected
 from tests.proto.dimse.pairs import LAST, p_data
 
@@ -21,8 +21,8 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
         yield far, channel
 
 
-def gathered() -> Gathered:
-    return Gathered(Foresight(0, 0, is_last=False), now=5.0)
+def gathered() -> Block:
+    return Block(Foresight(0, 0, is_last=False), now=5.0)
 
 
 def received(channel: Channel) -> Buffer:
