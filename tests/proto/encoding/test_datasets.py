@@ -775,6 +775,6 @@ def test_values_are_found_and_not_copied() -> None:
     data = encode(sample, EXPLICIT)
     found = find_values(data, EXPLICIT, [PATIENT_ID, 0x00081032, 0x00100010])
     assert [*found] == [0x00081032, PATIENT_ID]
-    assert found[PATIENT_ID] == b"4711"
+    assert bytes(found[PATIENT_ID]) == b"4711"
     assert found[PATIENT_ID].obj is data
     assert bytes(found[0x00081032]).endswith(b"SH\x02\x001 ")
