@@ -80,7 +80,8 @@ class Pieces:
             return
         block = data.obj if type(data) is memoryview else data
         if block is not self._block:
-            self._settle()
+            if self._pieces:
+                self._settle()
             self._block = block
             self._begin = len(self._pieces)
         self._pieces.append(data)
