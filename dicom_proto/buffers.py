@@ -92,6 +92,8 @@ class Pieces:
     def extend(self, views: list[memoryview]) -> None:
         """Add consecutive pieces of one block."""
         self.append(views[0])
+        if len(views) == 1:
+            return
         self.length += sum(map(len, views)) - len(views[0])
         if self._mass is None:
             self._pieces += views[1:]
