@@ -60,6 +60,7 @@ long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdic
 	$(RUN) -m tests.compat.measure
 	$(RUN) -m tests.archive.killing 20
 	$(RUN) -m tests.compat.programs
+	$(RUN) -m tests.planted
 	$(RUN) -m tests.compat.packages $(shell $(call first_python,python3.13 $(wildcard $(PYENV_ROOT)/versions/3.13.*/bin/python)))
 
 check: $(VENV)/.installed-check ## lint, format, types and the floors of the architecture

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from attrs import frozen
 
 from dicom_proto.testing.samples import COMMANDS, PDUS, TOKENS
+from dicom_proto.testing.structure import FIXED
 from dicom_proto.upper_layer.items import ItemType
 from dicom_proto.upper_layer.pdu import HEADER_LENGTH, PDUType
 
@@ -21,13 +22,7 @@ _Part: TypeAlias = tuple[bytes, bytes]  # what stands before the length, and wha
 
 _PDUS: Final = tuple(PDUS.values())
 _COMMANDS: Final = tuple(command for commands in COMMANDS.values() for command in commands)
-_FIXED: Final[dict[int, int]] = {  # how many bytes stand before the items in a PDU or item that has some
-    PDUType.A_ASSOCIATE_RQ: 68,
-    PDUType.A_ASSOCIATE_AC: 68,
-    ItemType.PROPOSED_CONTEXT: 4,
-    ItemType.CONTEXT_RESULT: 4,
-    ItemType.USER_INFORMATION: 0,
-}
+_FIXED: Final = {kind: fixed for kind, fixed in FIXED.items() if kind != PDUType.P_DATA_TF}  # those with items
 _INTEGERS: Final = (0, 1, 2, 3, 4, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF)
 
 

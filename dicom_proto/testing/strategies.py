@@ -72,7 +72,7 @@ octets: Strategy[bytes] = st.binary(max_size=40)
 """A few bytes of any kind."""
 context_ids: Strategy[int] = st.integers(0, 127).map(lambda n: 2 * n + 1)
 """IDs of presentation contexts: odd, 1 to 255 (PS3.8 9.3.2.2)."""
-uids: Strategy[str] = st.lists(st.integers(0, 10**12), min_size=1, max_size=5).map(
+uids: Strategy[str] = st.lists(st.integers(0, 10**12 - 1), min_size=1, max_size=5).map(
     lambda parts: ".".join(map(str, parts))
 ) | st.integers(10**56, 10**62 - 1).map("2.{}".format)
 """UIDs of up to 64 characters (PS3.5 9.1)."""

@@ -32,7 +32,7 @@ from tests.interop.peers import HOST
 __all__ = ["Outcome", "round_of"]
 
 _SENDERS: Final = 4
-_COUNT: Final = 200  # objects of each sender
+_COUNT: Final = 120  # objects of each sender
 _INSTANCES: Final = TABLES[Level.IMAGE]
 
 

@@ -10,12 +10,13 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_proto.sop_class import (
+    CTImageStorage,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
-from dicom_transports.blocking import AE, AssociationRejected
+from dicom_transports.blocking import AE, AssociationRejected, UserIdentityNegotiation, evt
 from tests.archive.departments import HOST, client, keeping, serving, store
 from tests.archive.objects import image, query
 
@@ -159,3 +160,43 @@ def test_without_room_objects_are_refused_and_nothing_is_deleted(
         with client(served) as association:
             found = list(association.send_c_find(keys, FIND))
         assert [one.SOPInstanceUID for _, one in found if one] == ["1.2.1.1.1.1", "1.2.1.1.1.4"]
+
+
+def test_user_identities_are_decided_by_a_function(tmp_path: Path) -> None:
+    check = 'check = "tests.archive.test_settings:check_identity"'
+    rule = "[[access]]\ncalling = ['CT1']\nuser_identity = true\n[[access]]\ncalling = ['CT2']"
+    with serving(tmp_path / "a", f"[user_identity]\n{check}\nrequired = false\n{rule}") as served:
+        for title, name, is_taken in (
+            *(("CT1", b"alice", True), ("CT1", b"mallory", False), ("CT1", None, False)),
+            *(("CT2", b"mallory", False), ("CT2", None, True)),
+        ):
+            ae = AE(title)
+            ae.add_requested_context(Verification)
+            identity = UserIdentityNegotiation()
+            identity.user_identity_type, identity.primary_field = 1, name or b"-"
+            items = [identity] if name else []
+            association = ae.associate(HOST, served.port, ae_title="ARCHIVE", ext_neg=items)
+            assert association.is_established is is_taken, (title, name)
+            association.release()
+
+
+def test_objects_are_sent_where_the_settings_say(tmp_path: Path) -> None:
+    called: list[str] = []
+    got: list[Dataset] = []
+
+    def accept(event: Any) -> bool:
+        called.append(event.called_ae_title.strip())
+        return True
+
+    listening = AE("VIEWER_IN")
+    listening.add_supported_context(CTImageStorage)
+    handlers: list[Any] = [keeping(got), (evt.EVT_ACCESS, accept)]
+    with listening.start_server((HOST, 0), block=False, evt_handlers=handlers) as server:
+        viewer = f"[destinations.VIEWER]\nhost = '{HOST}'\nport = {server.address[1]}\nae_title = 'VIEWER_IN'\n"
+        with serving(tmp_path / "a", f"{viewer}contexts = [{{sop_class = 'CTImageStorage'}}]") as served:
+            assert store(served, image("1.1.1"), image("1.1.2")) == [0, 0]
+            with client(served) as association:
+                answers = association.send_c_move(query("STUDY", StudyInstanceUID="1.2.1.1"), "VIEWER", MOVE)
+                assert statuses(answers)[-1] == 0x0000
+    assert set(called) == {"VIEWER_IN"}
+    assert len(got) == 2

@@ -12,7 +12,7 @@ import pytest
 
 from dicom_transports._archive import status_page
 from dicom_transports._archive.status_page import Failures, StatusPage, render
-from tests.interop.peers import require, require_module
+from tests.browsers import chromium, complaints
 
 HOSTILE = "<script>alert(1)</script>"
 STATUS: dict[str, Any] = {
@@ -137,35 +137,16 @@ def test_sizes(count: int, words: str) -> None:
 
 @pytest.mark.interop
 def test_a_browser_shows_it(page: StatusPage, tmp_path: Path) -> None:
-    require_module("selenium")
-    from selenium import webdriver  # noqa: PLC0415 - it may be missing
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = require("chromium")
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,800"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(require("chromedriver")))
-    try:
+    with chromium(1100, 800) as browser:
         browser.get(f"http://127.0.0.1:{page.address[1]}/")
         assert browser.title == "ARCHIVE: status"
         cells = [cell.text for cell in browser.find_elements("css selector", "td")]
         assert cells == [
-            "CT1",
-            "192.0.2.1",
-            HOSTILE,
-            "192.0.2.2",
-            "C-STORE",
-            "0000",
-            "2,000",
-            "ERROR",
-            "the disk is full",
+            *("CT1", "192.0.2.1", HOSTILE, "192.0.2.2"),
+            *("C-STORE", "0000", "2,000", "ERROR", "the disk is full"),
         ]
         assert not browser.find_elements("css selector", "script")
-        complaints = [line["message"] for line in browser.get_log("browser")]
-        assert [line for line in complaints if "favicon" not in line] == []
+        assert [line for line in complaints(browser) if "favicon" not in line] == []
         picture = tmp_path / "status.png"
         picture.write_bytes(browser.get_screenshot_as_png())
         assert picture.read_bytes().startswith(b"\x89PNG")
-    finally:
-        browser.quit()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dicom_transports.apps.trace.page import Page
-from tests.interop.peers import require, require_module
+from tests.browsers import chromium, complaints
 from tests.traces.packets import Wire, pcap, trace
 from tests.traces.scenes import ECHO, STORE
 from tests.traces.test_trace_command import HOSTILE, hostile_capture
@@ -20,17 +20,8 @@ pytestmark = pytest.mark.interop
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, through its driver."""
-    require_module("selenium")
-    from selenium import webdriver  # noqa: PLC0415 - it may be missing
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = require("chromium")
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1440,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(require("chromedriver")))
-    yield driver
-    driver.quit()
+    with chromium() as driver:
+        yield driver
 
 
 def open_page(browser: Any, path: Path, capture: bytes, times: int = 1, **how: Any) -> None:
@@ -50,11 +41,6 @@ def find(browser: Any, selector: str) -> list[Any]:
 
 def text_of(browser: Any, selector: str) -> str:
     return " ".join(find(browser, selector)[0].text.split())
-
-
-def complaints(browser: Any) -> list[str]:
-    """What the browser has to complain about: errors of the script, and what the page's policy has kept away."""
-    return [line["message"] for line in browser.get_log("browser")]
 
 
 def test_arrows_open_their_fields(browser: Any, tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ from dicom_proto.sop_class import (
 from dicom_proto.status import Status
 from dicom_transports._archive.access import service_of
 from dicom_transports._archive.audit import AuditTrail, Study
-from dicom_transports._archive.destinations import Destination
 from dicom_transports._archive.index.schema import PARENTS, TABLES
 from dicom_transports._archive.keys import Level
 from dicom_transports._archive.room import Room
@@ -46,7 +45,7 @@ from dicom_transports._archive.workflow.availability import AVAILABILITY, Availa
 from dicom_transports._archive.workflow.commitment import COMMITMENT, Commitment
 from dicom_transports._archive.workflow.outbox import Outbox
 from dicom_transports._archive.workflow.steps import ProcedureSteps
-from dicom_transports._archive.workflow.telling import Associate
+from dicom_transports._archive.workflow.telling import Associate, Telling
 from dicom_transports._archive.workflow.worklist import Worklist
 from dicom_transports.archive import Archive
 
@@ -127,8 +126,9 @@ class Node:
         self.room = Room(engine, archive.directory)
         self.worklist = Worklist(engine, None if worklist is None else Path(worklist))
         self._steps = ProcedureSteps(engine, self.worklist)
-        self._commitment = Commitment(engine, archive.files, self.ae_title, associate, self._known)
-        self._availability = Availability(engine, self.ae_title, associate, self._known)
+        telling = Telling(self.ae_title, associate, lambda: self.settings.destinations)
+        self._commitment = Commitment(engine, archive.files, telling)
+        self._availability = Availability(engine, telling)
         self._outbox = Outbox(engine, {COMMITMENT: self._commitment.deliver, AVAILABILITY: self._availability.deliver})
         archive.watch = self
         self._use(self.settings)
@@ -168,9 +168,6 @@ class Node:
         self.archive.destinations = {**self._own_destinations, **answers}
         if self._applied is not None:
             settings.apply(self._applied)
-
-    def _known(self) -> Mapping[str, Destination]:
-        return self.settings.destinations
 
     # --- what is bound ------------------------------------------------------------------------------------------------
 

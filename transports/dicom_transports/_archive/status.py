@@ -37,7 +37,7 @@ NODES: Final = Table(
     Column("status", Text, nullable=False),  # JSON
 )
 
-_PAUSE: Final = 5.0  # seconds until a process tells again
+_PAUSE: Final = 2.0  # seconds until a process tells again
 _PRESENT: Final = 30  # seconds after which one that has not is thought to have ended
 _FORGOTTEN: Final = 86_400
 _MOST_SHOWN: Final = 200  # rows of a table

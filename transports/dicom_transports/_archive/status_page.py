@@ -227,7 +227,8 @@ dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)
 dl div { background: #f2f5f8; border-radius: .5rem; padding: .7rem .9rem } dt { color: #5a6b7b; font-size: .85rem }
 dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } th { text-align: left; color: #5a6b7b; font-weight: 600 }
-th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #dde4ea; vertical-align: top; overflow-wrap: anywhere }
+th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #dde4ea; vertical-align: top }
+td { overflow-wrap: break-word }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
 .ERROR, .CRITICAL { color: #b3261e } .WARNING { color: #8a5a00 }
 @media (prefers-color-scheme: dark) {

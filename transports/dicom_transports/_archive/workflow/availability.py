@@ -3,7 +3,7 @@
 May change.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any, Final
 
@@ -14,12 +14,11 @@ from sqlalchemy import Engine, select
 from dicom_proto.dimse.messages import NCreateRQ
 from dicom_proto.services.management.normalized import normalized_scu
 from dicom_proto.sop_class import InstanceAvailabilityNotification
-from dicom_transports._archive.destinations import Destination
 from dicom_transports._archive.index.schema import TABLES
 from dicom_transports._archive.keys import Level
 from dicom_transports._archive.workflow.outbox import Letter, Outbox
 from dicom_transports._archive.workflow.tables import Exclusive
-from dicom_transports._archive.workflow.telling import Associate, tell
+from dicom_transports._archive.workflow.telling import Telling
 
 __all__ = ["AVAILABILITY", "Availability", "notification"]
 
@@ -40,23 +39,12 @@ class Availability:
     ----------
     engine : Engine
         The database.
-    ae_title : str
-        Where the instances can be retrieved from.
-    associate : Associate
-        Requests associations.
-    destinations : callable
-        Returns what is known of application entities, by AE title.
+    telling : Telling
+        Who is told.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        ae_title: str,
-        associate: Associate,
-        destinations: Callable[[], Mapping[str, Destination]],
-    ) -> None:
-        self._engine, self._ae_title = engine, ae_title
-        self._associate, self._destinations = associate, destinations
+    def __init__(self, engine: Engine, telling: Telling) -> None:
+        self._engine, self._telling = engine, telling
         self._exclusive = Exclusive(engine)
         self._lock = Lock()
         self._stored: dict[Any, set[str]] = {}  # studies by association
@@ -87,10 +75,10 @@ class Availability:
             outbox.wake(study)
 
     def _receivers(self) -> list[str]:
-        return [title for title, destination in self._destinations().items() if destination.notify]
+        return [title for title, destination in self._telling.destinations().items() if destination.notify]
 
     def deliver(self, letter: Letter) -> None:
-        """Send a notification; raises as :func:`~dicom_transports._archive.workflow.telling.tell`."""
+        """Send a notification; raises as :func:`~dicom_transports._archive.workflow.telling.Telling.tell`."""
         asked = (
             select(_SERIES.c.SeriesInstanceUID, _INSTANCES.c.SOPClassUID, _INSTANCES.c.SOPInstanceUID)
             .select_from(_STUDIES.join(_SERIES, _SERIES.c.study == _STUDIES.c.id))
@@ -102,13 +90,11 @@ class Availability:
             rows = [(series, sop_class, instance) for series, sop_class, instance in connection.execute(asked)]
         if not rows:  # it has been deleted since
             return
-        information = notification(letter.subject, rows, self._ae_title)
+        information = notification(letter.subject, rows, self._telling.ae_title)
         request = NCreateRQ(
             affected_sop_class_uid=str(InstanceAvailabilityNotification), affected_sop_instance_uid=generate_uid()
         )
-        tell(
-            self._associate,
-            self._destinations(),
+        self._telling.tell(
             letter.receiver,
             str(InstanceAvailabilityNotification),
             lambda peer: normalized_scu(

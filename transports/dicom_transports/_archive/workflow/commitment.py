@@ -4,7 +4,7 @@ May change.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, MutableSet
+from collections.abc import Iterator, Mapping, MutableSet
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -26,13 +26,12 @@ from dicom_proto.services.management.commitment import (
 )
 from dicom_proto.sop_class import StorageCommitmentPushModel
 from dicom_proto.status import Status
-from dicom_transports._archive.destinations import Destination
 from dicom_transports._archive.index.schema import TABLES
 from dicom_transports._archive.keys import Level
 from dicom_transports._archive.workflow.answering import when_answered
 from dicom_transports._archive.workflow.outbox import Letter, Outbox
 from dicom_transports._archive.workflow.tables import Exclusive
-from dicom_transports._archive.workflow.telling import Associate, run_on, tell
+from dicom_transports._archive.workflow.telling import Telling, run_on
 
 __all__ = ["COMMITMENT", "Commitment"]
 
@@ -59,24 +58,13 @@ class Commitment:
         The database.
     files : Path
         The directory that the paths of instances begin in.
-    ae_title : str
-        Where committed instances can be retrieved from.
-    associate : Associate
-        Requests associations.
-    destinations : callable
-        Returns what is known of application entities, by AE title.
+    telling : Telling
+        Who is told when the association of a request has ended.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        files: Path,
-        ae_title: str,
-        associate: Associate,
-        destinations: Callable[[], Mapping[str, Destination]],
-    ) -> None:
-        self._engine, self._files, self._place = engine, files, Location(retrieve_ae_title=ae_title)
-        self._associate, self._destinations = associate, destinations
+    def __init__(self, engine: Engine, files: Path, telling: Telling) -> None:
+        self._engine, self._files, self._telling = engine, files, telling
+        self._place = Location(retrieve_ae_title=telling.ae_title)
         self._exclusive = Exclusive(engine)
         self._asking: WeakValueDictionary[str, Any] = WeakValueDictionary()  # associations by Transaction UID
         self.outbox: Outbox | None = None
@@ -98,7 +86,7 @@ class Commitment:
         when_answered(event, lambda _: outbox.wake(subject))
 
     def deliver(self, letter: Letter) -> None:
-        """Send a report; raises as :func:`~dicom_transports._archive.workflow.telling.tell`."""
+        """Send a report; raises as :func:`~dicom_transports._archive.workflow.telling.Telling.tell`."""
         references = [Reference(*pair) for pair in letter.body]
         request = CommitmentRequest(transaction_uid=letter.subject, references=dict.fromkeys(references, Location()))
         held = self._held(references)
@@ -111,9 +99,7 @@ class Commitment:
                 _log.debug("= a commitment is not reported on the association of its request: %s", error)
             else:
                 return
-        tell(
-            self._associate,
-            self._destinations(),
+        self._telling.tell(
             letter.receiver,
             str(StorageCommitmentPushModel),
             lambda peer: report_commitment(peer, result),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
+from attrs import frozen
+
 from dicom_proto.offers.contexts import build_context
 from dicom_proto.programs.effects import Program
 from dicom_proto.programs.invoking import Reply
@@ -14,7 +16,7 @@ from dicom_proto.status import Category
 from dicom_transports._archive.destinations import Destination
 from dicom_transports._archive.workflow.outbox import NotTakenError
 
-__all__ = ["Associate", "Tell", "run_on", "tell"]
+__all__ = ["Associate", "Tell", "Telling", "run_on"]
 
 Associate: TypeAlias = Callable[..., Any]
 """``AE.associate`` of the blocking adapter: the outbox has a thread of its own."""
@@ -43,29 +45,38 @@ def run_on(association: Any, program: Tell) -> None:
         raise NotTakenError(f"the answer was {reply.response.status:04X}H")
 
 
-def tell(
-    associate: Associate,
-    destinations: Mapping[str, Destination],
-    receiver: str,
-    sop_class_uid: str,
-    program: Tell,
-    *,
-    items: tuple[Any, ...] = (),
-) -> None:
-    """Request an association with a receiver, and tell it something.
+@frozen
+class Telling:
+    """Who is told something on an association of our own.
 
-    Raises
-    ------
-    NotTakenError
-        If there is no destination of that title, or the answer is a failure.
-    AssociationFailure, LocalProtocolError, OSError
-        As :func:`run_on`, or if there is no association.
+    Parameters
+    ----------
+    ae_title : str
+        The AE title of the archive: where instances can be retrieved from.
+    associate : Associate
+        Requests associations.
+    destinations : callable
+        Returns what is known of application entities, by AE title.
     """
-    destination = destinations.get(receiver)
-    if destination is None:
-        raise NotTakenError(f"there is no destination {receiver!r} whose address is known")
-    options = {"ae_title": destination.ae_title or receiver, "ext_neg": list(items), **destination.transport()}
-    with associate(
-        destination.host, destination.port, contexts=[build_context(sop_class_uid)], **options
-    ) as association:
-        run_on(association, program)
+
+    ae_title: str
+    associate: Associate
+    destinations: Callable[[], Mapping[str, Destination]]
+
+    def tell(self, receiver: str, sop_class_uid: str, program: Tell, *, items: tuple[Any, ...] = ()) -> None:
+        """Request an association with a receiver, and tell it something.
+
+        Raises
+        ------
+        NotTakenError
+            If there is no destination of that title, or the answer is a failure.
+        AssociationFailure, LocalProtocolError, OSError
+            As :func:`run_on`, or if there is no association.
+        """
+        destination = self.destinations().get(receiver)
+        if destination is None:
+            raise NotTakenError(f"there is no destination {receiver!r} whose address is known")
+        options = {"ae_title": destination.ae_title or receiver, "ext_neg": list(items), **destination.transport()}
+        contexts = [build_context(sop_class_uid)]
+        with self.associate(destination.host, destination.port, contexts=contexts, **options) as association:
+            run_on(association, program)
