@@ -335,8 +335,6 @@ class Exchange(UpperLayer):
         """Note whether this side waits for the peer, or the peer for this side."""
         newest = self._newest_performed() if self._performed else -1
         self.is_attentive = newest < 0 and self._held is None
-        if newest >= 0 and self._waits.running:
-            self._waits.interrupt(newest, self._now)
 
     def _newest_performed(self) -> int:
         """Return the order of the newest operation whose whole request is here; -1 if there is none."""
