@@ -8,6 +8,7 @@ from sqlalchemy import insert, select
 from dicom_transports._archive.status import NODES, Presence, overview
 from tests.archive.departments import HOST, client, serving, store
 from tests.archive.objects import image
+from tests.contract.adapters import wait_until
 
 
 def test_what_is_told(tmp_path: Path) -> None:
@@ -17,6 +18,7 @@ def test_what_is_told(tmp_path: Path) -> None:
         with Presence(engine, served.ae) as presence, client(served) as association:
             association.send_c_echo()
             client(served, ae_title="NOBODY")
+            wait_until(lambda: served.ae.counters.rejected)
             presence.tell()
             other = {"started": "2001-01-01T00:00:00+00:00", "associations": [["CT9", "192.0.2.9"]], "failures": []}
             with engine.connect().execution_options(writes=True) as connection, connection.begin():
