@@ -56,11 +56,12 @@ test-python-%:
 		echo "Python $*: $$python"; \
 		$(MAKE) --no-print-directory unit VENV=.venv-$* PYTHON="$$python" COVERAGE= PROFILE=thorough; fi
 
-long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdicom's own tests, the programs of its documentation, packages built on it, and an archive that is killed
+long: $(VENV)/.installed-test ## what takes long, and is no part of CI: pynetdicom's own tests, the programs of its documentation, packages built on it, an archive that is killed, planted faults, and the decoders of others
 	$(RUN) -m tests.compat.measure
 	$(RUN) -m tests.archive.killing 20
 	$(RUN) -m tests.compat.programs
 	$(RUN) -m tests.planted
+	$(RUN) -m tests.decoders.compare
 	$(RUN) -m tests.compat.packages $(shell $(call first_python,python3.13 $(wildcard $(PYENV_ROOT)/versions/3.13.*/bin/python)))
 
 check: $(VENV)/.installed-check ## lint, format, types and the floors of the architecture

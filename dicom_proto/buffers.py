@@ -80,7 +80,8 @@ class Pieces:
             return
         block = data.obj if type(data) is memoryview else data
         if block is not self._block:
-            self._settle()
+            if self._pieces:
+                self._settle()
             self._block = block
             self._begin = len(self._pieces)
         self._pieces.append(data)
@@ -91,6 +92,8 @@ class Pieces:
     def extend(self, views: list[memoryview]) -> None:
         """Add consecutive pieces of one block."""
         self.append(views[0])
+        if len(views) == 1:
+            return
         self.length += sum(map(len, views)) - len(views[0])
         if self._mass is None:
             self._pieces += views[1:]

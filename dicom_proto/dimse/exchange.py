@@ -246,17 +246,29 @@ class Exchange(UpperLayer):
                 self._outbox.post(context_id, encode_message(refusal, has_data_set=False), None, None)
                 count_answer(self.answers_sent, type(request), status)
             handling = _DROP
+            self._update_attention()
         else:
             handling = _STREAM if type(request) in self._streamed else _COLLECT
             if can_answer:
-                self._performed[message_id] = Performed(request, context_id, not has_data, next(self._order))
-                if self._retrieving:
-                    self._note_sub_operation(message_id)
+                self._begin_performing(Performed(request, context_id, False, next(self._order)), message_id, has_data)
+            else:
+                self._update_attention()
             self._indications.append(event)
         if has_data:
             self._assembler.expect_data(context_id, message_id, invoked=False, handling=handling)
-        self._update_attention()
         return True
+
+    def _begin_performing(self, operation: Performed, message_id: int, has_data: bool) -> None:
+        """Take note of an operation that the peer asks for, and whether it waits already."""
+        self._performed[message_id] = operation
+        if self._retrieving:
+            self._note_sub_operation(message_id)
+        if not has_data:
+            self._note_received(operation)
+        elif len(self._performed) > 1:
+            self._update_attention()
+        else:
+            self.is_attentive = True
 
     def _take_response(
         self, context_id: int, response: Response, has_data: bool, aside: Mapping[int, bytes] = _NO_ELEMENTS
@@ -301,10 +313,14 @@ class Exchange(UpperLayer):
     def _set_received(self, message_id: int) -> None:
         operation = self._performed.get(message_id)
         if operation is not None:
-            operation.is_received = True
-            self.is_attentive = False  # the peer waits
-            if self._waits.running:
-                self._waits.interrupt(self._newest_performed(), self._now)
+            self._note_received(operation)
+
+    def _note_received(self, operation: Performed) -> None:
+        """Take note that the whole request is here: the peer waits."""
+        operation.is_received = True
+        self.is_attentive = False
+        if self._waits.running:
+            self._waits.interrupt(self._newest_performed(), self._now)
 
     def _end_operation(self, operation: Invoked) -> None:
         """Forget an operation of this side: it has been answered."""
@@ -319,8 +335,6 @@ class Exchange(UpperLayer):
         """Note whether this side waits for the peer, or the peer for this side."""
         newest = self._newest_performed() if self._performed else -1
         self.is_attentive = newest < 0 and self._held is None
-        if newest >= 0 and self._waits.running:
-            self._waits.interrupt(newest, self._now)
 
     def _newest_performed(self) -> int:
         """Return the order of the newest operation whose whole request is here; -1 if there is none."""

@@ -48,6 +48,7 @@ __all__ = [
     "encode",
     "encode_on",
     "file_preamble_and_meta",
+    "find_values",
     "read_file_meta",
     "read_text",
 ]
@@ -188,19 +189,48 @@ def read_text(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict
     LocalProtocolError
         If the transfer syntax is not known.
     """
+    found: dict[int, str] = {}
+    for tag, value in find_values(data, transfer_syntax, tags).items():
+        if len(value) > _LONGEST_TEXT:
+            raise DataSetError(f"{named(tag)} has {len(value)} bytes")
+        found[tag] = text_of(bytes(value))
+    return found
+
+
+def find_values(data: Buffer, transfer_syntax: str, tags: Collection[int]) -> dict[int, memoryview]:
+    """Find a few elements at the top of a data set; of all others only headers are looked at, and nothing is copied.
+
+    Parameters
+    ----------
+    data, transfer_syntax
+        As for :func:`read_text`.
+    tags : collection of int
+        Which elements.
+
+    Returns
+    -------
+    dict
+        By tag, the encoded values of those that are there, in the order of the data set: views of the data. One of
+        undefined length has its items, without the delimiter.
+
+    Raises
+    ------
+    DataSetError
+        If the data is no data set as far as it has to be looked at.
+    LocalProtocolError
+        If the transfer syntax is not known.
+    """
     syntax = Syntax.of(transfer_syntax)
     if syntax.deflated:
         data, _ = inflate_head(data, _LONGEST_HEAD)
     structure = Structure(data, little=syntax.little)
     implicit = structure.is_implicit(0, stated=syntax.implicit)
     last = max(tags, default=0)
-    found: dict[int, str] = {}
-    depth = DEFAULT_LIMITS.data_set_depth
+    found: dict[int, memoryview] = {}
+    view, depth = memoryview(data), DEFAULT_LIMITS.data_set_depth
     for element in structure.elements(0, len(data), implicit=implicit, max_depth=depth):
         if element.tag in tags:
-            if element.length > _LONGEST_TEXT:
-                raise DataSetError(f"{named(element.tag)} has {element.length} bytes")
-            found[element.tag] = text_of(bytes(data[element.start : element.end]))
+            found[element.tag] = view[element.start : element.end]
         if element.tag >= last:
             break
     return found

@@ -147,7 +147,8 @@ class Event:
         self.event = kind
         self.assoc = assoc
         self.called_at: float | None = None
-        vars(self).update(attributes)
+        if attributes:
+            vars(self).update(attributes)
 
     @property
     def timestamp(self) -> datetime | None:

@@ -347,16 +347,18 @@ class Performing:
             own = {**own, **self._chosen(kind, answer, own, has_data=data is not None)}
         response = kind(message_id_being_responded_to=self.message_id, status=status, **own)
         try:
-            response.check(has_data_set=data is not None)
-        except LocalProtocolError as error:
-            _log.error("a handler's answer cannot be sent (%s): the answer is %04XH", error, PROCESSING_FAILURE)
-            data = None
+            self.peer.connection.send_response(response, data=data)
+        except LocalProtocolError:
+            slip = _slip_in(response, has_data=data is not None)
+            if slip is None:
+                raise
+            _log.error("a handler's answer cannot be sent (%s): the answer is %04XH", slip, PROCESSING_FAILURE)
             response = kind(
                 message_id_being_responded_to=self.message_id,
                 status=PROCESSING_FAILURE,
                 **self._repeated(PROCESSING_FAILURE),
             )
-        self.peer.connection.send_response(response, data=data)
+            self.peer.connection.send_response(response)
         if response.status == _SUCCESS or code_to_category(response.status) is not _PENDING:
             self.inbox.close()
 
@@ -421,6 +423,15 @@ def _repeatable(kind: type[Request], status: int) -> list[tuple[str, str, Callab
     return [
         (element.attribute, name, _FIT.get(element.vr)) for element, name in _REPEATED[kind] if _allows(element, status)
     ]
+
+
+def _slip_in(response: Response, *, has_data: bool) -> LocalProtocolError | None:
+    """Return what is wrong with a response in itself, ``None`` if nothing is: it cannot be sent now."""
+    try:
+        response.check(has_data_set=has_data)
+    except LocalProtocolError as error:
+        return error
+    return None
 
 
 def _may_have_data(kind: type[Response], status: int) -> bool:

@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.exc import OperationalError
 
+import dicom_transports._archive.status
+import dicom_transports.node  # noqa: F401 - both have tables of their own
 from dicom_proto.errors import InvalidSettingError
 from dicom_transports._archive.index.describing import NotIndexableError, describe
 from dicom_transports._archive.index.opening import HEAD, open_database

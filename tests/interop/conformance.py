@@ -55,7 +55,7 @@ def rows(name: str, findings: list[Finding]) -> Iterator[str]:
 
 def main() -> None:
     """Walk them all, and write the table."""
-    table = []
+    table: list[str] = []
     for name, (start, version_of, called) in SERVERS.items():
         with TemporaryDirectory() as directory, start(Path(directory)) as peer:
             findings = list(walk(("127.0.0.1", peer.port), called=called, patience=PATIENCE))

@@ -57,7 +57,7 @@ def test_much_is_copied_to_where_it_can_be_given_back_from() -> None:
         pieces.append(block)
     assert asked == []
     for number in range(29):
-        pieces.append(memoryview(block)[number:])
+        pieces.extend([memoryview(block)[number:]])
     pieces.extend([memoryview(block)[29:9999], memoryview(block)[9999:]])
     assert asked[0] == 1 << 22 < asked[1] < asked[2] <= pieces.length
     assert len(asked) == 3

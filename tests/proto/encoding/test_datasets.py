@@ -31,6 +31,7 @@ from dicom_proto.encoding.datasets import (
     encode,
     encode_on,
     file_preamble_and_meta,
+    find_values,
     read_file_meta,
     read_text,
 )
@@ -763,3 +764,17 @@ def test_the_head_of_a_file_has_a_bound() -> None:
         assert read_file_meta(content[:known]) == NeedBytes(min(2 * known, 1 << 20))
     with pytest.raises(LocalProtocolError, match="no complete DICOM file"):
         read_file_meta(content[: 1 << 20])
+
+
+def test_values_are_found_and_not_copied() -> None:
+    """Of any VR and length: a sequence has its items, without its delimiter."""
+    code, sample = Dataset(), Dataset()
+    code.CodeValue = "1"
+    sample.PatientID, sample.ProcedureCodeSequence = "4711", [code]
+    sample["ProcedureCodeSequence"].is_undefined_length = True
+    data = encode(sample, EXPLICIT)
+    found = find_values(data, EXPLICIT, [PATIENT_ID, 0x00081032, 0x00100010])
+    assert [*found] == [0x00081032, PATIENT_ID]
+    assert bytes(found[PATIENT_ID]) == b"4711"
+    assert found[PATIENT_ID].obj is data
+    assert bytes(found[0x00081032]).endswith(b"SH\x02\x001 ")

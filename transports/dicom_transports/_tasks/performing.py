@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from contextvars import copy_context
-from datetime import UTC, datetime
 from functools import lru_cache, partial
 from inspect import isawaitable
+from time import time
 from typing import Any, Final, Protocol
 
 from dicom_proto.application.association import HANDLING
@@ -158,7 +158,7 @@ def _stamp(call: Call) -> None:
     """Let the event of a handler tell when it is called."""
     event = call.arguments[0] if call.arguments else None
     if isinstance(event, Event):
-        event.called_at = datetime.now(UTC).timestamp()
+        event.called_at = time()
 
 
 def _is_async(function: Callable[..., Any]) -> bool:

@@ -21,9 +21,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
-from datetime import UTC, datetime
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final, Self, TypeVar
 
 from dicom_proto.application.association import HANDLING, EntityAssociation, Reception
@@ -90,7 +89,7 @@ class _Performer:
             case Call(function, arguments):
                 event = arguments[0] if arguments else None
                 if isinstance(event, Event):
-                    event.called_at = datetime.now(UTC).timestamp()
+                    event.called_at = time()
                 return self._context.run(function, *arguments)
             case Pull(iterator):
                 if type(iterator) is Gathering:

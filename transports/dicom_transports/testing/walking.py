@@ -16,7 +16,8 @@ from attrs import evolve, frozen
 from dicom_proto.testing.conversations import ECHO
 from dicom_proto.testing.samples import PDUS, PLAIN_OFFER
 from dicom_proto.testing.structure import split
-from dicom_proto.upper_layer.pdu import HEADER_LENGTH, AbortSource, PDUType, encode_pdu
+from dicom_proto.upper_layer.pdu import HEADER_LENGTH, PDUType, encode_pdu
+from dicom_proto.upper_layer.reasons import AbortSource
 from dicom_proto.upper_layer.state_table import ACTIONS, TABLE, Action, Event, State
 from dicom_transports.testing.scripted import Address
 
