@@ -19,7 +19,7 @@ def find(fault: str, connections: int, tell=print) -> list[Finding]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-X", "faulthandler", "-IS", str(TOY), str(port), *([fault] if fault else [])]
-    target = Target(("127.0.0.1", port), command, patience=1)
+    target = Target(("127.0.0.1", port), command, patience=5)
     try:
         return Fuzzer(target, Bounds(seconds=120, connections=connections, findings=1), seed=1, tell=tell).run()
     finally:

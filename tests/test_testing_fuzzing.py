@@ -1,6 +1,7 @@
 """The fuzzer over TCP: it finds planted faults, makes them small, and refuses what is not this machine."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,17 +39,17 @@ def test_a_planted_fault_is_found_and_made_small(fault: str, kind: str) -> None:
 def test_without_a_fault_nothing_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = str(free_port())
     arguments = ["fuzz", "127.0.0.1", port, "--connections", "300", "--rate", "2000", "--keep", str(tmp_path)]
-    assert main([*arguments, "--", "python3", "-IS", str(TOY), port]) == 0
+    assert main([*arguments, "--", sys.executable, "-IS", str(TOY), port]) == 0
     assert "300 connections in " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finding_is_kept_as_scripts_that_can_be_replayed(tmp_path: Path) -> None:
     port = free_port()
-    arguments = ["fuzz", "127.0.0.1", str(port), "--connections", "30", "--keep", str(tmp_path), "--patience", "1"]
-    assert main([*arguments, "--", "python3", "-IS", str(TOY), str(port), "no command field"]) == 1
+    arguments = ["fuzz", "127.0.0.1", str(port), "--connections", "30", "--keep", str(tmp_path)]
+    assert main([*arguments, "--", sys.executable, "-IS", str(TOY), str(port), "no command field"]) == 1
     (path,) = tmp_path.iterdir()
-    target = Target(("127.0.0.1", port), ["python3", "-IS", str(TOY), str(port), "no command field"])
+    target = Target(("127.0.0.1", port), [sys.executable, "-IS", str(TOY), str(port), "no command field"])
     try:
         target.start()
         run_scu(target.address, loads(path.read_text(encoding="ascii")))

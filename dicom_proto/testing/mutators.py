@@ -1,7 +1,8 @@
 """Mutations that know what PDUs and command sets are made of, so that most results get past the first check.
 
 May change. Each function takes bytes, which need not be well-formed, and returns others: the same for the same seed of
-the random generator that it is given. Lengths are mended, or exactly one is wrong.
+the random generator that it is given. Lengths are mended, or some of those that contain each other are wrong; exactly
+one is with :func:`dicom_proto.testing.structure.break_length`.
 """
 
 from collections.abc import Callable, Sequence

@@ -21,7 +21,7 @@ _BLOCK: Final = 1 << 16
 _MOST: Final = 1 << 20  # bytes of an answer that are kept
 _SUCCESS: Final = b"\0\0\0\x09\2\0\0\0\0\0"  # the element Status (PS3.7 E.2) of a C-ECHO-RSP
 _START: Final = 10.0  # seconds until it listens, at least
-_MOMENT: Final = 0.3  # seconds
+_MOMENT: Final = 2.0  # seconds
 _TOLD: Final = 4000  # characters of what the command has said last
 
 
