@@ -146,6 +146,19 @@ def test_another_process_has_deleted_what_a_writer_remembers(tmp_path: Path) -> 
         assert owners(engine) == [("P1", "1.2.1.1.1.1"), ("P2", "1.2.2.1.1.2"), ("P3", "1.2.3.1.1.1")]
 
 
+def test_what_an_object_has_left_is_not_found_empty(tmp_path: Path) -> None:
+    """An object that comes again, of another study, leaves none behind; a series that has others stays."""
+    with indexed(tmp_path, image("1.1.1"), image("2.1.1"), image("2.1.2")) as engine:
+        writer = Writer(engine)
+        for number in ("1", "2"):
+            moved = image("3.1.1", SOPInstanceUID=f"1.2.{number}.1.1.1")
+            path = written(tmp_path / "objects", moved)
+            assert writer.add(Arrival(describe(path), path, path.name)) is not None
+        writer.close()
+        assert counts(engine) == [2, 2, 2, 3]
+        assert owners(engine) == [("P3", "1.2.1.1.1.1"), ("P3", "1.2.2.1.1.1"), ("P2", "1.2.2.1.1.2")]
+
+
 def test_no_place_in_the_hierarchy(tmp_path: Path) -> None:
     lacking = image("1.1.1")
     path = written(tmp_path, lacking)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import frozen
-from sqlalchemy import Engine, delete, exists, select, update
+from sqlalchemy import Engine, delete, select, update
 
 from dicom_transports._archive.index.describing import NotIndexableError, Stamp, describe
 from dicom_transports._archive.index.opening import WRITES
-from dicom_transports._archive.index.schema import PARENTS, TABLES
-from dicom_transports._archive.index.storing import Arrival, Writer
+from dicom_transports._archive.index.schema import TABLES
+from dicom_transports._archive.index.storing import Arrival, Writer, drop_empty
 from dicom_transports._archive.keys import Level
 from dicom_transports._archive.running import Running
 
@@ -186,10 +186,7 @@ class Checker:
     def drop_empty(self) -> None:
         """Take out series, studies and patients that have nothing any more."""
         with self._engine.connect().execution_options(**WRITES) as connection, connection.begin():
-            for level in (Level.SERIES, Level.STUDY, Level.PATIENT):
-                own, below = TABLES[level], Level(level + 1)
-                has_any = exists().where(TABLES[below].c[PARENTS[below]] == own.c.id)
-                connection.execute(delete(own).where(~has_any))
+            drop_empty(connection)
 
     # --- rows and files -----------------------------------------------------------------------------------------------
 
