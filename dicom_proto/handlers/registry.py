@@ -114,7 +114,8 @@ class Handlers:
 
     def copy(self) -> Self:
         """Return a registry of its own with the same bindings."""
-        other = type(self)(allow_async=self._allow_async)
+        other = object.__new__(type(self))  # copy.copy does the same, and takes four times as long
+        vars(other).update(vars(self))
         other._bound = dict(self._bound)  # noqa: SLF001 - of the same class
         return other
 
