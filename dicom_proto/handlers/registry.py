@@ -116,7 +116,7 @@ class Handlers:
         """Return a registry of its own with the same bindings."""
         other = object.__new__(type(self))  # copy.copy does the same, and takes four times as long
         vars(other).update(vars(self))
-        other._bound = dict(self._bound)  # noqa: SLF001 - of the same class
+        other._bound = dict(self._bound)
         return other
 
     def _check(self, kind: EventKind, binding: Binding) -> None:

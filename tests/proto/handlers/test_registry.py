@@ -165,3 +165,17 @@ def test_what_is_bound_can_be_asked_for() -> None:
 
 def test_a_built_in_without_a_signature_is_taken_at_its_word() -> None:
     assert Handlers([(evt.EVT_C_ECHO, type)]).kinds() == (evt.EVT_C_ECHO,)
+
+
+def test_a_copy_has_what_its_class_has_besides() -> None:
+    class Named(Handlers):
+        def __init__(self, name: str) -> None:
+            super().__init__([(evt.EVT_C_ECHO, lambda _: 0)])
+            self.name = name
+
+    original = Named("one")
+    copied = original.copy()
+    original.bind(evt.EVT_C_STORE, lambda _: 0)
+    assert (type(copied), copied.name) == (Named, "one")
+    assert copied.binding(evt.EVT_C_ECHO) is not None
+    assert copied.binding(evt.EVT_C_STORE) is None
