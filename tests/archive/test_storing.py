@@ -7,6 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.sql import FromClause
 
 import dicom_transports._archive.status
 import dicom_transports.node  # noqa: F401 - both have tables of their own
@@ -28,7 +29,7 @@ def counts(engine: object) -> list[int]:
 def owners(engine: Engine) -> list[tuple[str, str]]:
     """Return which patient each object is of."""
     patient, image = TABLES[Level.PATIENT], TABLES[Level.IMAGE]
-    joined = patient
+    joined: FromClause = patient
     for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
         joined = joined.join(TABLES[level], TABLES[level].c[PARENTS[level]] == TABLES[Level(level - 1)].c.id)
     asked = select(patient.c.PatientID, image.c.SOPInstanceUID).select_from(joined).order_by(image.c.SOPInstanceUID)
