@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from sqlalchemy.exc import OperationalError
 
 from dicom_proto.sop_class import (
     CTImageStorage,
@@ -170,6 +171,25 @@ def test_an_object_without_a_place_is_refused(tmp_path: Path) -> None:
         del lacking.StudyInstanceUID
         assert store(server, lacking, image("2.1.1")) == [0xC000, 0]
         assert archive.verify() == []
+
+
+def test_what_could_not_be_indexed_is_when_the_archive_is_opened_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A700H is answered, but the file is there, and may have taken the place of another one."""
+
+    def fail(*_: Any) -> None:
+        raise OperationalError("INSERT", None, Exception("disk I/O error"))
+
+    with Archive(tmp_path) as archive, served(archive) as server:
+        assert store(server, image("1.1.1", SeriesDescription="first")) == [0]
+        with monkeypatch.context() as patched:
+            patched.setattr("dicom_transports._archive.index.storing.Writer.add", fail)
+            assert store(server, image("1.1.1", SeriesDescription="second"), image("1.1.2")) == [0xA700, 0xA700]
+        assert {one.kind for one in archive.verify()} == {"other bytes", "no row"}
+    with Archive(tmp_path) as archive:
+        assert archive.verify() == []
+    assert not list((tmp_path / "running").iterdir())
 
 
 # --- index and files --------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ GET = "1.2.840.10008.5.1.4.1.2.2.3"
         ("study", query("SERIES", StudyInstanceUID=["1.2", "1.3"]), "several values"),
         ("study", query("STUDY", StudyInstanceUID="1.2*"), "no list of UIDs"),
         ("study", query("STUDY", StudyInstanceUID="1" * 65), "no list of UIDs"),
+        ("study", query("STUDY", PatientName=["*a"] * 513), "more than 1024 characters"),
+        ("study", query("STUDY", PatientID="?*" * 8193), "more than 16384 characters"),
         ("study", query("STUDY", ProcedureCodeSequence=[Dataset(), Dataset()]), "more than one item"),
     ],
 )

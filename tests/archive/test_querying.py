@@ -77,6 +77,28 @@ def test_kinds_of_matching(tmp_path: Path, keys: dict[str, Any], expected: str) 
     assert "".join(ids(tmp_path, PEOPLE, **keys)) == expected
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"PatientName": "^".join(["Doe", "Jane", *"a" * 500])}, ""),
+        ({"PatientName": ["Doe^Jane", *["x"] * 1000]}, "1"),
+        ({"PatientName": "doe" + "*?" * 500}, ""),
+        ({"PatientID": ["P1", *["?*"] * 4000, "P2"]}, "1234"),
+        ({"PatientID": "?*" * 8192}, ""),
+        ({"StudyDate": ["20200101"] * 2000}, "1"),
+        ({"StudyTime": "zz-"}, ""),
+        ({"PatientWeight": "nan"}, ""),
+        ({"PatientWeight": "1e400"}, ""),
+        ({"ModalitiesInStudy": ["C*"] * 5000}, "1234"),
+        ({"StudyInstanceUID": ["1.2.1.1", *[f"1.2.3.{number}" for number in range(9999)]]}, "13"),
+    ],
+)
+@pytest.mark.parametrize("fuzzy", [False, True])
+def test_the_worst_that_is_answered(tmp_path: Path, fuzzy: bool, keys: dict[str, Any], expected: str) -> None:
+    """Keys as long as they may be, and without a meaning, are answered as others are."""
+    assert "".join(ids(tmp_path, PEOPLE, fuzzy=fuzzy, **keys)) == expected
+
+
 def test_unknown_values(tmp_path: Path) -> None:
     """PS3.4 C.2.2.1.2, by setting: who has no name matches whatever it has to be."""
     assert ids(tmp_path, PEOPLE, PatientName="Doe^J*") == ["1", "2"]

@@ -4,15 +4,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, func, select
+from pydicom.dataset import Dataset
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.sql import FromClause
 
 import dicom_transports._archive.status
 import dicom_transports.node  # noqa: F401 - both have tables of their own
 from dicom_proto.errors import InvalidSettingError
+from dicom_transports._archive.index.checking import Checker
 from dicom_transports._archive.index.describing import NotIndexableError, describe
 from dicom_transports._archive.index.opening import HEAD, open_database
-from dicom_transports._archive.index.schema import METADATA, TABLES
+from dicom_transports._archive.index.schema import METADATA, PARENTS, TABLES
 from dicom_transports._archive.index.storing import Arrival, Writer
 from dicom_transports._archive.keys import Level
 from tests.archive.objects import image, indexed, written
@@ -21,6 +24,17 @@ from tests.archive.objects import image, indexed, written
 def counts(engine: object) -> list[int]:
     with engine.connect() as connection:  # type: ignore[attr-defined]
         return [connection.execute(select(func.count()).select_from(TABLES[level])).scalar_one() for level in Level]
+
+
+def owners(engine: Engine) -> list[tuple[str, str]]:
+    """Return which patient each object is of."""
+    patient, image = TABLES[Level.PATIENT], TABLES[Level.IMAGE]
+    joined: FromClause = patient
+    for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
+        joined = joined.join(TABLES[level], TABLES[level].c[PARENTS[level]] == TABLES[Level(level - 1)].c.id)
+    asked = select(patient.c.PatientID, image.c.SOPInstanceUID).select_from(joined).order_by(image.c.SOPInstanceUID)
+    with engine.connect() as connection:
+        return [(identity, uid) for identity, uid in connection.execute(asked)]
 
 
 def test_each_entity_once(tmp_path: Path) -> None:
@@ -108,6 +122,42 @@ def test_one_that_fails_does_not_spoil_the_others(tmp_path: Path) -> None:
         writer.close()
         assert sorted(map(str, results)) == ["<class 'FileNotFoundError'>", "None"]
         assert counts(engine)[-1] == 1
+
+
+def test_another_process_has_deleted_what_a_writer_remembers(tmp_path: Path) -> None:
+    """An object that comes to a deleted study is of that again, and not of the next one, whose rows came after it."""
+    with indexed(tmp_path, image("1.1.1")) as engine:
+        writer = Writer(engine)
+
+        def add(dataset: Dataset) -> None:
+            path = written(tmp_path / "objects", dataset)
+            writer.add(Arrival(describe(path), path, path.name))
+
+        add(image("2.1.1"))
+        other = Writer(engine)
+        checker = Checker(engine, other, tmp_path / "objects")
+        with engine.connect() as connection:
+            numbers = connection.execute(select(func.max(TABLES[Level.IMAGE].c.id))).scalars().all()
+        checker.mark_leaving(list(numbers))
+        checker.remove_leaving()
+        add(image("3.1.1"))
+        add(image("2.1.2"))
+        writer.close()
+        other.close()
+        assert owners(engine) == [("P1", "1.2.1.1.1.1"), ("P2", "1.2.2.1.1.2"), ("P3", "1.2.3.1.1.1")]
+
+
+def test_what_an_object_has_left_is_not_found_empty(tmp_path: Path) -> None:
+    """An object that comes again, of another study, leaves none behind; a series that has others stays."""
+    with indexed(tmp_path, image("1.1.1"), image("2.1.1"), image("2.1.2")) as engine:
+        writer = Writer(engine)
+        for number in ("1", "2"):
+            moved = image("3.1.1", SOPInstanceUID=f"1.2.{number}.1.1.1")
+            path = written(tmp_path / "objects", moved)
+            assert writer.add(Arrival(describe(path), path, path.name)) is not None
+        writer.close()
+        assert counts(engine) == [2, 2, 2, 3]
+        assert owners(engine) == [("P3", "1.2.1.1.1.1"), ("P3", "1.2.2.1.1.1"), ("P2", "1.2.2.1.1.2")]
 
 
 def test_no_place_in_the_hierarchy(tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ class Archive:
             return _UNABLE
         except (SQLAlchemyError, OSError) as error:
             _log.error("the index cannot be written: %s", type(error).__name__)
+            self._checker.note_gap()
             return self._tell(event, rows, _OUT_OF_RESOURCES)
         if left is not None:
             with suppress(OSError):

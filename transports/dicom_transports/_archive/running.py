@@ -34,7 +34,7 @@ class Running:
         self._own: FileIO | None = None
 
     def dead(self) -> list[Path]:
-        """Return the marks of processes that were killed."""
+        """Return the marks of processes that were killed, or left something behind."""
         return [mark for mark in self._marks.iterdir() if _is_dead(mark)]
 
     def enter(self) -> None:
@@ -42,10 +42,11 @@ class Running:
         self._own = FileIO(self._marks / token_hex(8), "x")
         _lock(self._own)
 
-    def leave(self) -> None:
-        """Say that this process has ended by itself."""
+    def leave(self, *, in_step: bool = True) -> None:
+        """Say that this process has ended by itself; if something is left to be brought into step, its mark stays."""
         if self._own is not None:
-            Path(str(self._own.name)).unlink(missing_ok=True)
+            if in_step:
+                Path(str(self._own.name)).unlink(missing_ok=True)
             self._own.close()
             self._own = None
 

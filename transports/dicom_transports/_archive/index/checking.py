@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import frozen
-from sqlalchemy import Engine, delete, exists, select, update
+from sqlalchemy import Engine, delete, select, update
 
 from dicom_transports._archive.index.describing import NotIndexableError, Stamp, describe
 from dicom_transports._archive.index.opening import WRITES
-from dicom_transports._archive.index.schema import PARENTS, TABLES
-from dicom_transports._archive.index.storing import Arrival, Writer
+from dicom_transports._archive.index.schema import TABLES
+from dicom_transports._archive.index.storing import Arrival, Writer, drop_empty
 from dicom_transports._archive.keys import Level
 from dicom_transports._archive.running import Running
 
@@ -63,22 +63,29 @@ class Checker:
     def __init__(self, engine: Engine, writer: Writer, files: Path) -> None:
         self._engine, self._writer, self._files = engine, writer, files
         self._running = Running(files.parent)
+        self._is_in_step = True
 
     # --- after a kill -------------------------------------------------------------------------------------------------
 
     def recover(self) -> None:
-        """If a process was killed, bring into step what it may have left; then say that this one runs."""
+        """Bring into step what processes have left that were killed or could not write; then say that this one runs."""
         dead = self._running.dead()
         if dead:
-            _log.warning("%d processes have not ended by themselves: the index is compared with the files", len(dead))
+            _log.warning(
+                "%d processes were killed, or left files that they could not index: all are compared", len(dead)
+            )
             _log.warning("%d objects have been brought into step", self.bring_into_step())
             for mark in dead:
                 mark.unlink(missing_ok=True)
         self._running.enter()
 
+    def note_gap(self) -> None:
+        """Take note that a file could not be indexed: who next opens the archive has to compare all of them."""
+        self._is_in_step = False
+
     def finish(self) -> None:
         """Say that this process has ended by itself."""
-        self._running.leave()
+        self._running.leave(in_step=self._is_in_step)
 
     def bring_into_step(self) -> int:
         """Index files that have no row, or another one than when they were indexed; finish what was being removed."""
@@ -186,10 +193,7 @@ class Checker:
     def drop_empty(self) -> None:
         """Take out series, studies and patients that have nothing any more."""
         with self._engine.connect().execution_options(**WRITES) as connection, connection.begin():
-            for level in (Level.SERIES, Level.STUDY, Level.PATIENT):
-                own, below = TABLES[level], Level(level + 1)
-                has_any = exists().where(TABLES[below].c[PARENTS[below]] == own.c.id)
-                connection.execute(delete(own).where(~has_any))
+            drop_empty(connection)
 
     # --- rows and files -----------------------------------------------------------------------------------------------
 

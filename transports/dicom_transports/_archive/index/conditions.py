@@ -25,6 +25,8 @@ _WILD: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", 
 _NUMBERS: Final = frozenset({"DS", "IS", "US"})
 _ESCAPE: Final = "!"
 _MOST_LISTED: Final = 500  # values of an IN; more are compared one by one
+_MOST_NAMES: Final = 50  # that the database looks for, and parts of each: its expressions must not be too deep
+_MOST_PARTS: Final = 16
 _PARTS: Final = re.compile(r"[\^\s=,]+")  # what stands between the parts of a name
 _DIGITS: Final = re.compile(r"[.:]")  # of dates and times as ACR-NEMA wrote them
 
@@ -51,15 +53,17 @@ def narrowing(wanted: Wanted, column: ColumnElement[Any]) -> ColumnElement[bool]
     return or_(condition, column.like("%\\%", escape=_ESCAPE)) if key.is_multiple else condition
 
 
-def name_narrowing(wanted: Wanted, folded: ColumnElement[Any]) -> ColumnElement[bool]:
+def name_narrowing(wanted: Wanted, folded: ColumnElement[Any]) -> ColumnElement[bool] | None:
     """Return a condition that leaves out names which do not match; ``folded`` is the column of the folded ones."""
+    if len(wanted.values) > _MOST_NAMES:
+        return None
     return or_(*(and_(*(folded.like(part, escape=_ESCAPE) for part in _parts(value))) for value in wanted.values))
 
 
 def _parts(value: str) -> list[str]:
     """Return patterns of what a name has to have somewhere, in whichever of its groups, and in any order."""
     found = [part for part in re.split(r"[\^\s=,?*]+", fold(value)) if part]
-    return [f"%{_like(part)}%" for part in found] or ["%"]
+    return [f"%{_like(part)}%" for part in found[:_MOST_PARTS]] or ["%"]
 
 
 def _date_range(wanted: Wanted, column: ColumnElement[Any]) -> ColumnElement[bool] | None:

@@ -58,6 +58,8 @@ _WITHOUT_MEANING: Final = frozenset(
 _WILDCARDS: Final = frozenset("*?")
 _MOST_KEYS: Final = 512  # elements of an identifier
 _MOST_UIDS: Final = 10_000
+_LONGEST: Final = 16_384  # characters of a key that is no UID: what is longer is not in the index either
+_LONGEST_NAME: Final = 1024  # each of its parts is looked for
 
 
 class IdentifierError(Exception):
@@ -217,6 +219,8 @@ def _wanted(key: Key, element: DataElement) -> Wanted:
         values = ()
     if key.vr == "UI":
         _check_uids(key, values)
+    elif sum(map(len, values)) > (longest := _LONGEST_NAME if key.vr == "PN" else _LONGEST):
+        raise IdentifierError(f"{key.keyword} has more than {longest} characters")
     return Wanted(key, values)
 
 

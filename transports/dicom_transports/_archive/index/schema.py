@@ -59,7 +59,8 @@ def _table(level: Level) -> Table:
         is_unique = key.keyword in _UNIQUE
         columns.append(Column(key.keyword, Text, unique=is_unique or None, nullable=not is_unique))
     columns.append(Column("sequences", LargeBinary))  # explicit VR little endian, in UTF-8
-    table = Table(NAMES[level], METADATA, *columns)
+    # Another process may remember the number of a row that has been deleted: no other row may ever get it.
+    table = Table(NAMES[level], METADATA, *columns, sqlite_autoincrement=True)
     for key in COLUMNS[level]:
         if key.keyword in _INDEXED:
             Index(f"ix_{NAMES[level]}_{key.keyword}", table.c[key.keyword])

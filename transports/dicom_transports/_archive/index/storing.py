@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Engine, Table, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, exists, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dicom_transports._archive.index.describing import Description, Stamp, describe
@@ -22,7 +22,7 @@ from dicom_transports._archive.index.opening import WRITES
 from dicom_transports._archive.index.schema import PARENTS, TABLES
 from dicom_transports._archive.keys import UNIQUE, Level
 
-__all__ = ["Arrival", "Writer"]
+__all__ = ["Arrival", "Writer", "drop_empty"]
 
 _log = logging.getLogger("dicom_transports.archive")
 _MOST: Final = 256  # objects of a transaction
@@ -150,7 +150,9 @@ class Writer:
             parent = self._entity(connection, level, rows[level], parent)
         uid = rows[Level.IMAGE]["SOPInstanceUID"]
         found = connection.execute(
-            select(_INSTANCES.c.id, _INSTANCES.c.path).where(_INSTANCES.c.SOPInstanceUID == uid).with_for_update()
+            select(_INSTANCES.c.id, _INSTANCES.c.path, _INSTANCES.c.series)
+            .where(_INSTANCES.c.SOPInstanceUID == uid)
+            .with_for_update()
         ).first()
         if found is not None and found.path != arrival.name and not arrival.replaces:
             return arrival.name
@@ -169,6 +171,9 @@ class Writer:
             connection.execute(insert(_INSTANCES).values(row))
             return None
         connection.execute(update(_INSTANCES).where(_INSTANCES.c.id == found.id).values(row))
+        if found.series != parent:
+            drop_empty(connection, series=found.series)
+            self._forget()
         return None if found.path == arrival.name else str(found.path)
 
     def _entity(self, connection: Connection, level: Level, row: dict[str, Any], parent: int | None) -> int:
@@ -189,6 +194,30 @@ class Writer:
             values = values | changed
         known.put(identity, (number, values))
         return number
+
+
+def drop_empty(connection: Connection, *, series: int | None = None) -> None:
+    """Take out series, studies and patients that have nothing any more.
+
+    Parameters
+    ----------
+    connection : Connection
+        Of a transaction that writes.
+    series : int, optional
+        The row of a series, if it is only about that and what it is of.
+    """
+    number = series
+    for level in (Level.SERIES, Level.STUDY, Level.PATIENT):
+        own, below = TABLES[level], Level(level + 1)
+        has_any = exists().where(TABLES[below].c[PARENTS[below]] == own.c.id)
+        gone = delete(own).where(~has_any)
+        if number is None:
+            connection.execute(gone)
+            continue
+        above = own.c[PARENTS[level]] if level in PARENTS else own.c.id
+        number = connection.execute(gone.where(own.c.id == number).returning(above)).scalar()
+        if number is None:  # it still has something, and so has what is above it
+            return
 
 
 class _Known:

@@ -1,5 +1,7 @@
 """The tables of the first version."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -57,18 +59,18 @@ def _sequences() -> sa.Column[bytes]:
     return sa.Column("sequences", sa.LargeBinary())
 
 
+def _create(name: str, *columns: sa.Column[Any]) -> None:
+    op.create_table(name, *columns, sqlite_autoincrement=True)  # a number of a row is never that of another one
+
+
 def upgrade() -> None:
     """Make the tables."""
     identity = sa.Column("identity", sa.Text(), nullable=False, unique=True)
     folded = sa.Column("folded_name", sa.Text())
-    op.create_table("patients", _own(), identity, folded, *_texts(_PATIENT), _sequences())
-    op.create_table(
-        "studies", _own(), _above("patient", "patients"), _uid("StudyInstanceUID"), *_texts(_STUDY), _sequences()
-    )
-    op.create_table(
-        "series", _own(), _above("study", "studies"), _uid("SeriesInstanceUID"), *_texts(_SERIES), _sequences()
-    )
-    op.create_table(
+    _create("patients", _own(), identity, folded, *_texts(_PATIENT), _sequences())
+    _create("studies", _own(), _above("patient", "patients"), _uid("StudyInstanceUID"), *_texts(_STUDY), _sequences())
+    _create("series", _own(), _above("study", "studies"), _uid("SeriesInstanceUID"), *_texts(_SERIES), _sequences())
+    _create(
         "instances",
         _own(),
         _above("series", "series"),
